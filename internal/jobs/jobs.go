@@ -1,0 +1,124 @@
+// Package jobs is work that must be done after a transaction committed, and until it has succeeded: publications, mails,
+// periodic tasks. It owns River (a queue on the same PostgreSQL, with leader election), River's schema, and one args
+// type per kind of job. What a job does is written in the room that registers its worker with Handle.
+//
+// A room enqueues in its own transaction with Insert: the job exists if and only if the change does.
+package jobs
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/riverdriver/riverpgxv5"
+
+	"github.com/sealpost/sealpost/internal/pg"
+)
+
+// Config says which database the queue lies in.
+type Config struct {
+	DB         *pg.DB
+	MaxWorkers int          // jobs at work at once in this process; 0 means 4
+	Log        *slog.Logger // nil discards
+}
+
+// Queue enqueues jobs, and after Start works on them. Handle and Every are called before Start; the rest is safe for
+// concurrent use.
+type Queue struct {
+	config   river.Config
+	driver   *riverpgxv5.Driver
+	inserter *river.Client[pgx.Tx]
+	worker   *river.Client[pgx.Tx]
+}
+
+// New returns a queue that can enqueue. It works on jobs after Start.
+func New(c Config) (*Queue, error) {
+	log := c.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	q := &Queue{driver: riverpgxv5.New(c.DB.Pool())}
+	base := river.Config{Schema: Schema, Logger: log}
+	var err error
+	if q.inserter, err = river.NewClient(q.driver, &base); err != nil {
+		return nil, fmt.Errorf("job queue: %w", err)
+	}
+	q.config = base
+	q.config.Workers = river.NewWorkers()
+	q.config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: max(c.MaxWorkers, 4)}}
+	q.config.CompletedJobRetentionPeriod = time.Hour
+	return q, nil
+}
+
+// Insert enqueues jobs in the caller's transaction, whose role must be one that Migrate granted the right to.
+func (q *Queue) Insert(ctx context.Context, tx pgx.Tx, args ...river.JobArgs) error {
+	params := make([]river.InsertManyParams, len(args))
+	for i, a := range args {
+		params[i].Args = a
+	}
+	if _, err := q.inserter.InsertManyFastTx(ctx, tx, params); err != nil {
+		return fmt.Errorf("enqueue: %w", err)
+	}
+	return nil
+}
+
+// Handle registers what is done for jobs of type T. work has timeout to finish; if it fails it is tried again, after a
+// delay that doubles from one second to ten minutes, without end: only its success ends a job, or work itself by
+// returning Cancel.
+func Handle[T river.JobArgs](q *Queue, timeout time.Duration, work func(context.Context, T) error) {
+	river.AddWorker(q.config.Workers, &worker[T]{timeout: timeout, work: work})
+}
+
+// Cancel returns an error that ends a job for good: it has been superseded, or can never succeed.
+func Cancel(err error) error { return river.JobCancel(err) }
+
+// Every enqueues args once per interval, in one process of all that share the database, and once at start.
+func (q *Queue) Every(interval time.Duration, args river.JobArgs) {
+	q.config.PeriodicJobs = append(q.config.PeriodicJobs, river.NewPeriodicJob(river.PeriodicInterval(interval),
+		func() (river.JobArgs, *river.InsertOpts) { return args, nil }, &river.PeriodicJobOpts{RunOnStart: true}))
+}
+
+// Start begins to work on jobs, until Stop.
+func (q *Queue) Start(ctx context.Context) error {
+	var err error
+	if q.worker, err = river.NewClient(q.driver, &q.config); err != nil {
+		return fmt.Errorf("job queue: %w", err)
+	}
+	return q.worker.Start(ctx)
+}
+
+// Stop waits for the jobs at work until ctx ends, then cancels them.
+func (q *Queue) Stop(ctx context.Context) error {
+	if q.worker == nil {
+		return nil
+	}
+	if err := q.worker.Stop(ctx); err == nil {
+		return nil
+	}
+	hard, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+	defer cancel()
+	return q.worker.StopAndCancel(hard)
+}
+
+type worker[T river.JobArgs] struct {
+	river.WorkerDefaults[T]
+	timeout time.Duration
+	work    func(context.Context, T) error
+}
+
+func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error { return w.work(ctx, job.Args) }
+
+func (w *worker[T]) Timeout(*river.Job[T]) time.Duration { return w.timeout }
+
+// NextRetry doubles the delay up to ten minutes. River's own reaches weeks, far too long for a CRL.
+func (w *worker[T]) NextRetry(job *river.Job[T]) time.Time {
+	const longest = 10 * time.Minute
+	delay := longest
+	if job.Attempt < 10 {
+		delay = min(longest, time.Second<<job.Attempt)
+	}
+	return time.Now().Add(delay)
+}

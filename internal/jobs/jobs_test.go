@@ -1,0 +1,112 @@
+package jobs_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/internal/jobs"
+	"github.com/sealpost/sealpost/internal/pg"
+	"github.com/sealpost/sealpost/internal/pgtest"
+)
+
+func TestMain(m *testing.M) { pgtest.Main(m) }
+
+func setup(t *testing.T) (*pg.DB, *jobs.Queue) {
+	t.Parallel()
+	db := pgtest.New(t)
+	q, err := jobs.New(jobs.Config{DB: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return db, q
+}
+
+func start(t *testing.T, q *jobs.Queue) {
+	t.Helper()
+	if err := q.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 5*time.Second)
+		defer cancel()
+		if err := q.Stop(ctx); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestJobRunsAfterCommitAndIsRetriedUntilItSucceeds(t *testing.T) {
+	db, q := setup(t)
+	person := uuid.New()
+	done := make(chan uuid.UUID, 4)
+	attempts := 0
+	jobs.Handle(q, time.Second, func(_ context.Context, a jobs.PublishPerson) error {
+		if attempts++; attempts == 1 {
+			return errors.New("directory away")
+		}
+		done <- a.Person
+		return nil
+	})
+	start(t, q)
+	for _, role := range []pg.Role{"ca", "enroll"} {
+		err := db.InTx(t.Context(), role, func(tx pgx.Tx) error {
+			return q.Insert(t.Context(), tx, jobs.PublishPerson{Person: person})
+		})
+		if err != nil {
+			t.Fatalf("as %s: %v", role, err)
+		}
+	}
+	for range 2 {
+		select {
+		case got := <-done:
+			if got != person {
+				t.Errorf("worked for %v, want %v", got, person)
+			}
+		case <-time.After(30 * time.Second):
+			t.Fatal("job was not done")
+		}
+	}
+	if attempts != 3 {
+		t.Errorf("%d attempts, want 3", attempts)
+	}
+}
+
+func TestRolledBackJobNeverRuns(t *testing.T) {
+	db, q := setup(t)
+	ran := make(chan struct{}, 1)
+	jobs.Handle(q, time.Second, func(context.Context, jobs.PublishPerson) error { ran <- struct{}{}; return nil })
+	start(t, q)
+	changed := errors.New("changed my mind")
+	err := db.InTx(t.Context(), "gal", func(tx pgx.Tx) error {
+		if err := q.Insert(t.Context(), tx, jobs.PublishPerson{}); err != nil {
+			return err
+		}
+		return changed
+	})
+	if !errors.Is(err, changed) {
+		t.Fatal(err)
+	}
+	select {
+	case <-ran:
+		t.Error("a job ran whose transaction was rolled back")
+	case <-time.After(1500 * time.Millisecond):
+	}
+}
+
+func TestPeriodicJobRunsAtStart(t *testing.T) {
+	_, q := setup(t)
+	ran := make(chan struct{}, 1)
+	jobs.Handle(q, time.Second, func(context.Context, jobs.ResumeEnrolments) error { ran <- struct{}{}; return nil })
+	q.Every(time.Hour, jobs.ResumeEnrolments{})
+	start(t, q)
+	select {
+	case <-ran:
+	case <-time.After(30 * time.Second):
+		t.Error("the periodic job did not run")
+	}
+}

@@ -1,0 +1,75 @@
+package jobs
+
+import (
+	"github.com/google/uuid"
+	"github.com/riverqueue/river"
+	"github.com/riverqueue/river/rivertype"
+)
+
+// forever stands for "retried without end": River wants a number.
+const forever = 30000
+
+// pending are the states in which a second job for the same thing adds nothing: one that has not begun will do the
+// work of both. River demands the first four to be among them, so a running job counts too; whoever must not be missed
+// by a running job reads its input in that job's last transaction.
+var pending = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
+	rivertype.JobStateRetryable, rivertype.JobStateScheduled}
+
+// PublishPerson makes a person's directory entry show exactly the right certificates (package gal).
+type PublishPerson struct {
+	Person uuid.UUID `json:"person"`
+}
+
+// Kind names the job.
+func (PublishPerson) Kind() string { return "gal.publish-person" }
+
+// InsertOpts retries without end.
+func (PublishPerson) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
+
+// BuildCRL makes an issuer's next list and enqueues its deliveries (package crl).
+type BuildCRL struct {
+	Issuer string `json:"issuer"`
+	// AtLeast is a revocation's own count: a list that holds at least so many needs no further one. 0 asks for a list
+	// only when the present one is due.
+	AtLeast int64 `json:"at_least"`
+}
+
+// Kind names the job.
+func (BuildCRL) Kind() string { return "crl.build" }
+
+// InsertOpts retries without end.
+func (BuildCRL) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
+
+// DeliverCRL brings one list to one distribution point and reads it back (package crl).
+type DeliverCRL struct {
+	Issuer string `json:"issuer"`
+	Number int64  `json:"number"`
+	Point  string `json:"point"`
+}
+
+// Kind names the job.
+func (DeliverCRL) Kind() string { return "crl.deliver" }
+
+// InsertOpts retries without end.
+func (DeliverCRL) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
+
+// ResumeEnrolments finishes or undoes what a crash left half done (package enroll).
+type ResumeEnrolments struct{}
+
+// Kind names the job.
+func (ResumeEnrolments) Kind() string { return "enroll.resume" }
+
+// InsertOpts keeps one at a time.
+func (ResumeEnrolments) InsertOpts() river.InsertOpts { return once }
+
+// RenewServiceCertificates renews what the system itself needs before it runs out: the exchange certificate (package
+// enroll) and the OCSP responder's (package ocsp).
+type RenewServiceCertificates struct{}
+
+// Kind names the job.
+func (RenewServiceCertificates) Kind() string { return "service.renew-certificates" }
+
+// InsertOpts keeps one at a time.
+func (RenewServiceCertificates) InsertOpts() river.InsertOpts { return once }
+
+var once = river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByState: pending}}

@@ -1,0 +1,202 @@
+// Package api is the wire of Sealpost's REST interface, version 1: the types that server and clients share, and nothing
+// else. It owns no behaviour. The OpenAPI document (api/openapi.json) is made from these types by package web and
+// committed.
+//
+// Binary values (certificates, CSRs, CMS messages, hashes) are DER, in JSON as standard base64. Times are RFC 3339 in
+// UTC. Identifiers are UUIDs or lower-case hexadecimal, as said at each.
+package api
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// Base is the path under which every operation lies.
+const Base = "/api/v1"
+
+// Limits of what the server reads. Larger requests are refused with 413.
+const (
+	MaxBody = 256 << 10 // bytes of a request
+	MaxCSR  = 16 << 10  // bytes of one CSR, DER
+)
+
+// IdempotencyHeader carries a client's own name (8 to 128 printable ASCII characters) for an enrolment. A repetition
+// with the same name and body answers what the first one did; with another body it is refused.
+const IdempotencyHeader = "Idempotency-Key"
+
+// Policy tells a client what the person who asks should have, and how to ask for it.
+type Policy struct {
+	Person     Person      `json:"person" doc:"Who is asking, as the directory knows them."`
+	Enrolments []Enrolment `json:"enrolments" doc:"What may be asked for."`
+	Exchange   Exchange    `json:"exchange" doc:"How a private encryption key is sent to the archive."`
+	RenewAfter float64     `json:"renew_after" doc:"The part of a certificate's life after which it is renewed, between 0 and 1."`
+}
+
+// Person is somebody in the directory.
+type Person struct {
+	ID         uuid.UUID `json:"id" doc:"Stays the same when name, login or address change."`
+	Name       string    `json:"name"`
+	GivenName  string    `json:"given_name,omitempty"`
+	Surname    string    `json:"surname,omitempty"`
+	Mailboxes  []string  `json:"mailboxes" doc:"Mail addresses, the primary one first."`
+	Roles      []string  `json:"roles,omitempty"`
+	Restricted string    `json:"restricted,omitempty" doc:"Why this person may not enrol, if so."`
+}
+
+// Enrolment is one thing that may be asked for: a pair of certificates, or one.
+type Enrolment struct {
+	Name       string   `json:"name" doc:"For example smime."`
+	Title      string   `json:"title" doc:"For people."`
+	Signing    *KeyPlan `json:"signing,omitempty" doc:"The certificate to sign with. Its key never leaves the client."`
+	Encryption *KeyPlan `json:"encryption,omitempty" doc:"The certificate to read mail with."`
+	Endorsed   bool     `json:"endorsed" doc:"Whether a registrar must agree before anything is issued."`
+}
+
+// KeyPlan says what kind of key a certificate takes.
+type KeyPlan struct {
+	Profile      string   `json:"profile"`
+	Algorithms   []string `json:"algorithms" doc:"Key algorithms that are accepted, the preferred one first: P-256, P-384, RSA-3072, RSA-4096."`
+	Escrowed     bool     `json:"escrowed" doc:"Whether the private key must be sent to the archive with the request."`
+	ValidityDays int      `json:"validity_days"`
+}
+
+// Exchange is what a client needs to send a private key to the archive: it encrypts EncKeyWithID (RFC 4211, 4.2.1), whose
+// identifier is the Nonce, as CMS AuthEnvelopedData to Certificate.
+type Exchange struct {
+	Certificate []byte    `json:"certificate" doc:"Clients check that it chains to their trust anchor and has the exchange EKU."`
+	Chain       [][]byte  `json:"chain"`
+	Nonce       string    `json:"nonce" doc:"Goes into the message; valid for this person alone."`
+	NonceEnds   time.Time `json:"nonce_ends"`
+}
+
+// EnrolmentRequest asks for certificates. All or none are issued.
+type EnrolmentRequest struct {
+	Enrolment     string `json:"enrolment" minLength:"1" maxLength:"64" doc:"Name of one of the policy's enrolments."`
+	SigningCSR    []byte `json:"signing_csr,omitempty" doc:"PKCS#10, signed by the signing key."`
+	EncryptionCSR []byte `json:"encryption_csr,omitempty" doc:"PKCS#10, signed by the encryption key."`
+	EscrowedKey   []byte `json:"escrowed_key,omitempty" doc:"CMS message to the exchange certificate with the private encryption key, where the plan says escrowed."`
+}
+
+// EnrolmentState is where a request stands.
+type EnrolmentState string
+
+// The states of an enrolment request. Issued, rejected and failed are final.
+const (
+	StateReceived  EnrolmentState = "received"  // being worked on; ask again
+	StateSubmitted EnrolmentState = "submitted" // waits for a registrar
+	StateEndorsed  EnrolmentState = "endorsed"  // a registrar agreed; being issued
+	StateIssued    EnrolmentState = "issued"
+	StateRejected  EnrolmentState = "rejected" // a registrar refused
+	StateFailed    EnrolmentState = "failed"   // nothing was issued; a new request may be made
+)
+
+// EnrolmentStatus is a request and what became of it.
+type EnrolmentStatus struct {
+	ID           uuid.UUID      `json:"id"`
+	Enrolment    string         `json:"enrolment"`
+	Person       uuid.UUID      `json:"person"`
+	PersonName   string         `json:"person_name"`
+	Mailboxes    []string       `json:"mailboxes"`
+	State        EnrolmentState `json:"state" enum:"received,submitted,endorsed,issued,rejected,failed"`
+	Reason       string         `json:"reason,omitempty" doc:"Why it was rejected or failed."`
+	SubmittedAt  time.Time      `json:"submitted_at"`
+	Certificates []Certificate  `json:"certificates,omitempty" doc:"When issued: signing first, then encryption."`
+	Receipt      *Receipt       `json:"receipt,omitempty" doc:"The archive's receipt for the encryption key, as soon as it is kept."`
+}
+
+// Certificate is one certificate and its state.
+type Certificate struct {
+	Issuer     string     `json:"issuer" doc:"Name of the issuer in this installation."`
+	Serial     string     `json:"serial" doc:"Lower-case hexadecimal."`
+	Profile    string     `json:"profile"`
+	Use        string     `json:"use" enum:"signing,encryption,single,agent,service"`
+	Person     *uuid.UUID `json:"person,omitempty"`
+	Mailboxes  []string   `json:"mailboxes,omitempty"`
+	NotBefore  time.Time  `json:"not_before"`
+	NotAfter   time.Time  `json:"not_after"`
+	SPKISHA256 string     `json:"spki_sha256" doc:"The key's name: lower-case hexadecimal SHA-256 of its SubjectPublicKeyInfo."`
+	Status     string     `json:"status" enum:"good,revoked,expired"`
+	RevokedAt  *time.Time `json:"revoked_at,omitempty"`
+	Reason     string     `json:"reason,omitempty" doc:"Why it was revoked, in the words of RFC 5280."`
+	DER        []byte     `json:"der"`
+	Chain      [][]byte   `json:"chain,omitempty" doc:"From the issuing certificate to the root."`
+}
+
+// Receipt is the archive's signed statement that it keeps a key.
+type Receipt struct {
+	ID         uuid.UUID `json:"id"`
+	SPKISHA256 string    `json:"spki_sha256"`
+	KeyID      string    `json:"key_id" doc:"Names the officers' group key that the record is sealed to; lower-case hexadecimal."`
+	Time       time.Time `json:"time"`
+	Statement  []byte    `json:"statement" doc:"What was signed, in the archive's own encoding."`
+	Signature  []byte    `json:"signature"`
+	Signer     []byte    `json:"signer" doc:"SubjectPublicKeyInfo of the archive's receipt key."`
+}
+
+// ReceiptProof shows that a deposit is in the audit log: its leaf's inclusion in the tree of a signed checkpoint.
+type ReceiptProof struct {
+	LeafHash   []byte   `json:"leaf_hash" doc:"RFC 6962 leaf hash; also in the receipt's statement."`
+	Index      int64    `json:"index"`
+	Size       int64    `json:"size"`
+	Hashes     [][]byte `json:"hashes"`
+	Checkpoint string   `json:"checkpoint" doc:"Signed note (c2sp.org/tlog-checkpoint)."`
+}
+
+// Decision is a registrar's word on a request.
+type Decision struct {
+	Reason string `json:"reason,omitempty" maxLength:"500" doc:"Required for a rejection; the person will read it."`
+}
+
+// RevocationRequest asks for a certificate to be revoked.
+type RevocationRequest struct {
+	Reason      string     `json:"reason" enum:"unspecified,keyCompromise,affiliationChanged,superseded,cessationOfOperation,certificateHold,privilegeWithdrawn,removeFromCRL" doc:"In the words of RFC 5280, 5.3.1; removeFromCRL releases a hold."`
+	InvalidFrom *time.Time `json:"invalid_from,omitempty" doc:"Since when the key is suspected."`
+}
+
+// TokenRequest asks for an enrolment token, which stands for a person's login once.
+type TokenRequest struct {
+	Mailbox string `json:"mailbox" doc:"One of the person's addresses."`
+	Hours   int    `json:"hours" minimum:"1" maximum:"720" default:"72"`
+}
+
+// Token is an enrolment token. It is shown once.
+type Token struct {
+	Token  string    `json:"token"`
+	Person uuid.UUID `json:"person"`
+	Ends   time.Time `json:"ends"`
+}
+
+// Issuer is one certificate authority of this installation.
+type Issuer struct {
+	ID          string   `json:"id"`
+	Certificate []byte   `json:"certificate"`
+	Chain       [][]byte `json:"chain" doc:"The issuers above it, up to the root."`
+	CRLs        []string `json:"crls" doc:"URLs of its revocation list."`
+	OCSP        string   `json:"ocsp"`
+}
+
+// Health says whether the server can do its work, part by part.
+type Health struct {
+	OK     bool              `json:"ok"`
+	Parts  map[string]string `json:"parts" doc:"ok, or what is wrong, for: database, directory, archive, audit, crl."`
+	Server string            `json:"server" doc:"Version."`
+}
+
+// Page is one page of a list.
+type Page[T any] struct {
+	Items []T    `json:"items"`
+	Next  string `json:"next,omitempty" doc:"Give it as after= to have the next page; empty on the last."`
+}
+
+// Problem is an error, RFC 9457. Type is stable: "urn:sealpost:problem:" followed by the fault's code.
+type Problem struct {
+	Type     string `json:"type"`
+	Title    string `json:"title"`
+	Status   int    `json:"status"`
+	Detail   string `json:"detail,omitempty" doc:"What happened and what to do."`
+	Instance string `json:"instance,omitempty" doc:"urn:uuid: and the request's id, which the server's log has too."`
+}
+
+// ProblemType begins the type of every problem document.
+const ProblemType = "urn:sealpost:problem:"

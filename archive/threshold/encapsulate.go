@@ -1,0 +1,163 @@
+package threshold
+
+import (
+	"crypto/hkdf"
+	"crypto/sha256"
+	"crypto/subtle"
+
+	"github.com/cloudflare/circl/group"
+)
+
+// Encapsulation is one use of an archive key: the public pair R = r·G and R₂ = r·G₂, and, until Wipe, the secret r and
+// the shared point Z = r·Y, from which the key encryption key is derived. It is for one goroutine.
+type Encapsulation struct {
+	R, R2 Point
+
+	y Point
+	z Point  // secret
+	r Scalar // secret
+}
+
+// Encapsulate draws r and makes a fresh encapsulation to the archive key y. The caller calls Wipe when done.
+func Encapsulate(y Point) (*Encapsulation, error) { return EncapsulateWith(y, RandomScalar()) }
+
+// EncapsulateWith is Encapsulate with a given r, which it owns from then on. It exists for test vectors: an r used twice
+// links two records, an r that is known opens one.
+func EncapsulateWith(y Point, r Scalar) (*Encapsulation, error) {
+	if err := r.check(); err != nil {
+		return nil, err
+	}
+	ye, err := y.element()
+	if err != nil {
+		return nil, err
+	}
+	e := &Encapsulation{y: y, r: r}
+	if e.R, err = r.Point(); err != nil {
+		return nil, err
+	}
+	if e.R2, err = pointOf(curve.NewElement().Mul(secondGenerator(), r.s)); err != nil {
+		return nil, err
+	}
+	if e.z, err = pointOf(ye.Mul(ye, r.s)); err != nil {
+		return nil, err
+	}
+	return e, nil
+}
+
+// Key returns the key encryption key, see DeriveKey.
+func (e *Encapsulation) Key(info []byte) ([]byte, error) { return DeriveKey(e.z, e.R, e.y, info) }
+
+// Prove proves that whoever made (R, R₂) knew r, and ties the pair to binding, a hash of all that the ciphertext is
+// about. Without it agents would be a decryption oracle: R' = k·R of one record could be shown to them as another.
+func (e *Encapsulation) Prove(binding [32]byte) (Proof, error) {
+	w := nonce(e.r, append(e.R.Bytes(), binding[:]...))
+	defer w.Wipe()
+	return e.ProveWith(binding, w)
+}
+
+// ProveWith is Prove with a given nonce. It exists for test vectors: a nonce used twice reveals r.
+func (e *Encapsulation) ProveWith(binding [32]byte, w Scalar) (Proof, error) {
+	if err := e.r.check(); err != nil {
+		return Proof{}, err
+	}
+	if err := w.check(); err != nil {
+		return Proof{}, err
+	}
+	w1 := curve.NewElement().MulGen(w.s)
+	w2 := curve.NewElement().Mul(secondGenerator(), w.s)
+	c, err := sealChallenge(e.y, e.R, e.R2, w1, w2, binding)
+	if err != nil {
+		return Proof{}, err
+	}
+	f := curve.NewScalar()
+	f.Add(f.Mul(c, e.r.s), w.s)
+	return packProof(c, f)
+}
+
+// Wipe erases r and Z.
+func (e *Encapsulation) Wipe() {
+	e.r.Wipe()
+	e.z.Wipe()
+}
+
+// VerifyProof checks that the pair (r, r2) belongs to binding under the archive key y and was made by someone who knew
+// its logarithm. Everybody can do it; agents must, before they compute anything with r.
+func VerifyProof(y, r, r2 Point, binding [32]byte, p Proof) error {
+	c, f, err := p.scalars()
+	if err != nil {
+		return err
+	}
+	re, err := r.element()
+	if err != nil {
+		return err
+	}
+	r2e, err := r2.element()
+	if err != nil {
+		return err
+	}
+	if !y.ok {
+		return ErrEncoding.Withf("The archive key is missing.")
+	}
+	// W = f·G − c·R and W₂ = f·G₂ − c·R₂ are what the prover hashed.
+	minus := curve.NewScalar()
+	minus.Neg(c)
+	w1 := curve.NewElement().MulGen(f)
+	w1.Add(w1, re.Mul(re, minus))
+	w2 := curve.NewElement().Mul(secondGenerator(), f)
+	w2.Add(w2, r2e.Mul(r2e, minus))
+	want, err := sealChallenge(y, r, r2, w1, w2, binding)
+	if err != nil {
+		return err
+	}
+	b, err := want.MarshalBinary()
+	if err != nil {
+		return ErrProof.Because(err)
+	}
+	if subtle.ConstantTimeCompare(b, p[:ScalarSize]) != 1 {
+		return ErrProof.Withf("The proof of this ciphertext does not hold: it was altered, or made from another.")
+	}
+	return nil
+}
+
+// sealChallenge hashes the statement: every part has a fixed length, so that the concatenation is unambiguous.
+func sealChallenge(y, r, r2 Point, w1, w2 group.Element, binding [32]byte) (group.Scalar, error) {
+	input := make([]byte, 0, 5*PointSize+len(binding))
+	input = append(append(append(input, y.enc[:]...), r.enc[:]...), r2.enc[:]...)
+	for _, w := range []group.Element{w1, w2} {
+		b, err := w.MarshalBinaryCompress()
+		if err != nil {
+			return nil, ErrEncoding.Because(err)
+		}
+		input = append(input, b...)
+	}
+	return curve.HashToScalar(append(input, binding[:]...), []byte(labelSeal)), nil
+}
+
+func packProof(c, f group.Scalar) (Proof, error) {
+	var p Proof
+	cb, err := c.MarshalBinary()
+	if err != nil {
+		return p, ErrEncoding.Because(err)
+	}
+	fb, err := f.MarshalBinary()
+	if err != nil {
+		return p, ErrEncoding.Because(err)
+	}
+	copy(p[:ScalarSize], cb)
+	copy(p[ScalarSize:], fb)
+	return p, nil
+}
+
+// DeriveKey returns the 32-byte key encryption key of one ciphertext: HKDF-SHA256 over the shared point z, with salt
+// R ‖ Y and info = label ‖ 0x00 ‖ info. The caller erases it.
+func DeriveKey(z, r, y Point, info []byte) ([]byte, error) {
+	if !z.ok || !r.ok || !y.ok {
+		return nil, ErrEncoding.Withf("A point is missing or was erased.")
+	}
+	salt := append(append(make([]byte, 0, 2*PointSize), r.enc[:]...), y.enc[:]...)
+	k, err := hkdf.Key(sha256.New, z.enc[:], salt, labelKey+"\x00"+string(info), 32)
+	if err != nil {
+		return nil, ErrEncoding.Because(err)
+	}
+	return k, nil
+}

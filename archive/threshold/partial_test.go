@@ -1,0 +1,238 @@
+package threshold_test
+
+import (
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/sealpost/sealpost/archive/threshold"
+)
+
+func encapsulations(tb testing.TB, key threshold.Point, n int) []threshold.Point {
+	tb.Helper()
+	rs := make([]threshold.Point, n)
+	for i := range rs {
+		e, err := threshold.Encapsulate(key)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		rs[i] = e.R
+	}
+	return rs
+}
+
+func partialOf(tb testing.TB, share threshold.Share, ctx threshold.Context, rs []threshold.Point) threshold.Partial {
+	tb.Helper()
+	ctx.Agent = share.Agent
+	ds, err := threshold.Decrypt(share, rs)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	proof, err := threshold.ProvePartials(share, ctx, rs, ds)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return threshold.Partial{Agent: share.Agent, D: ds, Proof: proof}
+}
+
+func TestSealedProof(t *testing.T) {
+	t.Parallel()
+	key, other := pointOf(t, fixed(t, "x")), pointOf(t, fixed(t, "x'"))
+	e, err := threshold.Encapsulate(key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	binding := [32]byte{1}
+	p, err := e.Prove(binding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := threshold.VerifyProof(key, e.R, e.R2, binding, p); err != nil {
+		t.Fatal(err)
+	}
+	again, err := e.Prove(binding)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if again == p {
+		t.Error("two proofs share their nonce")
+	}
+	k := threshold.Share{Agent: 1, Scalar: fixed(t, "k")}
+	blinded, err := threshold.Decrypt(k, []threshold.Point{e.R, e.R2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	attacks := map[string]error{
+		"another binding":       threshold.VerifyProof(key, e.R, e.R2, [32]byte{2}, p),
+		"another key":           threshold.VerifyProof(other, e.R, e.R2, binding, p),
+		"R' = k·R":              threshold.VerifyProof(key, blinded[0], e.R2, binding, p),
+		"R' = k·R, R₂' = k·R₂":  threshold.VerifyProof(key, blinded[0], blinded[1], binding, p),
+		"R and R₂ swapped":      threshold.VerifyProof(key, e.R2, e.R, binding, p),
+		"R₂ with another power": threshold.VerifyProof(key, e.R, blinded[1], binding, p),
+	}
+	for i := range p {
+		q := p
+		q[i] ^= 1
+		attacks["flipped byte"] = errors.Join(attacks["flipped byte"], nilMeans("byte", threshold.VerifyProof(key, e.R, e.R2, binding, q)))
+	}
+	for name, err := range attacks {
+		if name == "flipped byte" {
+			if err != nil {
+				t.Error(err)
+			}
+		} else if !errors.Is(err, threshold.ErrProof) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// nilMeans turns an attack's success into an error and its failure into none.
+func nilMeans(what string, err error) error {
+	if err == nil {
+		return errors.New(what + ": accepted")
+	}
+	return nil
+}
+
+func TestPartials(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t, 2, 3)
+	rs := encapsulations(t, s.key, 4)
+	ctx := threshold.Context{Case: [32]byte{1}, Epoch: 7, Key: s.key}
+	p := partialOf(t, s.shares[0], ctx, rs)
+	ctx.Agent = 1
+	if err := threshold.VerifyPartials(s.public[1], ctx, rs, p.D, p.Proof); err != nil {
+		t.Fatal(err)
+	}
+	with := func(change func(*threshold.Context)) threshold.Context {
+		c := ctx
+		change(&c)
+		return c
+	}
+	swapped := func(in []threshold.Point) []threshold.Point {
+		out := slices.Clone(in)
+		out[0], out[1] = out[1], out[0]
+		return out
+	}
+	// errors that cancel in a plain sum: D_0 + E and D_1 − E
+	e := pointOf(t, fixed(t, "error"))
+	minus := negated(t, threshold.Commitments{e})[0]
+	cancel := slices.Clone(p.D)
+	cancel[0], cancel[1] = sum(t, cancel[0], e), sum(t, cancel[1], minus)
+	for name, err := range map[string]error{
+		"another case":        threshold.VerifyPartials(s.public[1], with(func(c *threshold.Context) { c.Case[31] = 1 }), rs, p.D, p.Proof),
+		"another epoch":       threshold.VerifyPartials(s.public[1], with(func(c *threshold.Context) { c.Epoch++ }), rs, p.D, p.Proof),
+		"another agent":       threshold.VerifyPartials(s.public[1], with(func(c *threshold.Context) { c.Agent = 2 }), rs, p.D, p.Proof),
+		"another key":         threshold.VerifyPartials(s.public[1], with(func(c *threshold.Context) { c.Key = e }), rs, p.D, p.Proof),
+		"another public":      threshold.VerifyPartials(s.public[2], ctx, rs, p.D, p.Proof),
+		"other ciphertexts":   threshold.VerifyPartials(s.public[1], ctx, encapsulations(t, s.key, 4), p.D, p.Proof),
+		"partials swapped":    threshold.VerifyPartials(s.public[1], ctx, rs, swapped(p.D), p.Proof),
+		"both swapped":        threshold.VerifyPartials(s.public[1], ctx, swapped(rs), swapped(p.D), p.Proof),
+		"errors that cancel":  threshold.VerifyPartials(s.public[1], ctx, rs, cancel, p.Proof),
+		"fewer than proved":   threshold.VerifyPartials(s.public[1], ctx, rs[:3], p.D[:3], p.Proof),
+		"different lengths":   threshold.VerifyPartials(s.public[1], ctx, rs, p.D[:3], p.Proof),
+		"nothing":             threshold.VerifyPartials(s.public[1], ctx, nil, nil, p.Proof),
+		"agent 0":             threshold.VerifyPartials(s.public[1], with(func(c *threshold.Context) { c.Agent = 0 }), rs, p.D, p.Proof),
+		"a point that is not": threshold.VerifyPartials(s.public[1], ctx, rs, make([]threshold.Point, 4), p.Proof),
+	} {
+		if err == nil {
+			t.Errorf("%s: accepted", name)
+		}
+	}
+	if _, err := threshold.ProvePartials(s.shares[1], ctx, rs, p.D); err == nil {
+		t.Error("agent 2 proves as agent 1")
+	}
+	if _, err := threshold.Decrypt(s.shares[0], make([]threshold.Point, threshold.MaxBatch+1)); !errors.Is(err, threshold.ErrBatch) {
+		t.Errorf("too large: %v", err)
+	}
+}
+
+// sum adds two points as a quorum of no weights cannot: with the shares of a polynomial through both.
+func sum(tb testing.TB, a, b threshold.Point) threshold.Point {
+	tb.Helper()
+	// 2·a·(1/2)… circl is not at hand here: λ for agents 1 and 2 is 2 and −1, so 2·(a/2) − (−b) = a + b.
+	half, err := threshold.ParseScalar(fromHex(tb, "f7e97a2e8d31092c6bce7b51ef7c6f0a00000000000000000000000000000008"))
+	if err != nil {
+		tb.Fatal(err)
+	}
+	h, err := threshold.Decrypt(threshold.Share{Agent: 1, Scalar: half}, []threshold.Point{a})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	q, err := threshold.NewQuorum(2, []uint16{1, 2})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out, err := q.Combine([]threshold.Point{h[0], negated(tb, threshold.Commitments{b})[0]})
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return out
+}
+
+func TestRecoverNamesTheBadAgents(t *testing.T) {
+	t.Parallel()
+	s := newSharing(t, 2, 4)
+	var rs, want []threshold.Point
+	for range 3 {
+		r := threshold.RandomScalar()
+		e, err := threshold.EncapsulateWith(s.key, r)
+		if err != nil {
+			t.Fatal(err)
+		}
+		z, err := threshold.Decrypt(threshold.Share{Agent: 1, Scalar: r}, []threshold.Point{s.key})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rs, want = append(rs, e.R), append(want, z[0])
+	}
+	ctx := threshold.Context{Case: [32]byte{1}, Epoch: 7, Key: s.key}
+	var ps []threshold.Partial
+	for _, share := range s.shares {
+		ps = append(ps, partialOf(t, share, ctx, rs))
+	}
+	ps[0].D = slices.Clone(ps[1].D) // garbage that looks like points
+	ps[2].D = ps[2].D[:2]
+	zs, bad, err := threshold.Recover(2, s.public, ctx, rs, ps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(bad, []uint16{1, 3}) || !slices.Equal(zs, want) {
+		t.Errorf("bad %v, right %v", bad, slices.Equal(zs, want))
+	}
+	zs, bad, err = threshold.Recover(2, s.public, ctx, rs, ps[:3])
+	if !errors.Is(err, threshold.ErrQuorum) || zs != nil || !slices.Equal(bad, []uint16{1, 3}) {
+		t.Errorf("one good agent: %v, %v", bad, err)
+	}
+	if _, _, err := threshold.Recover(2, s.public, ctx, rs, []threshold.Partial{ps[1], ps[1]}); !errors.Is(err, threshold.ErrQuorum) {
+		t.Errorf("one agent twice: %v", err)
+	}
+	ps[3].Agent = 9
+	if _, bad, err := threshold.Recover(2, s.public, ctx, rs, ps[1:]); err == nil || !slices.Contains(bad, 9) {
+		t.Errorf("an agent that does not exist: %v, %v", bad, err)
+	}
+}
+
+func TestTenThousandInOneProof(t *testing.T) {
+	t.Parallel()
+	n := 10_000
+	if testing.Short() {
+		n = 500
+	}
+	s := newSharing(t, 2, 3)
+	// Points that differ, cheaply: the ciphertexts are not opened here.
+	rs := make([]threshold.Point, n)
+	for i := range rs {
+		rs[i] = pointOf(t, threshold.RandomScalar())
+	}
+	ctx := threshold.Context{Case: [32]byte{1}, Epoch: 1, Key: s.key}
+	p := partialOf(t, s.shares[1], ctx, rs)
+	ctx.Agent = 2
+	if err := threshold.VerifyPartials(s.public[2], ctx, rs, p.D, p.Proof); err != nil {
+		t.Fatal(err)
+	}
+	p.D[n-1] = p.D[0]
+	if err := threshold.VerifyPartials(s.public[2], ctx, rs, p.D, p.Proof); !errors.Is(err, threshold.ErrProof) {
+		t.Errorf("one wrong partial of %d: %v", n, err)
+	}
+}

@@ -1,15 +1,43 @@
 package cms
 
-import "crypto/x509"
+import (
+	"crypto/x509"
+
+	"golang.org/x/crypto/cryptobyte"
+	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+)
 
 // CertsOnly packs certificates into SignedData without content and signer
 // (RFC 8551 §3.8), in the order given. Nothing vouches for such a bundle.
 func CertsOnly(certs []*x509.Certificate) ([]byte, error) {
-	return nil, ErrMalformed
+	if len(certs) == 0 || len(certs) > MaxCertificates {
+		return nil, ErrMalformed.Withf("A bundle has between 1 and %d certificates, not %d.", MaxCertificates, len(certs))
+	}
+	return buildContentInfo(OIDSignedData, func(b *cryptobyte.Builder) {
+		b.AddASN1Int64(1)
+		b.AddASN1(cbasn1.SET, func(*cryptobyte.Builder) {})
+		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(OIDData) })
+		addCertificates(b, certs)
+		b.AddASN1(cbasn1.SET, func(*cryptobyte.Builder) {})
+	})
 }
 
-// ParseCertsOnly unpacks what CertsOnly and others write. A message with a
-// signer is refused, so that no signature passes unverified.
+// ParseCertsOnly unpacks what CertsOnly and others write, at most DefaultMaxSize
+// bytes. A message with a signer or content is refused, so that no signature
+// passes unverified.
 func ParseCertsOnly(der []byte) ([]*x509.Certificate, error) {
-	return nil, ErrMalformed
+	if err := checkDER(der, DefaultMaxSize); err != nil {
+		return nil, err
+	}
+	data, err := parseSignedData(der)
+	if err != nil {
+		return nil, err
+	}
+	if len(data.signers) != 0 || data.content != nil {
+		return nil, ErrMalformed.Withf("The message is signed; a bundle of certificates alone is required.")
+	}
+	if len(data.certificates) == 0 {
+		return nil, ErrMalformed.Withf("The message carries no certificates.")
+	}
+	return data.certificates, nil
 }

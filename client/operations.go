@@ -1,0 +1,140 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+)
+
+// Policy asks what the person who asks may enrol for, and how. A token is not used up by it.
+func (c *Client) Policy(ctx context.Context) (api.Policy, error) {
+	return do[api.Policy](ctx, c, get("policy"))
+}
+
+// Enrol submits a request under the caller's own name for it (see api.IdempotencyHeader). It is repeated when no answer
+// comes, which is safe because of that name.
+func (c *Client) Enrol(ctx context.Context, name string, req api.EnrolmentRequest) (api.EnrolmentStatus, error) {
+	k := post(req, "enrolments")
+	k.header = http.Header{api.IdempotencyHeader: {name}}
+	k.repeatable = true
+	return do[api.EnrolmentStatus](ctx, c, k)
+}
+
+// Enrolment asks where a request stands.
+func (c *Client) Enrolment(ctx context.Context, id uuid.UUID) (api.EnrolmentStatus, error) {
+	return do[api.EnrolmentStatus](ctx, c, get("enrolments", id.String()))
+}
+
+// EnrolmentQuery chooses requests.
+type EnrolmentQuery struct {
+	State api.EnrolmentState // empty means any
+	After string             // api.Page.Next of the page before; empty means the first
+}
+
+// Enrolments returns one page of the requests that the caller may see.
+func (c *Client) Enrolments(ctx context.Context, q EnrolmentQuery) (api.Page[api.EnrolmentStatus], error) {
+	k := get("enrolments")
+	k.query = query("state", string(q.State), "after", q.After)
+	return do[api.Page[api.EnrolmentStatus]](ctx, c, k)
+}
+
+// Endorse is a registrar's yes.
+func (c *Client) Endorse(ctx context.Context, id uuid.UUID, d api.Decision) (api.EnrolmentStatus, error) {
+	return do[api.EnrolmentStatus](ctx, c, post(d, "enrolments", id.String(), "endorse"))
+}
+
+// Reject is a registrar's no. It needs a reason.
+func (c *Client) Reject(ctx context.Context, id uuid.UUID, d api.Decision) (api.EnrolmentStatus, error) {
+	return do[api.EnrolmentStatus](ctx, c, post(d, "enrolments", id.String(), "reject"))
+}
+
+// MakeToken makes an enrolment token for somebody. The token is a secret and shown this once.
+func (c *Client) MakeToken(ctx context.Context, req api.TokenRequest) (api.Token, error) {
+	return do[api.Token](ctx, c, post(req, "tokens"))
+}
+
+// CertificateQuery chooses certificates. Empty fields do not narrow.
+type CertificateQuery struct {
+	Mailbox string
+	Person  uuid.UUID
+	State   string // good, revoked or expired
+	After   string
+}
+
+// Certificates returns one page of certificates.
+func (c *Client) Certificates(ctx context.Context, q CertificateQuery) (api.Page[api.Certificate], error) {
+	person := ""
+	if q.Person != uuid.Nil {
+		person = q.Person.String()
+	}
+	k := get("certificates")
+	k.query = query("mailbox", q.Mailbox, "person", person, "state", q.State, "after", q.After)
+	return do[api.Page[api.Certificate]](ctx, c, k)
+}
+
+// Certificate returns one certificate with its chain. The serial is lower-case hexadecimal.
+func (c *Client) Certificate(ctx context.Context, issuer, serial string) (api.Certificate, error) {
+	return do[api.Certificate](ctx, c, get("certificates", issuer, serial))
+}
+
+// Revoke revokes a certificate, or releases it from hold.
+func (c *Client) Revoke(ctx context.Context, issuer, serial string, req api.RevocationRequest) (api.Certificate, error) {
+	return do[api.Certificate](ctx, c, post(req, "certificates", issuer, serial, "revoke"))
+}
+
+// Issuers returns the installation's certificate authorities.
+func (c *Client) Issuers(ctx context.Context) (api.Page[api.Issuer], error) {
+	return do[api.Page[api.Issuer]](ctx, c, get("issuers"))
+}
+
+// Issuer returns one certificate authority.
+func (c *Client) Issuer(ctx context.Context, id string) (api.Issuer, error) {
+	return do[api.Issuer](ctx, c, get("issuers", id))
+}
+
+// CRL returns an issuer's revocation list, DER, not verified.
+func (c *Client) CRL(ctx context.Context, issuer string) ([]byte, error) {
+	k := get("issuers", issuer, "crl")
+	k.accept, k.limit = typeCRL, maxCRL
+	return c.send(ctx, k)
+}
+
+// Receipts returns one page of the archive's receipts for the caller's keys.
+func (c *Client) Receipts(ctx context.Context, after string) (api.Page[api.Receipt], error) {
+	k := get("receipts")
+	k.query = query("after", after)
+	return do[api.Page[api.Receipt]](ctx, c, k)
+}
+
+// Receipt returns one receipt, not verified.
+func (c *Client) Receipt(ctx context.Context, id uuid.UUID) (api.Receipt, error) {
+	return do[api.Receipt](ctx, c, get("receipts", id.String()))
+}
+
+// ReceiptProof returns the proof that a deposit is in the audit log, not verified.
+func (c *Client) ReceiptProof(ctx context.Context, id uuid.UUID) (api.ReceiptProof, error) {
+	return do[api.ReceiptProof](ctx, c, get("receipts", id.String(), "proof"))
+}
+
+// Health asks how the server is. A server that is not well still answers: look at OK. It is asked once.
+func (c *Client) Health(ctx context.Context) (api.Health, error) {
+	k := get("health")
+	k.repeatable = false
+	k.also = []int{http.StatusServiceUnavailable}
+	return do[api.Health](ctx, c, k)
+}
+
+// query builds a query string from names and values in turn, leaving out empty values.
+func query(pairs ...string) url.Values {
+	v := url.Values{}
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			v.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return v
+}

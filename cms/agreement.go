@@ -7,6 +7,7 @@ import (
 	"crypto/hkdf"
 	"crypto/sha256"
 	_ "crypto/sha512" // the KDF of P-384 and P-521
+	"crypto/x509"
 	"encoding/asn1"
 	"encoding/binary"
 
@@ -92,6 +93,19 @@ func x963KDF(hash crypto.Hash, secret, info []byte, size int) []byte {
 	}
 	clear(out[size:])
 	return out[:size]
+}
+
+// certifiedKey returns the public key of a certificate. crypto/x509 reads X25519
+// keys but leaves them out when it parses a certificate.
+func certifiedKey(cert *x509.Certificate) crypto.PublicKey {
+	if cert.PublicKey != nil {
+		return cert.PublicKey
+	}
+	pub, err := x509.ParsePKIXPublicKey(cert.RawSubjectPublicKeyInfo)
+	if err != nil {
+		return nil // of an unknown kind, which the caller reports
+	}
+	return pub
 }
 
 // ecdhPublic returns an elliptic curve public key, in either of the forms that

@@ -36,6 +36,11 @@ const (
 	// maxDepth is how deeply DER may nest. A certificate inside SignedData
 	// needs about 12.
 	maxDepth = 32
+	// RSA keys outside of these sizes in bits are neither sealed to nor signed
+	// with. The upper one is that of crypto/tls: the time that a signature takes
+	// to verify grows with the square of the size, and crypto/rsa knows no limit.
+	minRSABits = 2048
+	maxRSABits = 8192
 )
 
 var (

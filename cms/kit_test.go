@@ -8,6 +8,7 @@ import (
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
+	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
@@ -50,8 +51,7 @@ type pki struct {
 	ca     *x509.Certificate
 	caFile string
 
-	rsa, rsa2, p256, p384, p521, x25519 *holder // may do everything
-	p256b                               *holder
+	rsa, rsa2, p256, p256b, p384, p521, x25519 *holder // may sign and decrypt
 }
 
 var thePKI = sync.OnceValue(makePKI)
@@ -73,7 +73,7 @@ func must[T any](v T, err error) T {
 
 func makePKI() *pki {
 	p := &pki{dir: must(os.MkdirTemp("", "cms"))}
-	p.caKey = must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader))
+	p.caKey = fixedEC(elliptic.P256(), "ca")
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "Example CA"},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
@@ -83,12 +83,25 @@ func makePKI() *pki {
 	p.caFile = p.write("ca.crt", "CERTIFICATE", p.ca.Raw)
 	p.rsa = p.issue("alice-rsa", must(rsa.GenerateKey(rand.Reader, 2048)), nil)
 	p.rsa2 = p.issue("bob-rsa", must(rsa.GenerateKey(rand.Reader, 3072)), nil)
-	p.p256 = p.issue("alice-p256", must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), nil)
-	p.p256b = p.issue("bob-p256", must(ecdsa.GenerateKey(elliptic.P256(), rand.Reader)), nil)
-	p.p384 = p.issue("alice-p384", must(ecdsa.GenerateKey(elliptic.P384(), rand.Reader)), nil)
-	p.p521 = p.issue("alice-p521", must(ecdsa.GenerateKey(elliptic.P521(), rand.Reader)), nil)
+	p.p256 = p.issue("alice-p256", fixedEC(elliptic.P256(), "alice"), nil)
+	p.p256b = p.issue("bob-p256", fixedEC(elliptic.P256(), "bob"), nil)
+	p.p384 = p.issue("alice-p384", fixedEC(elliptic.P384(), "alice"), nil)
+	p.p521 = p.issue("alice-p521", fixedEC(elliptic.P521(), "alice"), nil)
 	p.x25519 = p.issueX25519("alice-x25519")
 	return p
+}
+
+// fixedBytes and fixedEC make keys that are the same in every process: a fuzzing
+// worker has to open what its coordinator sealed.
+func fixedBytes(name string, n int) []byte {
+	sum := sha256.Sum256([]byte(name))
+	return sum[:n]
+}
+
+func fixedEC(curve elliptic.Curve, name string) *ecdsa.PrivateKey {
+	scalar := make([]byte, (curve.Params().BitSize+7)/8)
+	copy(scalar[len(scalar)-24:], fixedBytes(name, 24))
+	return must(ecdsa.ParseRawPrivateKey(curve, scalar))
 }
 
 func (p *pki) write(name, typ string, der []byte) string {
@@ -110,8 +123,7 @@ func (p *pki) issue(name string, key crypto.Signer, change func(*x509.Certificat
 	serials.last++
 	serial := serials.last
 	serials.Unlock()
-	keyID := make([]byte, 20)
-	rand.Read(keyID)
+	keyID := fixedBytes(name, 20)
 	tmpl := &x509.Certificate{
 		SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: name}, SubjectKeyId: keyID,
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
@@ -132,7 +144,7 @@ func (p *pki) issue(name string, key crypto.Signer, change func(*x509.Certificat
 
 // issueX25519 has openssl certify an X25519 key, which crypto/x509 cannot.
 func (p *pki) issueX25519(name string) *holder {
-	h := &holder{name: name, agree: must(ecdh.X25519().GenerateKey(rand.Reader))}
+	h := &holder{name: name, agree: must(ecdh.X25519().NewPrivateKey(fixedBytes("alice", 32)))}
 	h.keyFile = p.write(name+".key", "PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(h.agree)))
 	pub := p.write(name+".pub", "PUBLIC KEY", must(x509.MarshalPKIXPublicKey(h.agree.PublicKey())))
 	caKey := p.write("ca.key", "PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(p.caKey)))

@@ -86,7 +86,7 @@ func (r Recipient) check() error {
 		}
 		return nil
 	}
-	pub, ok := ecdhPublic(r.Certificate.PublicKey)
+	pub, ok := ecdhPublic(certifiedKey(r.Certificate))
 	if !ok {
 		return ErrRecipient.Withf("The certificate of serial %x has a key that cannot decrypt.", r.Certificate.SerialNumber)
 	}

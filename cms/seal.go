@@ -13,9 +13,6 @@ import (
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
 )
 
-// minRSABits is the smallest RSA key that is sealed to or signed with.
-const minRSABits = 2048
-
 // SealOptions choose how Seal writes. The zero value is right for everything
 // that Sealpost itself will read.
 type SealOptions struct {
@@ -126,15 +123,15 @@ func sealKey(contentKey []byte, cert *x509.Certificate) ([]byte, error) {
 		return nil, ErrRecipient.Withf("A recipient has no certificate.")
 	}
 	if pub, ok := cert.PublicKey.(*rsa.PublicKey); ok {
-		if pub.N.BitLen() < minRSABits {
-			return nil, ErrRecipient.Withf("The recipient's RSA key has %d bits; at least %d are needed.", pub.N.BitLen(), minRSABits)
+		if n := pub.N.BitLen(); n < minRSABits || n > maxRSABits {
+			return nil, ErrRecipient.Withf("The recipient's RSA key has %d bits; %d to %d are accepted.", n, minRSABits, maxRSABits)
 		}
 		if cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageKeyEncipherment == 0 {
 			return nil, ErrRecipient.Withf("The recipient's certificate is not for key encipherment.")
 		}
 		return sealKeyTransport(contentKey, cert, pub)
 	}
-	pub, ok := ecdhPublic(cert.PublicKey)
+	pub, ok := ecdhPublic(certifiedKey(cert))
 	if !ok {
 		return nil, ErrRecipient.Withf("The recipient's certificate has a key that cannot be encrypted to.")
 	}

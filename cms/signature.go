@@ -61,7 +61,7 @@ func signatureSchemeFor(pub crypto.PublicKey) (signatureScheme, bool) {
 func acceptableSigningKey(pub crypto.PublicKey) bool {
 	switch pub := pub.(type) {
 	case *rsa.PublicKey:
-		return pub.N.BitLen() >= minRSABits
+		return pub.N.BitLen() >= minRSABits && pub.N.BitLen() <= maxRSABits
 	case *ecdsa.PublicKey:
 		return pub.Curve == elliptic.P256() || pub.Curve == elliptic.P384() || pub.Curve == elliptic.P521()
 	case ed25519.PublicKey:

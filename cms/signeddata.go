@@ -2,6 +2,7 @@ package cms
 
 import (
 	"crypto"
+	"crypto/rsa"
 	"crypto/x509"
 	"encoding/asn1"
 
@@ -112,6 +113,9 @@ func (s *signedData) readCertificates(set cryptobyte.String) error {
 		cert, err := x509.ParseCertificate(element)
 		if err != nil {
 			return ErrMalformed.Withf("The message carries a certificate that cannot be read.").Because(err)
+		}
+		if pub, ok := cert.PublicKey.(*rsa.PublicKey); ok && pub.N.BitLen() > maxRSABits {
+			return ErrTooLarge.Withf("The message carries an RSA key of %d bits; at most %d are accepted.", pub.N.BitLen(), maxRSABits)
 		}
 		s.certificates = append(s.certificates, cert)
 	}

@@ -24,7 +24,7 @@ func (info *recipientInfo) unwrapper(r Recipient, keySize int, opt OpenOptions) 
 		return noContentKey, nil
 	}
 	key, _ := ecdhKey(r.Key)
-	pub, _ := ecdhPublic(r.Certificate.PublicKey)
+	pub, _ := ecdhPublic(certifiedKey(r.Certificate))
 	return info.ecdhUnwrapper(key, pub.Curve())
 }
 

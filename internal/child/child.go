@@ -1,5 +1,6 @@
 // Package child runs real servers (PostgreSQL, slapd, …) as private child processes, for the demo and for tests: as an
 // unprivileged user even when started by root, in a folder of their own, and never outliving their parent.
+// It knows no particular server: that is for internal/pgtest and internal/slapdtest.
 package child
 
 import (

@@ -129,14 +129,13 @@ type Receipt struct {
 	SPKISHA256 string    `json:"spki_sha256"`
 	KeyID      string    `json:"key_id" doc:"Names the officers' group key that the record is sealed to; lower-case hexadecimal."`
 	Time       time.Time `json:"time"`
-	Statement  []byte    `json:"statement" doc:"What was signed, in the archive's own encoding."`
-	Signature  []byte    `json:"signature"`
+	Signed     []byte    `json:"signed" doc:"The receipt with its signature, in the archive's own encoding (docs/archive-format.md)."`
 	Signer     []byte    `json:"signer" doc:"SubjectPublicKeyInfo of the archive's receipt key."`
 }
 
 // ReceiptProof shows that a deposit is in the audit log: its leaf's inclusion in the tree of a signed checkpoint.
 type ReceiptProof struct {
-	LeafHash   []byte   `json:"leaf_hash" doc:"RFC 6962 leaf hash; also in the receipt's statement."`
+	LeafHash   []byte   `json:"leaf_hash" doc:"RFC 6962 leaf hash; also in the receipt."`
 	Index      int64    `json:"index"`
 	Size       int64    `json:"size"`
 	Hashes     [][]byte `json:"hashes"`

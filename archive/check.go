@@ -12,6 +12,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"math/big"
+	"strings"
 
 	"github.com/sealpost/sealpost/internal/fault"
 )
@@ -32,7 +33,7 @@ const (
 )
 
 // checkKey proves that a private key (PKCS#8, DER) is the one of a public key (SubjectPublicKeyInfo, DER) and works, and
-// returns it as encoded by us: what is archived has exactly one form, and nothing that the sender added. The caller
+// returns it with its algorithm's name (as docs/archive-format.md has them), as encoded by us: what is archived has exactly one form, and nothing that the sender added. The caller
 // clears both.
 //
 // An archive that takes a key on trust finds out when the mail is needed that it opens nothing.
@@ -47,11 +48,11 @@ func checkKey(pkcs8, spki []byte) (encoded []byte, algorithm string, err error) 
 	}
 	switch k := key.(type) {
 	case *rsa.PrivateKey:
-		algorithm, err = fmt.Sprintf("RSA-%d", k.N.BitLen()), checkRSA(k)
+		algorithm, err = fmt.Sprintf("rsa-%d", k.N.BitLen()), checkRSA(k)
 	case *ecdsa.PrivateKey:
-		algorithm, err = k.Curve.Params().Name, checkEC(k)
+		algorithm, err = "ec-"+strings.ToLower(strings.ReplaceAll(k.Curve.Params().Name, "-", "")), checkEC(k)
 	case *ecdh.PrivateKey:
-		algorithm, err = "X25519", checkECDH(k)
+		algorithm, err = "x25519", checkECDH(k)
 	default:
 		return nil, "", ErrKeyFormat.Withf("A key of this algorithm cannot be archived, because it cannot be checked.")
 	}

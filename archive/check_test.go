@@ -53,7 +53,7 @@ func TestCheckKeyTakesGoodKeys(t *testing.T) {
 		key    any
 		public crypto.PublicKey
 	}{
-		{"RSA-3072", rsaKey, rsaKey.Public()}, {"P-256", p256, p256.Public()}, {"P-384", p384, p384.Public()}, {"X25519", x, x.Public()},
+		{"rsa-3072", rsaKey, rsaKey.Public()}, {"ec-p256", p256, p256.Public()}, {"ec-p384", p384, p384.Public()}, {"x25519", x, x.Public()},
 	} {
 		in := pkcs8(t, c.key)
 		out, algorithm, err := checkKey(in, spki(t, c.public))

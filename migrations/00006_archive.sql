@@ -20,8 +20,7 @@ create table archive.record (
   wrapping_id  bytea not null,        -- the wrapping key of the outer layer
   state        text not null check (state in ('held', 'kept')), -- held: until its request is issued
   sealed       bytea not null,
-  statement    bytea not null,        -- of the receipt
-  signature    bytea not null,        -- of the receipt
+  receipt      bytea not null,        -- signed
   leaf_hash    bytea not null check (length(leaf_hash) = 32),
   event        bigint not null,       -- of the deposit, in the audit log
   deposited_at timestamptz not null

@@ -1,0 +1,95 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/pg"
+)
+
+const role pg.Role = "archive"
+
+func insertRecord(ctx context.Context, tx pgx.Tx, r *Receipt, sealed *record.Record) error {
+	_, err := tx.Exec(ctx, `
+		insert into archive.record (id, request, person, spki_sha256, key_id, wrapping_id, state, sealed,
+			receipt, leaf_hash, event, deposited_at)
+		values ($1, $2, $3, $4, $5, $6, 'held', $7, $8, $9, $10, $11)`,
+		r.ID, r.Request, r.Person, r.Key[:], r.KeyID[:], sealed.WrappingKey[:], sealed.Bytes(),
+		r.Signed, r.Leaf[:], r.Event, r.Time)
+	return err
+}
+
+// receiptRow is the part of a record that its receipt is made of.
+type receiptRow struct {
+	ID      uuid.UUID
+	Request uuid.UUID
+	Person  uuid.UUID
+	Key     []byte
+	KeyID   []byte
+	Signed  []byte
+	Leaf    []byte
+	Event   int64
+	Time    time.Time
+}
+
+const receiptColumns = `id, request, person, spki_sha256, key_id, receipt, leaf_hash, event, deposited_at`
+
+func (w receiptRow) receipt() *Receipt {
+	return &Receipt{ID: w.ID, Request: w.Request, Person: w.Person, Key: [32]byte(w.Key), KeyID: record.Hash(w.KeyID),
+		Signed: w.Signed, Leaf: [32]byte(w.Leaf), Event: w.Event, Time: w.Time}
+}
+
+func selectReceipt(ctx context.Context, tx pgx.Tx, where string, args ...any) (*Receipt, error) {
+	rows, err := tx.Query(ctx, `select `+receiptColumns+` from archive.record where `+where, args...)
+	if err != nil {
+		return nil, err
+	}
+	row, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByPos[receiptRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrUnknownReceipt
+	}
+	if err != nil {
+		return nil, err
+	}
+	return row.receipt(), nil
+}
+
+func selectReceipts(ctx context.Context, tx pgx.Tx, person, after uuid.UUID, limit int) ([]*Receipt, error) {
+	rows, err := tx.Query(ctx, `select `+receiptColumns+` from archive.record
+		where person = $1 and id > $2 order by id limit $3`, person, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByPos[receiptRow])
+	out := make([]*Receipt, len(found))
+	for i, f := range found {
+		out[i] = f.receipt()
+	}
+	return out, err
+}
+
+// selectSealed returns a record's bytes.
+func selectSealed(ctx context.Context, tx pgx.Tx, id uuid.UUID) (sealed []byte, err error) {
+	err = tx.QueryRow(ctx, `select sealed from archive.record where id = $1`, id).Scan(&sealed)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrUnknownReceipt
+	}
+	return sealed, err
+}
+
+func selectRoster(ctx context.Context, tx pgx.Tx, hash record.Hash) (file []byte, err error) {
+	err = tx.QueryRow(ctx, `select file from archive.roster where hash = $1`, hash[:]).Scan(&file)
+	return file, err
+}
+
+func insertRoster(ctx context.Context, tx pgx.Tx, r *record.Roster, at time.Time) (added bool, err error) {
+	hash, keyID := r.Hash(), r.KeyID()
+	tag, err := tx.Exec(ctx, `insert into archive.roster (hash, key_id, epoch, file, added_at) values ($1, $2, $3, $4, $5)
+		on conflict (hash) do nothing`, hash[:], keyID[:], int64(r.Epoch()), r.Bytes(), at)
+	return tag.RowsAffected() == 1, err
+}

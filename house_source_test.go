@@ -111,4 +111,3 @@ func readText(t testing.TB, p string) string {
 	}
 	return string(b)
 }
-

@@ -1,0 +1,73 @@
+package enroll
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/internal/audit"
+)
+
+// Endorse is a registrar's yes to a submitted request; the certificates are issued at once. The names come from the
+// directory as it is now. The registrar must be somebody other than the subscriber.
+func (r *Registry) Endorse(ctx context.Context, by audit.Actor, id uuid.UUID) (*Request, error) {
+	req, err := r.deciding(ctx, by, id)
+	if err != nil {
+		return nil, err
+	}
+	if req.State == Endorsed { // a repetition, or a crash before
+		return r.issue(ctx, by, req)
+	}
+	person, err := r.person(ctx, req.Person)
+	if err != nil {
+		return nil, err
+	}
+	err = r.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		req.Subject = subjectOf(person)
+		if err := updateSubject(ctx, tx, req.ID, req.Subject); err != nil {
+			return err
+		}
+		return r.moveTx(ctx, tx, by, req, Submitted, Endorsed, "enrolment.endorsed", "")
+	})
+	if err != nil {
+		return nil, err
+	}
+	r.after("endorsed")
+	return r.issue(ctx, by, req)
+}
+
+// Reject is a registrar's no. The held key is removed; reason goes to the person.
+func (r *Registry) Reject(ctx context.Context, by audit.Actor, id uuid.UUID, reason string) (*Request, error) {
+	if reason == "" {
+		return nil, ErrReasonMissing
+	}
+	req, err := r.deciding(ctx, by, id)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.move(ctx, by, req, Submitted, Rejected, "enrolment.rejected", reason); err != nil {
+		return nil, err
+	}
+	if r.Archive != nil {
+		if err := r.Archive.Remove(ctx, by, req.ID); err != nil {
+			return nil, err
+		}
+	}
+	return req, nil
+}
+
+// deciding returns the request if by may decide on it; a refusal is recorded.
+func (r *Registry) deciding(ctx context.Context, by audit.Actor, id uuid.UUID) (*Request, error) {
+	if !by.Has(audit.Registrar) {
+		return nil, r.refusedDecision(ctx, by, id, ErrNotAllowed.Withf("Only a registrar may decide on requests."))
+	}
+	req, err := r.Get(ctx, by, id)
+	if err != nil {
+		return nil, err
+	}
+	if req.Person == by.Person {
+		return nil, r.refusedDecision(ctx, by, id, ErrOwnRequest)
+	}
+	return req, nil
+}

@@ -1,0 +1,132 @@
+package ca
+
+import (
+	"context"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/internal/keyuse"
+)
+
+// Limits of one answer of Find.
+const (
+	defaultFound = 100
+	maxFound     = 1000
+)
+
+// Query says which certificates to find; what is left zero does not restrict.
+type Query struct {
+	Person  *uuid.UUID
+	Mailbox string // in any case
+	Profile string
+	Issuer  string
+	Key     *keyuse.Hash
+	Request *uuid.UUID
+	ValidAt time.Time // within the validity, both ends included; says nothing about revocation
+	State   State     // Good or Revoked
+	Before  int64     // only certificates with a smaller number: the last number of the page before
+	Limit   int       // 0 means 100; at most 1000
+}
+
+// Find returns certificates, the newest first.
+func (a *Authority) Find(ctx context.Context, q Query) ([]Certificate, error) {
+	var c condition
+	if q.Person != nil {
+		c.add("c.person = $", *q.Person)
+	}
+	if q.Mailbox != "" {
+		c.add("c.mailboxes @> array[$]", mailboxKey(q.Mailbox))
+	}
+	if q.Profile != "" {
+		c.add("c.profile = $", q.Profile)
+	}
+	if q.Issuer != "" {
+		c.add("c.issuer = $", q.Issuer)
+	}
+	if q.Key != nil {
+		c.add("c.spki_sha256 = $", q.Key[:])
+	}
+	if q.Request != nil {
+		c.add("c.request = $", *q.Request)
+	}
+	if !q.ValidAt.IsZero() {
+		c.add("$ between c.not_before and c.not_after + interval '1 second' - interval '1 microsecond'", q.ValidAt.UTC().Truncate(time.Microsecond))
+	}
+	switch q.State {
+	case Good:
+		c.where = append(c.where, "coalesce(r.standing, 'released') = 'released'")
+	case Revoked:
+		c.where = append(c.where, "r.standing in ('revoked', 'held')")
+	}
+	if q.Before > 0 {
+		c.add("c.number < $", q.Before)
+	}
+	limit := q.Limit
+	if limit <= 0 {
+		limit = defaultFound
+	}
+	c.args = append(c.args, min(limit, maxFound))
+	var out []Certificate
+	err := a.db.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+		out, err = certificates(ctx, tx, c.String()+limitClause(len(c.args)), c.args...)
+		return err
+	})
+	return out, err
+}
+
+// Certificate returns the certificate with a serial, or ErrNotFound.
+func (a *Authority) Certificate(ctx context.Context, issuer string, serial Serial) (Certificate, error) {
+	var out Certificate
+	err := a.db.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+		out, err = certificate(ctx, tx, issuer, serial)
+		return err
+	})
+	return out, err
+}
+
+// Current returns a person's newest certificate of a profile that is valid now and not revoked, or ErrNotFound.
+func (a *Authority) Current(ctx context.Context, person uuid.UUID, profile string) (Certificate, error) {
+	list, err := a.Find(ctx, Query{Person: &person, Profile: profile, ValidAt: a.now(), State: Good, Limit: 1})
+	if err != nil {
+		return Certificate{}, err
+	}
+	if len(list) == 0 {
+		return Certificate{}, ErrNotFound.Withf("There is no valid certificate of the profile %s.", profile)
+	}
+	return list[0], nil
+}
+
+// Progress is how far the certificates of one request have come.
+type Progress struct {
+	Prepared  []Prepared    // written down and not signed; Sign or Abandon settles them
+	Issued    []Certificate // signed
+	Abandoned []Prepared    // given up; their serials are revoked
+}
+
+// ByRequest returns how far a request has come, for whoever resumes it after a crash.
+func (a *Authority) ByRequest(ctx context.Context, request uuid.UUID) (Progress, error) {
+	var out Progress
+	err := a.db.Snapshot(ctx, role, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, `select `+preparedColumns+` from ca.prepared where request = $1 and state <> 'issued' order by prepared_at, profile`, request)
+		if err != nil {
+			return err
+		}
+		list, err := pgx.CollectRows(rows, pgx.RowToStructByName[preparedRow])
+		if err != nil {
+			return err
+		}
+		out = Progress{}
+		for _, r := range list {
+			if r.State == statePrepared {
+				out.Prepared = append(out.Prepared, r.prepared())
+			} else {
+				out.Abandoned = append(out.Abandoned, r.prepared())
+			}
+		}
+		out.Issued, err = certificates(ctx, tx, `where c.request = $1 order by c.number`, request)
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,213 @@
+package ca
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/keyuse"
+)
+
+// Times of issuing.
+const (
+	// backdate lets a certificate begin a little before it is made: clocks differ.
+	backdate = 10 * time.Minute
+	// prepareLasts is how long prepared bytes may be signed. Later their serial is abandoned.
+	prepareLasts = 10 * time.Minute
+)
+
+// Prepared names bytes that have been linted and written down and may be signed. It is what Sign redeems.
+type Prepared struct {
+	Issuer  string
+	Serial  Serial
+	Request uuid.UUID
+	Profile string
+	Person  uuid.UUID
+	Key     keyuse.Hash
+	At      time.Time
+}
+
+// subjectOf names a certificate in the audit log.
+func subjectOf(issuer string, serial Serial) string {
+	return "certificate:" + issuer + "/" + serial.String()
+}
+
+// draft is a certificate before it is stored.
+type draft struct {
+	*asked
+	serial    Serial
+	notBefore time.Time
+	notAfter  time.Time
+	tbs       []byte
+	digest    []byte
+}
+
+// Prepare builds, lints and stores what is to be signed for all requests, or for none; the keys are claimed and the
+// events written in the same transaction. It is idempotent by a request's id and profile: the same request again yields
+// the same Prepared, also after it was signed, and another one is ErrRequestChanged. After Abandon it begins anew.
+func (a *Authority) Prepare(ctx context.Context, by audit.Actor, reqs ...Request) ([]Prepared, error) {
+	now := a.now().UTC().Truncate(time.Microsecond)
+	drafts := make([]*draft, len(reqs))
+	for n, r := range reqs {
+		q, err := a.read(r)
+		if err != nil {
+			return nil, err
+		}
+		if drafts[n], err = a.draft(q, now); err != nil {
+			return nil, err
+		}
+	}
+	out := make([]Prepared, len(reqs))
+	err := a.db.InTx(ctx, role, func(tx pgx.Tx) error {
+		return a.prepare(ctx, tx, by, now, drafts, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (a *Authority) prepare(ctx context.Context, tx pgx.Tx, by audit.Actor, now time.Time, drafts []*draft, out []Prepared) error {
+	claims := make([]keyuse.Claim, len(drafts))
+	for n, d := range drafts {
+		claims[n] = keyuse.Claim{Key: keyuse.HashOf(d.key.spki), Use: d.profile.use, Person: d.Person}
+	}
+	// The claim comes first: it waits for whoever else is at work with the same key, so that what is read below is final.
+	if err := keyuse.Make(ctx, tx, now, claims...); err != nil {
+		return err
+	}
+	isNew, err := insertPrepared(ctx, tx, now, drafts)
+	if err != nil {
+		return err
+	}
+	var events []audit.Event
+	for n, d := range drafts {
+		if !isNew[n] {
+			if out[n], err = preparedBefore(ctx, tx, d); err != nil {
+				return err
+			}
+			continue
+		}
+		out[n] = Prepared{d.profile.issuer.id, d.serial, d.ID, d.profile.name, d.Person, claims[n].Key, now}
+		events = append(events, audit.Event{Kind: "certificate.prepared", Subject: subjectOf(d.profile.issuer.id, d.serial),
+			Person: d.Person, Data: d.event()})
+	}
+	_, err = audit.Append(ctx, tx, now, by, events...)
+	return err
+}
+
+// event is what the audit log says of a draft.
+func (d *draft) event() any {
+	mailboxes := make([]string, len(d.mailboxes))
+	for n, m := range d.mailboxes {
+		mailboxes[n] = m.String()
+	}
+	return struct {
+		Request   uuid.UUID `json:"request"`
+		Profile   string    `json:"profile"`
+		Key       string    `json:"key"`
+		Digest    string    `json:"digest"`
+		Mailboxes []string  `json:"mailboxes,omitempty"`
+		Hosts     []string  `json:"hosts,omitempty"`
+		NotAfter  time.Time `json:"not_after"`
+		Lint      string    `json:"lint"`
+	}{d.ID, d.profile.name, fmt.Sprintf("%x", keyuse.HashOf(d.key.spki)), fmt.Sprintf("%x", d.digest), mailboxes, d.hosts, d.notAfter, lintVersion}
+}
+
+// draft builds the bytes and lints them.
+func (a *Authority) draft(q *asked, now time.Time) (*draft, error) {
+	p, i := q.profile, q.profile.issuer
+	if !i.CanSign() {
+		return nil, ErrNoSigner.Withf("The key of the issuer %s is not at hand.", i.id)
+	}
+	d := &draft{asked: q}
+	var err error
+	if d.serial, err = newSerial(); err != nil {
+		return nil, err
+	}
+	if err := d.setValidity(now); err != nil {
+		return nil, err
+	}
+	ski, err := keyIdentifier(q.key.spki)
+	if err != nil {
+		return nil, err
+	}
+	skiExtension, err := subjectKeyID(ski)
+	if err != nil {
+		return nil, err
+	}
+	var san []byte
+	if len(q.mailboxes)+len(q.hosts) > 0 {
+		empty := len(q.subject) == 2
+		if san, err = subjectAltNames(q.mailboxes, q.hosts, empty); err != nil {
+			return nil, err
+		}
+	}
+	e := p.encoded
+	t := tbs{serial: d.serial, algorithm: i.algorithm.der, issuer: i.cert.RawSubject, notBefore: d.notBefore, notAfter: d.notAfter,
+		subject: q.subject, spki: q.key.spki}
+	points, info := i.crlPoints, i.authorityInfo
+	if p.ocsp() {
+		points, info = nil, nil
+	}
+	const policies = 4
+	t.extensions = [][]byte{e.keyUsage[q.key.algorithm], e.extKeyUsage, skiExtension, i.authorityKeyID, e.policies, san, points,
+		info, e.capabilities, e.noCheck}
+	if d.tbs, err = t.marshal(); err != nil {
+		return nil, err
+	}
+	var shadow []byte
+	if e.shadowPolicies != nil {
+		t.extensions[policies] = e.shadowPolicies
+		if shadow, err = t.marshal(); err != nil {
+			return nil, err
+		}
+	}
+	if err := a.lint.check(q, d.tbs, shadow); err != nil {
+		return nil, err
+	}
+	h := i.algorithm.hash.New()
+	h.Write(d.tbs)
+	d.digest = h.Sum(nil)
+	return d, nil
+}
+
+// setValidity sets the first and the last second: both belong to the certificate (S/MIME BR §6.3.2).
+func (d *draft) setValidity(now time.Time) error {
+	issuer := d.profile.issuer.cert
+	d.notBefore = now.Add(-backdate).Truncate(time.Second)
+	if d.notBefore.Before(issuer.NotBefore) {
+		d.notBefore = issuer.NotBefore
+	}
+	d.notAfter = d.notBefore.Add(d.profile.validity - time.Second)
+	if d.notAfter.After(issuer.NotAfter) {
+		d.notAfter = issuer.NotAfter
+	}
+	if now.Before(issuer.NotBefore) || !now.Before(d.notAfter) {
+		return ErrIssuerEnd.Withf("The certificate of the issuer %s is valid from %s to %s.", d.profile.issuer.id,
+			issuer.NotBefore.Format(time.DateOnly), issuer.NotAfter.Format(time.DateOnly))
+	}
+	return nil
+}
+
+// mailboxKeys are the addresses as they are searched for.
+func (d *draft) mailboxKeys() []string {
+	keys := make([]string, len(d.mailboxes))
+	for n, m := range d.mailboxes {
+		keys[n] = m.key()
+	}
+	return keys
+}
+
+// MailboxKey returns the form in which addresses are searched: in lower case. It accepts anything.
+func mailboxKey(s string) string {
+	if m, err := ParseMailbox(s); err == nil {
+		return m.key()
+	}
+	return strings.ToLower(s)
+}

@@ -1,0 +1,434 @@
+package ca
+
+import (
+	"encoding/asn1"
+	"errors"
+	"fmt"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/keyuse"
+)
+
+// MaxValidityDays is the longest any certificate lasts: the S/MIME BR §6.3.2 allow 825 days, of 86,400 seconds, both
+// ends included.
+const MaxValidityDays = 825
+
+// ProfileConfig is a kind of certificate as the configuration describes it. DefaultProfiles has those that Sealpost
+// comes with; one of the same name replaces it whole.
+type ProfileConfig struct {
+	// Name is what requests and this configuration call the profile.
+	Name string `yaml:"name"`
+	// Issuer is the id of the issuer that signs; empty means the first one configured.
+	Issuer string `yaml:"issuer"`
+	// Use is what the key serves: signing (mail, or authentication), encryption (mail; archived), single (both, or
+	// anything of a person's that is never archived), agent (a recovery agent's or recipient's) or service (the system's).
+	Use keyuse.Use `yaml:"use"`
+	// Escrow is "required" or "forbidden". It is required for the use encryption, and forbidden for all others.
+	Escrow Escrow `yaml:"escrow"`
+	// KeyUsage lists what the key may do: digital-signature, non-repudiation, encipherment. The last becomes
+	// keyEncipherment for RSA and keyAgreement for elliptic curves.
+	KeyUsage []string `yaml:"key_usage"`
+	// ExtendedKeyUsage lists names (email-protection, client-auth, server-auth, ocsp-signing, agent-signing,
+	// agent-decryption, recovery-recipient, archive-exchange) or dotted OIDs.
+	ExtendedKeyUsage []string `yaml:"extended_key_usage"`
+	// Keys lists the accepted algorithms, the preferred one first.
+	Keys []KeyAlgorithm `yaml:"keys"`
+	// ValidityDays is how long a certificate lasts, at most 825, and never longer than its issuer.
+	ValidityDays int `yaml:"validity_days"`
+	// Policy is the certificate policy asserted: a full OID, or the last part of one under the organisation's arc.
+	Policy string `yaml:"policy"`
+	// CPS is the address of the practice statement, in the policy; may be empty.
+	CPS string `yaml:"cps"`
+	// Claims names the profile of the S/MIME Baseline Requirements whose lints are applied, such as sponsor-strict:
+	// mailbox, organization, sponsor or individual, and multipurpose or strict. Empty means RFC 5280 alone.
+	Claims string `yaml:"claims"`
+	// PubliclyAudited permits a policy under 2.23.140.1.5, which tells the world that this authority is audited against
+	// the S/MIME Baseline Requirements.
+	PubliclyAudited bool `yaml:"publicly_audited"`
+	// Mailboxes is "required", "optional" or "forbidden" (also when empty): whether mail addresses stand in the
+	// certificate.
+	Mailboxes string `yaml:"mailboxes"`
+	// Hosts is the same for host names.
+	Hosts string `yaml:"hosts"`
+	// CommonName says what the subject's common name is: "name" (as requested), "mailbox" (the first address, when it
+	// fits) or "none".
+	CommonName string `yaml:"common_name"`
+	// PersonalName puts given name and surname into the subject.
+	PersonalName bool `yaml:"personal_name"`
+	// Organisation puts organisation, its identifier and its country into the subject.
+	Organisation bool `yaml:"organisation"`
+	// Capabilities lists the ciphers a correspondent may use at once (SMIMECapabilities, RFC 4262), preferred first:
+	// aes256-cbc, aes128-cbc, aes256-gcm, aes128-gcm.
+	Capabilities []string `yaml:"capabilities"`
+	// Exceptions are rules that certificates of this profile may break.
+	Exceptions []Exception `yaml:"exceptions"`
+}
+
+// Exception lets one lint fail.
+type Exception struct {
+	Lint   string `yaml:"lint"`   // zlint's name, or that of a check of ours
+	Reason string `yaml:"reason"` // why breaking it does no harm here; required
+}
+
+// Escrow says whether keys of a profile are archived.
+type Escrow string
+
+// The two ways. The zero Escrow is neither, and refused.
+const (
+	EscrowRequired  Escrow = "required"
+	EscrowForbidden Escrow = "forbidden"
+)
+
+// Profile is a checked ProfileConfig. It does not change and is safe for concurrent use.
+type Profile struct {
+	name         string
+	issuer       *Issuer
+	use          keyuse.Use
+	escrow       Escrow
+	keyUsage     usage
+	usages       []asn1.ObjectIdentifier
+	keys         []KeyAlgorithm
+	validity     time.Duration
+	policy       asn1.ObjectIdentifier
+	cps          string
+	claims       asn1.ObjectIdentifier // nil: none
+	mailboxes    presence
+	hosts        presence
+	commonName   string
+	personalName bool
+	organisation bool
+	capabilities []asn1.ObjectIdentifier
+	exceptions   map[string]string
+	encoded      profileExtensions
+}
+
+// Name returns the profile's name.
+func (p *Profile) Name() string { return p.name }
+
+// Issuer returns who signs certificates of this profile.
+func (p *Profile) Issuer() *Issuer { return p.issuer }
+
+// Use returns what keys of this profile serve.
+func (p *Profile) Use() keyuse.Use { return p.use }
+
+// EscrowRequired reports whether the private key must be archived before a certificate is signed.
+func (p *Profile) EscrowRequired() bool { return p.escrow == EscrowRequired }
+
+// Keys returns the accepted algorithms, the preferred one first.
+func (p *Profile) Keys() []KeyAlgorithm { return slices.Clone(p.keys) }
+
+// Validity returns how long a certificate lasts, unless its issuer ends sooner.
+func (p *Profile) Validity() time.Duration { return p.validity }
+
+// Signs reports whether a key of this profile makes signatures.
+func (p *Profile) Signs() bool { return p.keyUsage.signs() }
+
+// Encrypts reports whether a key of this profile receives encrypted content.
+func (p *Profile) Encrypts() bool { return p.keyUsage&encipherment != 0 }
+
+// Mail reports whether certificates of this profile protect mail (extended key usage emailProtection).
+func (p *Profile) Mail() bool { return containsOID(p.usages, oidEmailProtection) }
+
+// usage is what a key may do, before the algorithm turns it into bits.
+type usage int
+
+const (
+	digitalSignature usage = 1 << iota
+	nonRepudiation
+	encipherment
+)
+
+func (u usage) signs() bool { return u&(digitalSignature|nonRepudiation) != 0 }
+
+// presence says whether names of a sort stand in a certificate.
+type presence int
+
+const (
+	forbidden presence = iota
+	optional
+	required
+)
+
+// check turns c into a Profile. Its faults are all reported, each with path before it.
+func (c ProfileConfig) check(path, arc string, issuers []*Issuer) (*Profile, error) {
+	f := &findings{path: path}
+	p := &Profile{name: c.Name, use: c.Use, escrow: c.Escrow, cps: c.CPS, commonName: c.CommonName,
+		personalName: c.PersonalName, organisation: c.Organisation, keys: slices.Clone(c.Keys),
+		validity: time.Duration(c.ValidityDays) * 24 * time.Hour}
+	if !validName(c.Name) {
+		f.add("name", "%q is not a name of a-z, 0-9 and hyphens", c.Name)
+	}
+	p.issuer = f.issuer(c.Issuer, issuers)
+	p.keyUsage = f.keyUsage(c)
+	p.usages = f.usages(c.ExtendedKeyUsage)
+	f.invariants(c, p)
+	f.keys(c, p)
+	if c.ValidityDays < 1 || c.ValidityDays > MaxValidityDays {
+		f.add("validity_days", "%d is not between 1 and %d", c.ValidityDays, MaxValidityDays)
+	}
+	p.policy = f.policy(c, arc)
+	p.claims = f.claims(c, p)
+	p.mailboxes = f.presence("mailboxes", c.Mailboxes)
+	p.hosts = f.presence("hosts", c.Hosts)
+	if !slices.Contains([]string{"name", "mailbox", "none"}, c.CommonName) {
+		f.add("common_name", "%q is not name, mailbox or none", c.CommonName)
+	}
+	p.capabilities = f.capabilities(c)
+	p.exceptions = f.exceptions(c.Exceptions)
+	if err := errors.Join(f.errs...); err != nil {
+		return nil, err
+	}
+	return p, p.encode()
+}
+
+// findings collects what is wrong with one profile.
+type findings struct {
+	path string
+	errs []error
+}
+
+func (f *findings) add(field, format string, args ...any) {
+	f.errs = append(f.errs, ErrConfig.Withf("%s.%s: %s", f.path, field, fmt.Sprintf(format, args...)))
+}
+
+func (f *findings) issuer(id string, issuers []*Issuer) *Issuer {
+	for _, i := range issuers {
+		if i.id == id || id == "" {
+			return i
+		}
+	}
+	f.add("issuer", "there is no issuer %q", id)
+	return nil
+}
+
+func (f *findings) keyUsage(c ProfileConfig) (u usage) {
+	for i, s := range c.KeyUsage {
+		switch s {
+		case "digital-signature":
+			u |= digitalSignature
+		case "non-repudiation":
+			u |= nonRepudiation
+		case "encipherment":
+			u |= encipherment
+		default:
+			f.add(fmt.Sprintf("key_usage[%d]", i), "%q is not digital-signature, non-repudiation or encipherment", s)
+		}
+	}
+	if len(c.KeyUsage) == 0 {
+		f.add("key_usage", "is empty")
+	}
+	return u
+}
+
+// invariants are the rules that keep signing keys out of the archive.
+func (f *findings) invariants(c ProfileConfig, p *Profile) {
+	switch c.Escrow {
+	case EscrowRequired:
+		if p.keyUsage.signs() {
+			f.add("escrow", "a key that signs is never archived: take digital-signature and non-repudiation out of key_usage, or forbid escrow")
+		}
+		if c.Use != keyuse.Encryption {
+			f.add("escrow", "only keys of the use encryption are archived, not %q", c.Use)
+		}
+	case EscrowForbidden:
+		if c.Use == keyuse.Encryption {
+			f.add("escrow", "keys of the use encryption are archived; a key that is not has the use single")
+		}
+	default:
+		f.add("escrow", "%q is not required or forbidden", c.Escrow)
+	}
+	switch c.Use {
+	case keyuse.Signing:
+		if p.keyUsage&encipherment != 0 {
+			f.add("key_usage", "a key of the use signing does not encrypt; a key for both has the use single")
+		}
+	case keyuse.Encryption, keyuse.Single, keyuse.Agent, keyuse.Service:
+	default:
+		f.add("use", "%q is not signing, encryption, single, agent or service", c.Use)
+	}
+	mail := containsOID(p.usages, oidEmailProtection)
+	for _, u := range []asn1.ObjectIdentifier{oidServerAuth, oidCodeSigning, oidTimeStamping} {
+		if mail && containsOID(p.usages, u) {
+			f.add("extended_key_usage", "%s does not go with email-protection (S/MIME BR §7.1.2.3)", u)
+		}
+	}
+	if containsOID(p.usages, oidOCSPSigning) && len(p.usages) != 1 {
+		f.add("extended_key_usage", "ocsp-signing stands alone")
+	}
+}
+
+func (f *findings) keys(c ProfileConfig, p *Profile) {
+	if len(c.Keys) == 0 {
+		f.add("keys", "is empty")
+	}
+	for i, k := range c.Keys {
+		field := fmt.Sprintf("keys[%d]", i)
+		switch {
+		case !k.known():
+			f.add(field, "%q is not P-256, P-384, Ed25519, RSA-2048, RSA-3072 or RSA-4096", k)
+		case k == Ed25519 && p.keyUsage&encipherment != 0:
+			f.add(field, "Ed25519 cannot encrypt")
+		case slices.Contains(c.Keys[:i], k):
+			f.add(field, "%s is there twice", k)
+		}
+	}
+}
+
+// policy resolves the policy's OID and keeps away those that claim an audit nobody did.
+func (f *findings) policy(c ProfileConfig, arc string) asn1.ObjectIdentifier {
+	text := c.Policy
+	if text != "" && !strings.Contains(text, ".") {
+		text = arc + "." + text
+	}
+	oid, err := parseOID(text)
+	if err != nil {
+		f.add("policy", "%q is not an OID", c.Policy)
+		return nil
+	}
+	if hasPrefix(oid, oidReserved) && !c.PubliclyAudited {
+		f.add("policy", "%s says that the authority is publicly audited; if it is, set publicly_audited", oid)
+	}
+	return oid
+}
+
+func (f *findings) claims(c ProfileConfig, p *Profile) asn1.ObjectIdentifier {
+	if c.Claims == "" {
+		if hasPrefix(p.policy, oidReserved) {
+			return p.policy
+		}
+		return nil
+	}
+	kind, generation, _ := strings.Cut(c.Claims, "-")
+	k := slices.Index([]string{"mailbox", "organization", "sponsor", "individual"}, kind)
+	g := slices.Index([]string{"multipurpose", "strict"}, generation)
+	if k < 0 || g < 0 {
+		f.add("claims", "%q is not mailbox, organization, sponsor or individual, a hyphen, and multipurpose or strict", c.Claims)
+		return nil
+	}
+	if !containsOID(p.usages, oidEmailProtection) {
+		f.add("claims", "a certificate without email-protection is not for S/MIME")
+	}
+	if c.Mailboxes != "required" {
+		f.add("claims", "a certificate for S/MIME needs mailboxes: required")
+	}
+	return append(slices.Clone(oidReserved), k+1, g+2)
+}
+
+func (f *findings) presence(field, s string) presence {
+	switch s {
+	case "", "forbidden":
+		return forbidden
+	case "optional":
+		return optional
+	case "required":
+		return required
+	default:
+		f.add(field, "%q is not required, optional or forbidden", s)
+		return forbidden
+	}
+}
+
+func (f *findings) usages(names []string) []asn1.ObjectIdentifier {
+	var out []asn1.ObjectIdentifier
+	for i, n := range names {
+		oid, err := usageOID(n)
+		switch field := fmt.Sprintf("extended_key_usage[%d]", i); {
+		case err != nil:
+			f.add(field, "%q is neither a known name nor an OID", n)
+		case oid.Equal(oidAnyUsage):
+			f.add(field, "anyExtendedKeyUsage is never issued")
+		case containsOID(out, oid):
+			f.add(field, "%q is there twice", n)
+		default:
+			out = append(out, oid)
+		}
+	}
+	if len(names) == 0 {
+		f.add("extended_key_usage", "is empty")
+	}
+	return out
+}
+
+func usageOID(name string) (asn1.ObjectIdentifier, error) {
+	switch name {
+	case "email-protection":
+		return oidEmailProtection, nil
+	case "client-auth":
+		return oidClientAuth, nil
+	case "server-auth":
+		return oidServerAuth, nil
+	case "ocsp-signing":
+		return oidOCSPSigning, nil
+	case "agent-signing":
+		return OIDAgentSigning, nil
+	case "agent-decryption":
+		return OIDAgentDecryption, nil
+	case "recovery-recipient":
+		return OIDRecipient, nil
+	case "archive-exchange":
+		return OIDExchange, nil
+	default:
+		return parseOID(name)
+	}
+}
+
+func (f *findings) capabilities(c ProfileConfig) (out []asn1.ObjectIdentifier) {
+	known := map[string]asn1.ObjectIdentifier{"aes256-cbc": oidAES256CBC, "aes128-cbc": oidAES128CBC, "aes256-gcm": oidAES256GCM, "aes128-gcm": oidAES128GCM}
+	for i, n := range c.Capabilities {
+		oid, ok := known[n]
+		if !ok {
+			f.add(fmt.Sprintf("capabilities[%d]", i), "%q is not aes256-cbc, aes128-cbc, aes256-gcm or aes128-gcm", n)
+		}
+		out = append(out, oid)
+	}
+	if len(out) > 0 && !slices.Contains(c.KeyUsage, "encipherment") {
+		f.add("capabilities", "only a certificate for encryption has capabilities")
+	}
+	return out
+}
+
+func (f *findings) exceptions(list []Exception) map[string]string {
+	out := make(map[string]string, len(list))
+	for i, e := range list {
+		field := fmt.Sprintf("exceptions[%d]", i)
+		if !knownLint(e.Lint) {
+			f.add(field+".lint", "there is no lint %q", e.Lint)
+		}
+		if strings.TrimSpace(e.Reason) == "" {
+			f.add(field+".reason", "is empty")
+		}
+		out[e.Lint] = e.Reason
+	}
+	return out
+}
+
+func validName(s string) bool {
+	return s != "" && len(s) <= 64 && strings.Trim(s, "abcdefghijklmnopqrstuvwxyz0123456789-") == ""
+}
+
+// parseOID reads a dotted OID whose arcs fit 31 bits: Windows' enrolment client drops what lies behind a larger one.
+func parseOID(s string) (asn1.ObjectIdentifier, error) {
+	var oid asn1.ObjectIdentifier
+	for _, part := range strings.Split(s, ".") {
+		n, err := strconv.ParseInt(part, 10, 32)
+		if err != nil || n < 0 || part != strconv.FormatInt(n, 10) {
+			return nil, fmt.Errorf("%q is not an OID", s)
+		}
+		oid = append(oid, int(n))
+	}
+	if _, err := asn1.Marshal(oid); err != nil {
+		return nil, err
+	}
+	return oid, nil
+}
+
+func containsOID(list []asn1.ObjectIdentifier, oid asn1.ObjectIdentifier) bool {
+	return slices.ContainsFunc(list, oid.Equal)
+}
+
+func hasPrefix(oid, prefix asn1.ObjectIdentifier) bool {
+	return len(oid) >= len(prefix) && oid[:len(prefix)].Equal(prefix)
+}

@@ -1,0 +1,213 @@
+package ca
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/jobs"
+)
+
+// Reason is why a certificate was revoked: a CRLReason of RFC 5280 §5.3.1.
+type Reason int
+
+// The reasons that are used here. A list leaves Unspecified out.
+const (
+	Unspecified          Reason = 0
+	KeyCompromise        Reason = 1
+	AffiliationChanged   Reason = 3
+	Superseded           Reason = 4
+	CessationOfOperation Reason = 5
+	CertificateHold      Reason = 6
+	PrivilegeWithdrawn   Reason = 9
+)
+
+var reasonNames = map[Reason]string{Unspecified: "unspecified", KeyCompromise: "keyCompromise", AffiliationChanged: "affiliationChanged",
+	Superseded: "superseded", CessationOfOperation: "cessationOfOperation", CertificateHold: "certificateHold", PrivilegeWithdrawn: "privilegeWithdrawn"}
+
+// String returns the reason in the words of RFC 5280.
+func (r Reason) String() string {
+	if s, ok := reasonNames[r]; ok {
+		return s
+	}
+	return fmt.Sprintf("reason %d", int(r))
+}
+
+// ParseReason reads a reason in the words of RFC 5280.
+func ParseReason(s string) (Reason, error) {
+	for r, name := range reasonNames {
+		if name == s {
+			return r, nil
+		}
+	}
+	return 0, ErrReason.Withf("%q is not a reason for revoking a certificate.", clip(s))
+}
+
+// Revocation asks to revoke a certificate, or with CertificateHold to put it on hold.
+type Revocation struct {
+	Issuer  string
+	Serial  Serial
+	Reason  Reason
+	Invalid time.Time // since when the key must not be trusted (invalidityDate); zero means unknown
+}
+
+// Revoke revokes a certificate now and asks for a new revocation list, in one transaction. One on hold may be revoked,
+// and keeps the time of its hold. A revoked one may be revoked once more for KeyCompromise alone; all else is ErrRevoked.
+func (a *Authority) Revoke(ctx context.Context, by audit.Actor, r Revocation) error {
+	if _, ok := reasonNames[r.Reason]; !ok {
+		return ErrReason.Withf("%d is not a reason for revoking a certificate.", r.Reason)
+	}
+	now := a.now().UTC().Truncate(time.Microsecond)
+	if r.Invalid.After(now) {
+		return ErrReason.Withf("The key cannot be invalid only from a time to come.")
+	}
+	change := change{standing: revoked, reason: r.Reason, at: now, invalid: r.Invalid}
+	if r.Reason == CertificateHold {
+		change.standing = held
+	}
+	return a.change(ctx, by, r.Issuer, r.Serial, change)
+}
+
+// Release ends a hold.
+func (a *Authority) Release(ctx context.Context, by audit.Actor, issuer string, serial Serial) error {
+	return a.change(ctx, by, issuer, serial, change{standing: released, at: a.now().UTC().Truncate(time.Microsecond)})
+}
+
+// Standings of a serial in ca.revocation.
+const (
+	revoked  = "revoked"
+	held     = "held"
+	released = "released"
+)
+
+// change is a row of ca.revocation that is to be.
+type change struct {
+	standing string
+	reason   Reason
+	at       time.Time // when it is done
+	since    time.Time // revocationDate
+	invalid  time.Time
+	notAfter time.Time
+}
+
+func (a *Authority) change(ctx context.Context, by audit.Actor, issuer string, serial Serial, c change) error {
+	return a.db.InTx(ctx, role, func(tx pgx.Tx) error {
+		if err := lockIssuer(ctx, tx, issuer); err != nil {
+			return err
+		}
+		cert, err := certificate(ctx, tx, issuer, serial)
+		if errors.Is(err, ErrNotFound) {
+			return whyNotIssued(ctx, tx, issuer, serial)
+		}
+		if err != nil {
+			return err
+		}
+		if c.since, err = c.follows(cert.Status); err != nil {
+			return err
+		}
+		c.notAfter = cert.NotAfter
+		count, err := insertChanges(ctx, tx, issuer, []Serial{serial}, c)
+		if err != nil {
+			return err
+		}
+		data := map[string]any{"profile": cert.Profile, "request": cert.Request}
+		if c.standing != released {
+			data["reason"] = c.reason.String()
+		}
+		if !c.invalid.IsZero() {
+			data["invalid"] = c.invalid.UTC()
+		}
+		_, err = audit.Append(ctx, tx, c.at, by, audit.Event{Kind: "certificate." + c.standing, Subject: subjectOf(issuer, serial), Person: cert.Person, Data: data})
+		if err != nil {
+			return err
+		}
+		return a.afterChange(ctx, tx, cert, count)
+	})
+}
+
+// afterChange asks for what must be done when a certificate's standing has changed.
+func (a *Authority) afterChange(ctx context.Context, tx pgx.Tx, c Certificate, count int64) error {
+	if err := a.jobs.Insert(ctx, tx, jobs.BuildCRL{Issuer: c.Issuer, AtLeast: count}); err != nil {
+		return err
+	}
+	if c.Person == uuid.Nil {
+		return nil
+	}
+	return a.jobs.Insert(ctx, tx, jobs.PublishPerson{Person: c.Person})
+}
+
+// follows checks that the change may follow the present status, and returns the time of revocation.
+func (c change) follows(s Status) (time.Time, error) {
+	switch {
+	case c.standing == released:
+		if s.State != Revoked || s.Reason != CertificateHold {
+			return time.Time{}, ErrNotHeld
+		}
+		return s.At, nil
+	case s.State == Good:
+		return c.at, nil
+	case s.Reason == CertificateHold && c.standing == revoked:
+		return s.At, nil
+	case c.reason == KeyCompromise && s.Reason != KeyCompromise:
+		return s.At, nil
+	default:
+		return time.Time{}, ErrRevoked
+	}
+}
+
+// lockIssuer makes the changes of one issuer follow each other: whoever sees count n sees all before it.
+func lockIssuer(ctx context.Context, tx pgx.Tx, issuer string) error {
+	var one int
+	err := tx.QueryRow(ctx, `select 1 from ca.issuer where id = $1 for update`, issuer).Scan(&one)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return ErrUnknownIssuer.Withf("There is no issuer %q.", clip(issuer))
+	}
+	if err != nil {
+		return fmt.Errorf("lock issuer %s: %w", issuer, err)
+	}
+	return nil
+}
+
+// whyNotIssued tells a serial that was never issued from one that never was.
+func whyNotIssued(ctx context.Context, tx pgx.Tx, issuer string, serial Serial) error {
+	var state string
+	err := tx.QueryRow(ctx, `select state from ca.prepared where issuer = $1 and serial = $2`, issuer, []byte(serial)).Scan(&state)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return ErrNotFound.Withf("There is no certificate with the serial number %s.", serial)
+	case err != nil:
+		return fmt.Errorf("read certificate %s: %w", serial, err)
+	case state == stateAbandoned:
+		return ErrRevoked.Withf("The issue of this certificate was given up; its serial number is revoked already.")
+	default:
+		return ErrNotIssued
+	}
+}
+
+// insertChanges records the same change of several serials and returns the issuer's new count. The issuer is locked.
+func insertChanges(ctx context.Context, tx pgx.Tx, issuer string, serials []Serial, c change) (count int64, err error) {
+	raw := make([][]byte, len(serials))
+	for n, s := range serials {
+		raw[n] = []byte(s)
+	}
+	var invalid *time.Time
+	if !c.invalid.IsZero() {
+		invalid = &c.invalid
+	}
+	err = tx.QueryRow(ctx, `
+		with counted as (update ca.issuer set changes = changes + cardinality($2::bytea[]) where id = $1 returning changes),
+		added as (
+			insert into ca.revocation (issuer, change, serial, standing, reason, revoked_at, invalidity_at, not_after)
+			select $1, changes - cardinality($2::bytea[]) + n, serial, $3, $4, $5, $6, $7
+			from counted, unnest($2::bytea[]) with ordinality as u (serial, n))
+		select changes from counted`, issuer, raw, c.standing, c.reason, c.since, invalid, c.notAfter).Scan(&count)
+	if err != nil {
+		return 0, fmt.Errorf("record revocation: %w", err)
+	}
+	return count, nil
+}

@@ -59,6 +59,16 @@ func (s Strength) String() string {
 	}
 }
 
+// parseStrength is the reverse of String. What it does not know is none.
+func parseStrength(s string) Strength {
+	for _, k := range []Strength{StrengthPassword, StrengthCertificate, StrengthHardware} {
+		if k.String() == s {
+			return k
+		}
+	}
+	return StrengthNone
+}
+
 // ErrRoleRequired is returned to an actor who lacks the role that an act needs.
 var ErrRoleRequired = fault.New(fault.Denied, "role-required", "You do not have the role that this needs.")
 

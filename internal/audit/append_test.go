@@ -1,6 +1,8 @@
 package audit_test
 
 import (
+	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"strings"
@@ -48,21 +50,22 @@ func TestAppendStoresExactlyTheHashedBytes(t *testing.T) {
 	db := pgtest.Open(t, d)
 	leaves := add(t, db, "ca", registrar,
 		audit.Event{Kind: "certificate.prepared", Subject: "certificate:issuing/0a1b", Person: alice,
-			Data: map[string]any{"profile": "smime-signing", "note": "<&>\u2028\x00", "b": 1, "a": []int{1, 2}}},
+			Data: map[string]any{"profile": "smime-signing", "note": "<&>\u2028\x00\\u0000", "b": 1, "a": []int{1, 2}}},
 		audit.Event{Kind: "crl.built"})
 	want := []string{
-		`{"v":1,"at":"2026-03-04T11:00:00.123456Z","kind":"certificate.prepared","subject":"certificate:issuing/0a1b",` +
+		`{"v":1,"nonce":"NONCE","at":"2026-03-04T11:00:00.123456Z","kind":"certificate.prepared","subject":"certificate:issuing/0a1b",` +
 			`"person":"a11ce000-0000-4000-8000-000000000001","actor":{"person":"b0b00000-0000-4000-8000-000000000002",` +
 			`"name":"Bob <bob@example.test>","roles":["subscriber","registrar"],"method":"certificate","strength":"hardware"},` +
-			`"data":{"a":[1,2],"b":1,"note":"<&>\u2028\u0000","profile":"smime-signing"}}`,
-		`{"v":1,"at":"2026-03-04T11:00:00.123456Z","kind":"crl.built","actor":{"person":"b0b00000-0000-4000-8000-000000000002",` +
+			`"data":{"a":[1,2],"b":1,"note":"<&>\u2028\ufffd\\u0000","profile":"smime-signing"}}`,
+		`{"v":1,"nonce":"NONCE","at":"2026-03-04T11:00:00.123456Z","kind":"crl.built","actor":{"person":"b0b00000-0000-4000-8000-000000000002",` +
 			`"name":"Bob <bob@example.test>","roles":["subscriber","registrar"],"method":"certificate","strength":"hardware"}}`}
 	for i, l := range leaves {
+		want[i] = strings.Replace(want[i], "NONCE", nonce(t, d, l.Event), 1)
 		if l.Hash != tlog.RecordHash([]byte(want[i])) {
 			t.Errorf("event %d: its hash is not that of its body", i)
 		}
 		if n := d.Count(t, `select count(*) from audit.event e join audit.pending p on p.event = e.id
-			where e.id = $1 and e.body = $2 and p.hash = $3 and octet_length(e.body) = octet_length(e.body::json::text)`,
+			where e.id = $1 and e.body = $2 and p.hash = $3 and e.body::jsonb->>'v' = '1'`,
 			l.Event, want[i], l.Hash[:]); n != 1 {
 			t.Errorf("event %d: its row is not as expected:\n%s", i, want[i])
 		}
@@ -71,6 +74,34 @@ func TestAppendStoresExactlyTheHashedBytes(t *testing.T) {
 		kind = 'certificate.prepared' and subject = 'certificate:issuing/0a1b' and person = $2 and actor = $3`,
 		leaves[0].Event, alice, bob); n != 1 {
 		t.Error("the query columns do not repeat the body")
+	}
+}
+
+// nonce returns the nonce of an event, and checks that it is one.
+func nonce(t *testing.T, d pgtest.Database, event int64) string {
+	t.Helper()
+	conn, err := pgx.Connect(t.Context(), d.AdminURL())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close(context.WithoutCancel(t.Context()))
+	var s string
+	if err := conn.QueryRow(t.Context(), `select body::jsonb->>'nonce' from audit.event where id = $1`, event).Scan(&s); err != nil {
+		t.Fatal(err)
+	}
+	if b, err := base64.RawStdEncoding.DecodeString(s); err != nil || len(b) != 16 {
+		t.Errorf("nonce %q", s)
+	}
+	return s
+}
+
+// Two events that say the same have different hashes: a proof of one is no proof of the other, and no hash can be guessed.
+func TestEqualEventsDiffer(t *testing.T) {
+	t.Parallel()
+	same := audit.Event{Kind: "a"}
+	l := add(t, pgtest.New(t), "ca", registrar, same, same)
+	if l[0].Hash == l[1].Hash {
+		t.Error("two events have one hash")
 	}
 }
 

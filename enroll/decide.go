@@ -33,7 +33,7 @@ func (r *Registry) Endorse(ctx context.Context, by audit.Actor, id uuid.UUID) (*
 	if err != nil {
 		return nil, err
 	}
-	r.after("endorsed")
+	r.After("endorsed")
 	return r.issue(ctx, by, req)
 }
 

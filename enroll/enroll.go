@@ -82,6 +82,10 @@ type Config struct {
 
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
+
+	// After is called when a step of an enrolment has been committed, with its name; nil does nothing. Tests end the
+	// process there.
+	After func(step string)
 }
 
 // Registry is the registry of enrolment requests. It is safe for concurrent use, and any number of servers may work on
@@ -90,7 +94,6 @@ type Registry struct {
 	Config
 	plans    map[string]plan
 	exchange *exchange
-	after    func(step string) // test hook: called after every step of issuance
 }
 
 // plan is a Plan with its profiles resolved.
@@ -111,10 +114,13 @@ func New(c Config) (*Registry, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
+	if c.After == nil {
+		c.After = func(string) {}
+	}
 	if c.RenewAfter == 0 {
 		c.RenewAfter = 0.75
 	}
-	r := &Registry{Config: c, plans: map[string]plan{}, after: func(string) {}}
+	r := &Registry{Config: c, plans: map[string]plan{}}
 	var errs []error
 	for i, p := range c.Plans {
 		resolved, err := r.resolve(p)

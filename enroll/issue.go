@@ -42,7 +42,7 @@ func (r *Registry) issue(ctx context.Context, by audit.Actor, req *Request) (*Re
 		if err := s.do(); err != nil {
 			return nil, r.giveUp(ctx, by, req, err)
 		}
-		r.after(s.name)
+		r.After(s.name)
 	}
 	return req, nil
 }
@@ -173,6 +173,10 @@ func (r *Registry) resume(ctx context.Context, by audit.Actor, req *Request) err
 		return r.move(ctx, by, req, Received, Submitted, "enrolment.submitted", "")
 	default:
 		_, err := r.issue(ctx, by, req)
+		if req.State == Failed { // undone, which settles it as well
+			r.Log.Info("request failed", "request", req.ID, "cause", err)
+			return nil
+		}
 		return err
 	}
 }

@@ -63,7 +63,7 @@ func (r *Registry) Submit(ctx context.Context, by audit.Actor, s Submission) (*R
 	if err := r.deposit(ctx, by, req, keys, s); err != nil {
 		return nil, r.giveUp(ctx, by, req, err)
 	}
-	r.after("deposited")
+	r.After("deposited")
 	if r.plans[req.Enrolment].Endorsement {
 		return r.await(ctx, by, req)
 	}
@@ -178,7 +178,7 @@ func (r *Registry) receive(ctx context.Context, by audit.Actor, req *Request, s 
 	if found != nil {
 		return found, nil
 	}
-	r.after("received")
+	r.After("received")
 	return req, nil
 }
 

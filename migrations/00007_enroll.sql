@@ -41,3 +41,4 @@ create table enroll.exchange (
 
 grant usage on schema enroll to "sealpost_enroll";
 grant select, insert, update on enroll.request, enroll.token, enroll.exchange to "sealpost_enroll";
+grant delete on enroll.exchange to "sealpost_enroll"; -- keys that were never certified

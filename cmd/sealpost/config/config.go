@@ -1,0 +1,256 @@
+// Package config is the server's one configuration file: YAML, decoded strictly, checked whole, its faults reported all
+// at once with the path of each. The comments of its structs are the manual.
+//
+// It owns the file's form and where secrets come from. What a value means is decided by the room that it is handed to.
+package config
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net/url"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/directory"
+	"github.com/sealpost/sealpost/enroll"
+)
+
+// maxSize bounds the file, in bytes.
+const maxSize = 1 << 20
+
+// Config is the file. Relative paths in it start at the folder that the file lies in.
+type Config struct {
+	// Organisation goes into every certificate's subject.
+	Organisation ca.Organisation `yaml:"organisation"`
+
+	// PolicyArc is the organisation's own OID arc for certificate policies, such as 1.3.6.1.4.1.99999.1; "" means a
+	// placeholder that says nothing to anybody. Register one (free, at IANA) before certificates leave the house.
+	PolicyArc string `yaml:"policy_arc"`
+
+	// PublicURL is where relying parties, outside the organisation too, reach the public listener: plain HTTP, because a
+	// client that checks a certificate cannot do so by a connection that needs one. It is written into certificates;
+	// change it only with a new issuer.
+	PublicURL string `yaml:"public_url"`
+
+	Database  Database           `yaml:"database"`
+	Unlock    Unlock             `yaml:"unlock"`
+	Listen    Listen             `yaml:"listen"`
+	Issuers   []Issuer           `yaml:"issuers"`
+	Names     ca.NamePolicy      `yaml:"names"`
+	Profiles  []ca.ProfileConfig `yaml:"profiles"`
+	Enrolment Enrolment          `yaml:"enrolment"`
+	Archive   Archive            `yaml:"archive"`
+	Directory directory.Config   `yaml:"directory"`
+	CRL       CRL                `yaml:"crl"`
+	Audit     Audit              `yaml:"audit"`
+	Log       Log                `yaml:"log"`
+
+	dir string // of the file
+}
+
+// Database says where PostgreSQL is.
+type Database struct {
+	// URL is the server's way in. Its user is the login role that `sealpost migrate` creates (sealpost_server), which
+	// owns nothing. A password does not belong here: use url_file, ~/.pgpass, or a Unix socket.
+	URL     string `yaml:"url"`
+	URLFile string `yaml:"url_file"` // a file that holds the URL, instead
+
+	// AdminURL is for `sealpost migrate` alone: a role that may create roles and schemas.
+	AdminURL     string `yaml:"admin_url"`
+	AdminURLFile string `yaml:"admin_url_file"`
+
+	MaxConns   int32  `yaml:"max_conns"`   // connections of one server; 0 means 16
+	RolePrefix string `yaml:"role_prefix"` // of the database roles; "" means sealpost_
+}
+
+// Unlock says where the passphrase comes from that encrypts key files and the exchange's private keys. Exactly one is
+// set.
+type Unlock struct {
+	PassphraseFile string `yaml:"passphrase_file"` // its first line; the file must not be readable by others
+	PassphraseEnv  string `yaml:"passphrase_env"`  // name of an environment variable
+}
+
+// Listen says where the server listens.
+type Listen struct {
+	Public string `yaml:"public"` // plain HTTP: CRLs, CA certificates, OCSP. "127.0.0.1:8080"
+	API    string `yaml:"api"`    // HTTPS: REST, with optional client certificates. "127.0.0.1:8443"
+
+	// The API's server certificate (PEM, leaf first) and its key.
+	Certificate string `yaml:"certificate"`
+	Key         string `yaml:"key"`
+
+	// Metrics is where Prometheus finds metrics, without authentication: an address that outsiders do not reach. Empty
+	// means nowhere.
+	Metrics string `yaml:"metrics"`
+}
+
+// Issuer is one certificate authority. Certificates name its URLs, which begin with public_url.
+type Issuer struct {
+	ID          string `yaml:"id"`          // lower-case letters, digits, hyphens: part of URLs
+	Certificate string `yaml:"certificate"` // PEM: the issuing certificate, then those above it up to the root
+	Key         string `yaml:"key"`         // URI: file:issuing.key (encrypted), pkcs11:…
+
+	// LDAP is the second place where relying parties find the CRL, after HTTP: the URL's host and the entry's name. Empty
+	// means none.
+	LDAP LDAPPoint `yaml:"ldap"`
+}
+
+// LDAPPoint is a directory entry that holds CA certificate and CRL.
+type LDAPPoint struct {
+	URL string `yaml:"url"` // scheme, host and port that relying parties use: "ldap://ldap.example.com"
+	DN  string `yaml:"dn"`  // of the entry; created when absent and allowed
+}
+
+// Enrolment says what people may ask for.
+type Enrolment struct {
+	Plans      []enroll.Plan `yaml:"plans"`       // empty: "smime", a dual pair, without endorsement
+	Issuer     string        `yaml:"issuer"`      // of the exchange certificate; "" means the first
+	RenewAfter float64       `yaml:"renew_after"` // part of a certificate's life; 0 means 0.75
+}
+
+// Archive says how encryption keys are kept. Leave it out where no profile archives keys.
+type Archive struct {
+	// RosterPins are SHA-256 hashes (hexadecimal) of the roster files that may receive keys, as `sealpost-kra ceremony`
+	// prints them. The first is the active one; a second only while agents change.
+	RosterPins []string `yaml:"roster_pins"`
+
+	// WrappingKeys are files with the sealed keys of the archive's outer layer. New records use the first. They are not
+	// in the database: back them up offline, without them the archive is lost.
+	WrappingKeys []string `yaml:"wrapping_keys"`
+
+	ReceiptKey string `yaml:"receipt_key"` // URI of the key that signs receipts
+}
+
+// CRL says how often lists are made.
+type CRL struct {
+	Period   Duration `yaml:"period"`   // between lists when nothing is revoked; 0 means 12h
+	Lifetime Duration `yaml:"lifetime"` // until nextUpdate; 0 means 72h
+}
+
+// Audit says how the log is signed and where its checkpoints are kept outside the database.
+type Audit struct {
+	Origin string `yaml:"origin"` // the log's name: "example.com/sealpost"
+	Key    string `yaml:"key"`    // URI of an Ed25519 key
+
+	Files     []string `yaml:"files"`     // files that checkpoints are appended to
+	Syslog    []string `yaml:"syslog"`    // "unixgram:///dev/log", "udp://host:514", "tcp://host:514"
+	Addresses []string `yaml:"addresses"` // URLs that checkpoints are posted to
+
+	Interval Duration `yaml:"interval"` // between checkpoints; 0 means 500ms
+}
+
+// Log says what is logged. It goes to standard error, as JSON.
+type Log struct {
+	Level string `yaml:"level"` // debug, info (default), warn, error
+}
+
+// Duration is a time span as Go writes it: 500ms, 72h.
+type Duration time.Duration
+
+// UnmarshalText reads a Duration.
+func (d *Duration) UnmarshalText(b []byte) error {
+	v, err := time.ParseDuration(string(b))
+	if err == nil && v < 0 {
+		err = errors.New("a negative duration")
+	}
+	*d = Duration(v)
+	return err
+}
+
+// MarshalText writes a Duration.
+func (d Duration) MarshalText() ([]byte, error) { return []byte(time.Duration(d).String()), nil }
+
+// Load reads the file at path. It does not look at the files and servers that it names; Validate and the rooms do.
+func Load(path string) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxSize+1))
+	if err != nil {
+		return nil, fmt.Errorf("config: %w", err)
+	}
+	if len(b) > maxSize {
+		return nil, fmt.Errorf("config %s is larger than %d bytes", path, maxSize)
+	}
+	c, err := Decode(b)
+	if err != nil {
+		return nil, fmt.Errorf("config %s: %w", path, err)
+	}
+	dir, err := filepath.Abs(filepath.Dir(path))
+	if err != nil {
+		return nil, err
+	}
+	c.dir = dir
+	return c, nil
+}
+
+// Decode reads a file's content. A key that is not in the manual, or twice in the file, is an error.
+func Decode(b []byte) (*Config, error) {
+	d := yaml.NewDecoder(bytes.NewReader(b))
+	d.KnownFields(true)
+	var c Config
+	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
+		return nil, err
+	}
+	if err := d.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("there is more than one document in the file")
+	}
+	c.setDefaults()
+	return &c, nil
+}
+
+func (c *Config) setDefaults() {
+	if len(c.Enrolment.Plans) == 0 {
+		c.Enrolment.Plans = []enroll.Plan{{Name: "smime", Title: "Secure mail", Signing: "smime-signing", Encryption: "smime-encryption"}}
+	}
+	if c.Enrolment.Issuer == "" && len(c.Issuers) > 0 {
+		c.Enrolment.Issuer = c.Issuers[0].ID
+	}
+	if c.CRL.Period == 0 {
+		c.CRL.Period = Duration(12 * time.Hour)
+	}
+	if c.CRL.Lifetime == 0 {
+		c.CRL.Lifetime = Duration(72 * time.Hour)
+	}
+	if c.Log.Level == "" {
+		c.Log.Level = "info"
+	}
+}
+
+// Path returns a path of the file as an absolute one.
+func (c *Config) Path(p string) string {
+	if p == "" || filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.dir, p)
+}
+
+// KeyURI returns a key's URI with the path of a key file made absolute.
+func (c *Config) KeyURI(uri string) string {
+	if p, ok := strings.CutPrefix(uri, "file:"); ok {
+		return "file:" + c.Path(p)
+	}
+	return uri
+}
+
+// URLs of an issuer, below public_url.
+func (c *Config) CRLURL(issuer string) string  { return c.join("crl", issuer+".crl") }
+func (c *Config) CAURL(issuer string) string   { return c.join("ca", issuer+".cer") }
+func (c *Config) OCSPURL(issuer string) string { return c.join("ocsp", issuer) }
+
+func (c *Config) join(elem ...string) string {
+	u, err := url.JoinPath(c.PublicURL, elem...)
+	if err != nil { // Validate has refused such a URL
+		return c.PublicURL
+	}
+	return u
+}

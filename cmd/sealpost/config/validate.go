@@ -1,0 +1,132 @@
+package config
+
+import (
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"regexp"
+)
+
+var issuerID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
+
+// Validate returns every fault of the file's values, each with its path, joined; nil if there is none. It opens
+// nothing.
+func (c *Config) Validate() error {
+	var f faults
+	f.need("organisation.name", c.Organisation.Name)
+	f.httpURL("public_url", c.PublicURL)
+	f.either("database", "url", c.Database.URL, "url_file", c.Database.URLFile)
+	f.either("unlock", "passphrase_file", c.Unlock.PassphraseFile, "passphrase_env", c.Unlock.PassphraseEnv)
+	f.address("listen.public", c.Listen.Public)
+	f.address("listen.api", c.Listen.API)
+	f.need("listen.certificate", c.Listen.Certificate)
+	f.need("listen.key", c.Listen.Key)
+	if c.Listen.Metrics != "" {
+		f.address("listen.metrics", c.Listen.Metrics)
+	}
+	c.validateIssuers(&f)
+	c.validateArchive(&f)
+	f.add("directory", c.Directory.Validate())
+	if c.CRL.Lifetime <= c.CRL.Period {
+		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
+	}
+	f.need("audit.origin", c.Audit.Origin)
+	f.need("audit.key", c.Audit.Key)
+	if len(c.Audit.Files)+len(c.Audit.Syslog)+len(c.Audit.Addresses) == 0 {
+		f.say("audit", "names no place outside the database where checkpoints are kept: files, syslog or addresses")
+	}
+	if c.Enrolment.RenewAfter < 0 || c.Enrolment.RenewAfter >= 1 {
+		f.say("enrolment.renew_after", "must lie between 0 and 1")
+	}
+	var level slog.Level
+	if level.UnmarshalText([]byte(c.Log.Level)) != nil {
+		f.say("log.level", "must be debug, info, warn or error")
+	}
+	return errors.Join(f...)
+}
+
+func (c *Config) validateIssuers(f *faults) {
+	if len(c.Issuers) == 0 {
+		f.say("issuers", "names no issuer; `sealpost init` makes one")
+	}
+	seen := map[string]bool{}
+	for i, is := range c.Issuers {
+		at := fmt.Sprintf("issuers[%d]", i)
+		if !issuerID.MatchString(is.ID) {
+			f.say(at+".id", "must be 1 to 63 lower-case letters, digits and hyphens")
+		}
+		if seen[is.ID] {
+			f.say(at+".id", fmt.Sprintf("%q is used twice", is.ID))
+		}
+		seen[is.ID] = true
+		f.need(at+".certificate", is.Certificate)
+		f.need(at+".key", is.Key)
+		if (is.LDAP.URL == "") != (is.LDAP.DN == "") {
+			f.say(at+".ldap", "needs both url and dn, or neither")
+		}
+		if u, err := url.Parse(is.LDAP.URL); is.LDAP.URL != "" && (err != nil || u.Scheme != "ldap" || u.Host == "") {
+			f.say(at+".ldap.url", "must be ldap://host; relying parties cannot check a certificate by a connection that needs one")
+		}
+	}
+	if c.Enrolment.Issuer != "" && !seen[c.Enrolment.Issuer] {
+		f.say("enrolment.issuer", fmt.Sprintf("there is no issuer %q", c.Enrolment.Issuer))
+	}
+}
+
+func (c *Config) validateArchive(f *faults) {
+	a := c.Archive
+	if len(a.RosterPins) == 0 && len(a.WrappingKeys) == 0 && a.ReceiptKey == "" {
+		return
+	}
+	if n := len(a.RosterPins); n == 0 || n > 2 {
+		f.say("archive.roster_pins", "must hold one hash, or two while agents change")
+	}
+	for i, p := range a.RosterPins {
+		if b, err := hex.DecodeString(p); err != nil || len(b) != 32 {
+			f.say(fmt.Sprintf("archive.roster_pins[%d]", i), "must be 64 hexadecimal digits")
+		}
+	}
+	if len(a.WrappingKeys) == 0 {
+		f.say("archive.wrapping_keys", "names no file; `sealpost init` makes one")
+	}
+	f.need("archive.receipt_key", a.ReceiptKey)
+}
+
+// faults collects what is wrong.
+type faults []error
+
+func (f *faults) say(path, what string) { *f = append(*f, fmt.Errorf("%s: %s", path, what)) }
+
+func (f *faults) add(path string, err error) {
+	if err != nil {
+		*f = append(*f, fmt.Errorf("%s: %w", path, err))
+	}
+}
+
+func (f *faults) need(path, value string) {
+	if value == "" {
+		f.say(path, "is missing")
+	}
+}
+
+func (f *faults) either(path, a, av, b, bv string) {
+	if (av == "") == (bv == "") {
+		f.say(path, fmt.Sprintf("needs exactly one of %s and %s", a, b))
+	}
+}
+
+func (f *faults) address(path, v string) {
+	if _, _, err := net.SplitHostPort(v); err != nil {
+		f.say(path, "must be host:port")
+	}
+}
+
+func (f *faults) httpURL(path, v string) {
+	u, err := url.Parse(v)
+	if err != nil || u.Scheme != "http" || u.Host == "" || u.RawQuery != "" || u.Fragment != "" {
+		f.say(path, "must be http://host/…: relying parties cannot check a certificate by a connection that needs one")
+	}
+}

@@ -21,15 +21,14 @@ const (
 	lintIssuer         = "sealpost_issuer" // issuer, key identifiers and addresses are the issuer's
 	lintPolicy         = "sealpost_policy"
 	lintEscrow         = "sealpost_no_escrow_of_signing_keys" // EN 319 411-1, SDP-6.3.12
-	lintShadow         = "sealpost_shadow_differs_in_policy_alone"
 )
 
 var ownLints = []string{lintOrganisationID, lintValidity, lintNames, lintKeyUsage, lintExtKeyUsage, lintKey, lintIssuer,
-	lintPolicy, lintEscrow, lintShadow}
+	lintPolicy, lintEscrow}
 
 // ownChecks reads the certificate back with zlint's parser, which shares no code with what wrote it, and compares it
 // with what was asked for.
-func (q *asked) ownChecks(c, shadow *zx509.Certificate) (bad []broken) {
+func (q *asked) ownChecks(c *zx509.Certificate) (bad []broken) {
 	p, i := q.profile, q.profile.issuer
 	no := func(ok bool, name, format string, args ...any) {
 		if !ok {
@@ -53,9 +52,6 @@ func (q *asked) ownChecks(c, shadow *zx509.Certificate) (bad []broken) {
 	no(!(p.EscrowRequired() && c.KeyUsage&signing != 0), lintEscrow, "%b", c.KeyUsage)
 	if p.claims != nil && (p.claims[5] == 2 || p.claims[5] == 3) { // organization, sponsor
 		no(len(c.Subject.OrganizationIDs) == 1, lintOrganisationID, "the subject has no organizationIdentifier")
-	}
-	if shadow != nil {
-		no(onlyPolicyDiffers(c, shadow), lintShadow, "the shadow is another certificate")
 	}
 	return bad
 }
@@ -102,21 +98,6 @@ func (q *asked) usageExact(c *zx509.Certificate) bool {
 		}
 	}
 	return false
-}
-
-func onlyPolicyDiffers(a, b *zx509.Certificate) bool {
-	if a.SerialNumber.Cmp(b.SerialNumber) != 0 || !bytes.Equal(a.RawSubject, b.RawSubject) || !bytes.Equal(a.RawIssuer, b.RawIssuer) ||
-		!bytes.Equal(a.RawSubjectPublicKeyInfo, b.RawSubjectPublicKeyInfo) || !a.NotBefore.Equal(b.NotBefore) ||
-		!a.NotAfter.Equal(b.NotAfter) || len(a.Extensions) != len(b.Extensions) {
-		return false
-	}
-	for i, e := range a.Extensions {
-		f := b.Extensions[i]
-		if !e.Id.Equal(f.Id) || e.Critical != f.Critical || !oidPolicies.Equal(asn1.ObjectIdentifier(e.Id)) && !bytes.Equal(e.Value, f.Value) {
-			return false
-		}
-	}
-	return true
 }
 
 func extensionOf(c *zx509.Certificate, id asn1.ObjectIdentifier) []byte {

@@ -13,7 +13,7 @@ type profileExtensions struct {
 	keyUsage       map[KeyAlgorithm][]byte
 	extKeyUsage    []byte
 	policies       []byte
-	shadowPolicies []byte // with the reserved policy that the profile claims; nil when it claims none
+	shadowPolicies []byte // value alone, with the reserved policy that the profile claims; nil when it claims none
 	capabilities   []byte // nil: none
 	noCheck        []byte // nil: none
 }
@@ -40,7 +40,7 @@ func (p *Profile) encode() error {
 	}))
 	e.policies = keep(policiesExtension(p.policy, p.cps))
 	if p.claims != nil {
-		e.shadowPolicies = keep(policiesExtension(p.claims, p.cps))
+		e.shadowPolicies = valueOf(keep(policiesExtension(p.claims, p.cps)))
 	}
 	if len(p.capabilities) > 0 {
 		e.capabilities = keep(capabilitiesExtension(p.capabilities))

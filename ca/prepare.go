@@ -155,20 +155,12 @@ func (a *Authority) draft(q *asked, now time.Time) (*draft, error) {
 	if p.ocsp() {
 		points, info = nil, nil
 	}
-	const policies = 4
 	t.extensions = [][]byte{e.keyUsage[q.key.algorithm], e.extKeyUsage, skiExtension, i.authorityKeyID, e.policies, san, points,
 		info, e.capabilities, e.noCheck}
 	if d.tbs, err = t.marshal(); err != nil {
 		return nil, err
 	}
-	var shadow []byte
-	if e.shadowPolicies != nil {
-		t.extensions[policies] = e.shadowPolicies
-		if shadow, err = t.marshal(); err != nil {
-			return nil, err
-		}
-	}
-	if err := a.lint.check(q, d.tbs, shadow); err != nil {
+	if err := a.lint.check(q, d.tbs); err != nil {
 		return nil, err
 	}
 	h := i.algorithm.hash.New()

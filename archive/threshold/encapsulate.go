@@ -27,18 +27,15 @@ func EncapsulateWith(y Point, r Scalar) (*Encapsulation, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	ye, err := y.element()
-	if err != nil {
-		return nil, err
-	}
 	e := &Encapsulation{y: y, r: r}
+	var err error
 	if e.R, err = r.Point(); err != nil {
 		return nil, err
 	}
 	if e.R2, err = pointOf(curve.NewElement().Mul(secondGenerator(), r.s)); err != nil {
 		return nil, err
 	}
-	if e.z, err = pointOf(ye.Mul(ye, r.s)); err != nil {
+	if e.z, err = e.Shared(); err != nil {
 		return nil, err
 	}
 	return e, nil
@@ -160,4 +157,17 @@ func DeriveKey(z, r, y Point, info []byte) ([]byte, error) {
 		return nil, ErrEncoding.Because(err)
 	}
 	return k, nil
+}
+
+// Shared computes Z = r·Y again, independently of what Key used, for opening once more what was just sealed: a fault of
+// the machine would otherwise make a record that nobody ever opens. The caller erases it.
+func (e *Encapsulation) Shared() (Point, error) {
+	if err := e.r.check(); err != nil {
+		return Point{}, err
+	}
+	ye, err := e.y.element()
+	if err != nil {
+		return Point{}, err
+	}
+	return pointOf(ye.Mul(ye, e.r.s))
 }

@@ -1,0 +1,82 @@
+package record
+
+import (
+	"github.com/sealpost/sealpost/archive/threshold"
+)
+
+// Bundle is one delivery of a case with its capsules, all verified: each is in the case, belongs to the subject under
+// whom the case lists it, has the purpose of the case, and was made by someone who knew what is in it. Agents make one
+// before they decrypt, recipients before they combine.
+type Bundle struct {
+	Roster   *Roster
+	Case     *SignedCase
+	Delivery int
+	Capsules []*Capsule // in the order of the case
+
+	rs    []threshold.Point
+	index map[Hash]int
+}
+
+// NewBundle verifies the capsules of a delivery, given in any order, against the case and its roster, which the caller
+// has verified against its pin. Progress, if not nil, is called after each capsule with the number done.
+func NewBundle(r *Roster, c *SignedCase, delivery int, capsules []*Capsule, progress func(done int)) (*Bundle, error) {
+	if err := c.CheckRoster(r); err != nil {
+		return nil, err
+	}
+	if delivery < 0 || delivery >= len(c.Deliveries) {
+		return nil, ErrCase.Withf("The case has no delivery %d.", delivery)
+	}
+	given := make(map[Hash]*Capsule, len(capsules))
+	for _, k := range capsules {
+		given[k.Hash()] = k
+	}
+	b := &Bundle{Roster: r, Case: c, Delivery: delivery, index: map[Hash]int{}}
+	seen := map[threshold.Point]bool{}
+	for _, s := range c.Deliveries[delivery].Subjects {
+		for _, h := range s.Records {
+			k := given[h]
+			if k == nil {
+				return nil, ErrCase.Withf("The record %s of the case is missing.", h)
+			}
+			if err := b.accept(k, s); err != nil {
+				return nil, err
+			}
+			if seen[k.R] {
+				return nil, ErrCase.Withf("The record %s repeats another.", h)
+			}
+			seen[k.R] = true
+			b.index[h] = len(b.rs)
+			b.Capsules, b.rs = append(b.Capsules, k), append(b.rs, k.R)
+			if progress != nil {
+				progress(len(b.rs))
+			}
+		}
+	}
+	if len(b.rs) != len(capsules) {
+		return nil, ErrCase.Withf("%d records were given, the case asks for %d.", len(capsules), len(b.rs))
+	}
+	return b, nil
+}
+
+// accept trusts nothing but the header, which the proof covers.
+func (b *Bundle) accept(k *Capsule, s Subject) error {
+	want := PurposeKey
+	if b.Case.Kind == CaseDrill {
+		want = PurposeDrill
+	}
+	if k.Header.Purpose != want {
+		return ErrCase.Withf("The record %s has the purpose %s, which this case cannot open.", k.Hash(), k.Header.Purpose)
+	}
+	if k.Header.Person != s.Person {
+		return ErrCase.Withf("The record %s belongs to %s <%s> (%s), not to the subject under whom the case lists it.", k.Hash(), k.Header.Name, k.Header.Mail, k.Header.Person)
+	}
+	return k.VerifyProof(b.Roster.Key())
+}
+
+// context is what partial decryptions of the bundle are bound to.
+func (b *Bundle) context(agent uint16) threshold.Context {
+	return threshold.Context{Case: b.Case.Hash(), Epoch: b.Case.Epoch, Agent: agent, Key: b.Roster.Key()}
+}
+
+// recipient returns the fingerprint of the delivery's recipient.
+func (b *Bundle) recipient() Hash { return Fingerprint(b.Case.Deliveries[b.Delivery].Recipient) }

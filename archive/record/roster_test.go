@@ -1,0 +1,165 @@
+package record_test
+
+import (
+	"bytes"
+	"crypto"
+	"errors"
+	"testing"
+
+	"github.com/sealpost/sealpost/archive/record"
+)
+
+func (p people) signers() []crypto.Signer {
+	var out []crypto.Signer
+	for _, id := range p.ids() {
+		out = append(out, p[id].signKey)
+	}
+	return out
+}
+
+func pinned(r *record.Roster) record.VerifyOptions {
+	return record.VerifyOptions{Pins: []record.Hash{r.Hash()}}
+}
+
+func TestRosterVerify(t *testing.T) {
+	t.Parallel()
+	p := agents(t, 3)
+	r := perform(t, newPlan(t, planFor(t, 2, p)), nil, p, p)
+	again, err := record.ParseRoster(r.Bytes())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := again.Verify(pinned(r)); err != nil {
+		t.Error(err)
+	}
+	if err := again.Verify(record.VerifyOptions{Pins: []record.Hash{{1}, r.Hash()}}); err != nil {
+		t.Errorf("two pins: %v", err)
+	}
+	if err := again.Verify(record.VerifyOptions{}); !errors.Is(err, record.ErrPin) {
+		t.Errorf("no pin: %v", err)
+	}
+	// Another roster in the database: the same agents made another key.
+	other := perform(t, newPlan(t, planFor(t, 2, p)), nil, p, p)
+	if err := other.Verify(pinned(r)); !errors.Is(err, record.ErrPin) {
+		t.Errorf("other roster: %v", err)
+	}
+	if err := r.CheckUsages(usageSigning, usageDecryption, usageRecipient); err != nil {
+		t.Error(err)
+	}
+	if err := r.CheckUsages(usageSigning, usageSigning, usageRecipient); !errors.Is(err, record.ErrRoster) {
+		t.Errorf("usages: %v", err)
+	}
+	if err := r.CheckUsages(usageSigning, usageDecryption, usageSigning); !errors.Is(err, record.ErrRoster) {
+		t.Errorf("recipients' usages: %v", err)
+	}
+}
+
+func TestSingleAgent(t *testing.T) {
+	t.Parallel()
+	r, _ := newRoster(t, 1, 2)
+	opt := pinned(r)
+	if err := r.Verify(opt); !errors.Is(err, record.ErrSingleAgent) {
+		t.Errorf("not allowed: %v", err)
+	}
+	opt.SingleAgentMayOpenAlone = true
+	if err := r.Verify(opt); err != nil {
+		t.Error(err)
+	}
+}
+
+// TestEveryByteOfARoster alters each byte: nothing keeps the pin, and nothing even with a new pin keeps the signatures,
+// but for the signatures themselves.
+func TestEveryByteOfARoster(t *testing.T) {
+	t.Parallel()
+	p := agents(t, 3)
+	r := perform(t, newPlan(t, planFor(t, 2, p)), nil, p, p)
+	for i := range r.Bytes() {
+		b := bytes.Clone(r.Bytes())
+		b[i] ^= 1
+		altered, err := record.ParseRoster(b)
+		if err != nil {
+			continue
+		}
+		if err := altered.Verify(pinned(r)); !errors.Is(err, record.ErrPin) {
+			t.Fatalf("byte %d: %v", i, err)
+		}
+		if err := altered.Verify(pinned(altered)); err == nil {
+			t.Errorf("byte %d may be altered under the agents' signatures", i)
+		}
+	}
+}
+
+// TestForgedRosters have all signatures, because the forger has the agents' keys or the agents are careless.
+func TestForgedRosters(t *testing.T) {
+	t.Parallel()
+	p := agents(t, 3)
+	r := perform(t, newPlan(t, planFor(t, 2, p)), nil, p, p)
+	other := perform(t, newPlan(t, planFor(t, 2, p)), nil, p, p)
+	for name, change := range map[string]func(*record.Roster){
+		"another's public share":    func(r *record.Roster) { r.Members[0].Public = r.Members[1].Public },
+		"a public share of nothing": func(r *record.Roster) { r.Members[2].Public = other.Members[2].Public },
+		"another archive key":       func(r *record.Roster) { r.Commitments[0] = other.Commitments[0] },
+		"another degree":            func(r *record.Roster) { r.Commitments[1] = other.Commitments[1] },
+	} {
+		forged := must(record.ParseRoster(r.Bytes()))(t)
+		change(forged)
+		forged = must(forged.Resign(p.signers()))(t)
+		if err := forged.Verify(pinned(forged)); !errors.Is(err, record.ErrRoster) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A sealed share that belongs to another archive, signed by its own agent: only that agent can see it, and does.
+	forged := must(record.ParseRoster(r.Bytes()))(t)
+	forged.Members[0].Sealed = other.Members[0].Sealed
+	forged = must(forged.Resign(p.signers()))(t)
+	if err := forged.Verify(pinned(forged)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := forged.OpenShare(1, p[1].key()); !errors.Is(err, record.ErrShare) {
+		t.Errorf("another archive's share: %v", err)
+	}
+	forged.Members[1].Sealed = forged.Members[2].Sealed
+	if _, err := forged.OpenShare(2, p[2].key()); err == nil {
+		t.Error("another agent's share opens")
+	}
+	if _, err := r.OpenShare(1, p[2].key()); err == nil {
+		t.Error("another agent's key opens")
+	}
+	if _, err := r.OpenShare(9, p[1].key()); !errors.Is(err, record.ErrShare) {
+		t.Errorf("an agent that does not exist: %v", err)
+	}
+}
+
+func TestSuccessor(t *testing.T) {
+	t.Parallel()
+	p := agents(t, 3)
+	r := perform(t, newPlan(t, planFor(t, 2, p)), nil, p, p)
+	n := perform(t, newPlan(t, resharePlan(t, r, []uint16{1, 3}, 2, p)), r, p, p)
+	if err := n.VerifySuccessor(r); err != nil {
+		t.Error(err)
+	}
+	stranger := perform(t, newPlan(t, planFor(t, 2, p)), nil, p, p)
+	for name, err := range map[string]error{
+		"a stranger":  stranger.VerifySuccessor(r),
+		"of another":  n.VerifySuccessor(stranger),
+		"the reverse": r.VerifySuccessor(n),
+		"itself":      n.VerifySuccessor(n),
+	} {
+		if !errors.Is(err, record.ErrRoster) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestParseHash(t *testing.T) {
+	t.Parallel()
+	h := record.Hash{1, 2, 3}
+	if got, err := record.ParseHash(h.String()); err != nil || got != h {
+		t.Errorf("%v, %v", got, err)
+	}
+	for _, s := range []string{"", "00", h.String() + "00", "zz" + h.String()[2:]} {
+		if _, err := record.ParseHash(s); !errors.Is(err, record.ErrFormat) {
+			t.Errorf("%q: %v", s, err)
+		}
+	}
+}

@@ -1,0 +1,64 @@
+package agent
+
+import (
+	"context"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/client"
+)
+
+// Certificates returns the certificates that the server knows of the person whose identity is here.
+func (a *Agent) Certificates(ctx context.Context, mailbox string) ([]api.Certificate, error) {
+	id, err := a.forMailbox(mailbox)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.dial(id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	var out []api.Certificate
+	for cert, err := range c.AllCertificates(ctx, client.CertificateQuery{Person: id.Person.ID}) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, cert)
+	}
+	return out, nil
+}
+
+// Revoke revokes certificates of the identity here, one after the other, and returns those that are revoked, also when
+// the next one could not be.
+func (a *Agent) Revoke(ctx context.Context, mailbox string, certs []api.Certificate, req api.RevocationRequest) ([]api.Certificate, error) {
+	id, err := a.forMailbox(mailbox)
+	if err != nil {
+		return nil, err
+	}
+	c, err := a.dial(id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	var out []api.Certificate
+	for _, cert := range certs {
+		revoked, err := c.Revoke(ctx, cert.Issuer, cert.Serial, req)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, revoked)
+	}
+	return out, nil
+}
+
+// policyOf asks for the policy and holds that the server knows the identity's person by the credentials used.
+func (a *Agent) policyOf(ctx context.Context, c *client.Client, id *Identity) (api.Policy, error) {
+	policy, err := a.policy(ctx, c)
+	if err != nil {
+		return policy, err
+	}
+	if policy.Person.ID != id.Person.ID {
+		return policy, ErrAnswerPerson.Withf("The server takes these credentials for somebody else's than %s's.", id.Person.Name)
+	}
+	return policy, nil
+}

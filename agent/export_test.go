@@ -1,0 +1,51 @@
+package agent
+
+import (
+	"crypto/x509"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+)
+
+// SetAfter has f called after every step; an error of f's is a crash there.
+func (a *Agent) SetAfter(f func(step string) error) { a.after = f }
+
+// Steps are the steps after which a crash is of interest, in their order.
+var Steps = []string{"begin", "send", "note", "await", "verify", "keep", "write", "finish"}
+
+// Functions that tests look at from close by.
+var (
+	MakeKey         = makeKey
+	ChooseAlgorithm = chooseAlgorithm
+	MakeCSR         = makeCSR
+	NormalMailbox   = normalMailbox
+	AltNames        = altNames
+	UTF8Mailboxes   = utf8Mailboxes
+	CheckExchange   = checkExchange
+	WriteFile       = writeFile
+)
+
+// Begun is a request as it is kept between runs.
+type Begun struct{ p *pending }
+
+// NewBegun makes one from keys (PKCS#8; nil for none).
+func NewBegun(person Person, signing, encryption []byte, escrowed bool) Begun {
+	p := &pending{Version: stateVersion, Server: "https://ca.example.test", As: "login alice", Name: uuid.NewString(), Person: person,
+		Enrolment: "smime", Folder: "f", SigningKey: signing, EncryptionKey: encryption}
+	if escrowed {
+		p.EscrowedKey = []byte{0x30, 0}
+	}
+	return Begun{p}
+}
+
+// Verify judges an answer.
+func (b Begun) Verify(st api.EnrolmentStatus, anchors *x509.CertPool, now time.Time) (*Pair, error) {
+	return verifyAnswer(b.p, st, anchors, now)
+}
+
+// DecodePending and DecodeIdentity read the agent's files.
+func DecodePending(data []byte) error { _, err := decodePending(data); return err }
+
+func DecodeIdentity(data []byte) (*Identity, error) { return decodeIdentity(data) }

@@ -1,0 +1,89 @@
+package agent
+
+import (
+	"context"
+	"time"
+)
+
+// RenewOptions say what to renew.
+type RenewOptions struct {
+	Mailbox  string        // whose, where there are several people
+	Force    bool          // even if it is not due
+	Password string        // of identity.p12, where the person keeps it
+	Patience time.Duration // as with EnrolOptions
+}
+
+// Renewal is what became of a renewal.
+type Renewal struct {
+	Identity *Identity
+	Renewed  bool
+	Due      time.Time // when the next one is due
+}
+
+// Renew makes new pairs in place of those whose time has come, with new keys. Unless there are other credentials, the
+// certificate being renewed shows who asks. Old encryption keys stay.
+func (a *Agent) Renew(ctx context.Context, opt RenewOptions) (*Renewal, error) {
+	unlock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	id, err := a.forMailbox(opt.Mailbox)
+	if err != nil {
+		return nil, err
+	}
+	if id.OwnPassword && opt.Password == "" {
+		return nil, ErrPassword.Withf("identity.p12 has a password of your own. Give it, so that the new file has the same.")
+	}
+	r := &Renewal{Identity: id}
+	if r.Identity, r.Renewed, err = a.finishBegun(ctx, id, opt); err != nil {
+		return nil, err
+	}
+	for _, enrolment := range id.enrolments() { // of the identity as it was: nothing is renewed twice
+		due, err := r.Identity.current(enrolment).RenewAt(id.RenewAfter)
+		if err != nil {
+			return nil, err
+		}
+		if a.cfg.Now().Before(due) && (!opt.Force || r.Renewed) {
+			continue
+		}
+		if r.Identity, err = a.renew(ctx, r.Identity, enrolment, opt); err != nil {
+			return nil, err
+		}
+		r.Renewed = true
+	}
+	r.Due, err = r.Identity.Due()
+	return r, err
+}
+
+// finishBegun takes a request that was begun earlier to its end, if there is one.
+func (a *Agent) finishBegun(ctx context.Context, id *Identity, opt RenewOptions) (*Identity, bool, error) {
+	dir := a.folder(id.Person.ID)
+	p, err := load(dir, pendingFile, decodePending)
+	if err != nil || p == nil {
+		return id, false, err
+	}
+	c, err := a.dial(id)
+	if err != nil {
+		return id, false, err
+	}
+	defer c.Close()
+	renewed, err := a.resume(ctx, c, dir, p, EnrolOptions{Password: opt.Password, Patience: opt.Patience})
+	if err != nil {
+		return id, false, err
+	}
+	return renewed, true, nil
+}
+
+func (a *Agent) renew(ctx context.Context, id *Identity, enrolment string, opt RenewOptions) (*Identity, error) {
+	c, err := a.dial(id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	policy, err := a.policyOf(ctx, c, id)
+	if err != nil {
+		return nil, err
+	}
+	return a.request(ctx, c, policy, EnrolOptions{Enrolment: enrolment, Again: true, Password: opt.Password, Patience: opt.Patience})
+}

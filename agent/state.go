@@ -1,0 +1,203 @@
+package agent
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+)
+
+// The agent's folder:
+//
+//	lock                       held while an agent is at work
+//	PERSON/pending.json        a request that was begun, with its keys
+//	PERSON/identity.json       what was issued, with the keys: the one source of all files below
+//	PERSON/set-aside-….json    requests that came to nothing
+//	PERSON/identity.p12 …      for mail programs; see Identity.Folder
+//
+// PERSON is the person's id. All private keys in it are protected by the folder's mode alone, as ~/.ssh is.
+const (
+	lockFile     = "lock"
+	pendingFile  = "pending.json"
+	identityFile = "identity.json"
+
+	stateVersion = 1
+	maxStateFile = 32 << 20 // bytes; some thousand pairs
+)
+
+// pending is a request that was begun: all that is needed to send it again and to use the answer.
+type pending struct {
+	Version     int       `json:"version"`
+	Server      string    `json:"server"`
+	As          string    `json:"as"`   // see Agent.as
+	Name        string    `json:"name"` // api.IdempotencyHeader
+	BegunAt     time.Time `json:"begun_at"`
+	Person      Person    `json:"person"`
+	RenewAfter  float64   `json:"renew_after"`
+	Folder      string    `json:"folder"`
+	OwnPassword bool      `json:"own_password,omitempty"`
+	Stores      Stores    `json:"stores"`
+
+	Enrolment     string    `json:"enrolment"`
+	SigningKey    Secret    `json:"signing_key,omitempty"` // PKCS#8; absent where the enrolment has no such certificate
+	SigningCSR    []byte    `json:"signing_csr,omitempty"`
+	EncryptionKey Secret    `json:"encryption_key,omitempty"` // likewise
+	EncryptionCSR []byte    `json:"encryption_csr,omitempty"`
+	EscrowedKey   []byte    `json:"escrowed_key,omitempty"` // CMS; absent where nothing is archived
+	NonceEnds     time.Time `json:"nonce_ends"`
+
+	ID *uuid.UUID `json:"id,omitempty"` // once the server has answered
+}
+
+// wire returns the request as it is sent.
+func (p *pending) wire() api.EnrolmentRequest {
+	return api.EnrolmentRequest{Enrolment: p.Enrolment, SigningCSR: p.SigningCSR, EncryptionCSR: p.EncryptionCSR, EscrowedKey: p.EscrowedKey}
+}
+
+// keys returns the request's private keys, signing first.
+func (p *pending) keys() []Secret {
+	return slices.DeleteFunc([]Secret{p.SigningKey, p.EncryptionKey}, func(k Secret) bool { return len(k) == 0 })
+}
+
+// single reports whether the enrolment has one certificate that may serve for both.
+func (p *pending) single() bool {
+	return len(p.EncryptionKey) == 0 || len(p.SigningKey) == 0 && len(p.EscrowedKey) == 0
+}
+
+func (p *pending) check() error {
+	switch {
+	case p.Version != stateVersion:
+		return versionFault(p.Version)
+	case p.Person.ID == uuid.Nil, p.Name == "", p.Server == "", p.Enrolment == "", p.Folder == "", len(p.keys()) == 0,
+		(len(p.SigningCSR) > 0) != (len(p.SigningKey) > 0), (len(p.EncryptionCSR) > 0) != (len(p.EncryptionKey) > 0):
+		return ErrState.Withf("The request in the agent's folder is not complete.")
+	}
+	for _, k := range p.keys() {
+		if _, err := parseKey(k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func versionFault(v int) error {
+	if v > stateVersion {
+		return ErrState.Withf("The agent's folder was written by a newer agent (version %d). Use that.", v)
+	}
+	return ErrState.Withf("A file in the agent's folder has no version.")
+}
+
+// decodeState reads one of the agent's files. Fields that it does not know are refused: a newer agent wrote them, and
+// writing the file back would lose them.
+func decodeState[T any](data []byte, into *T) error {
+	d := json.NewDecoder(bytes.NewReader(data))
+	d.DisallowUnknownFields()
+	if err := d.Decode(into); err != nil {
+		return ErrState.Because(err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return ErrState.Withf("A file of the agent's has something after its end.")
+	}
+	return nil
+}
+
+func decodePending(data []byte) (*pending, error) {
+	p := &pending{}
+	if err := decodeState(data, p); err != nil {
+		return nil, err
+	}
+	return p, p.check()
+}
+
+func decodeIdentity(data []byte) (*Identity, error) {
+	id := &Identity{}
+	if err := decodeState(data, id); err != nil {
+		return nil, err
+	}
+	return id, id.check()
+}
+
+// load reads a file of a person's folder; a missing one is nil.
+func load[T any](dir, name string, decode func([]byte) (*T, error)) (*T, error) {
+	path := filepath.Join(dir, name)
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, ErrState.Withf("%s cannot be read.", path).Because(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxStateFile+1))
+	defer clear(data)
+	if err != nil {
+		return nil, ErrState.Withf("%s cannot be read.", path).Because(err)
+	}
+	if len(data) > maxStateFile {
+		return nil, ErrState.Withf("%s is too large.", path)
+	}
+	v, err := decode(data)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return v, nil
+}
+
+// save writes a file of a person's folder so that after a crash it is there whole, in its old or in its new form.
+func save(dir, name string, v any) error {
+	data, err := json.MarshalIndent(v, "", " ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", name, err)
+	}
+	defer clear(data)
+	return writeFile(filepath.Join(dir, name), append(data, '\n'), 0o600)
+}
+
+// forget removes a file of a person's folder, for good.
+func forget(dir, name string) error {
+	err := os.Remove(filepath.Join(dir, name))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ErrDisk.Because(err)
+	}
+	return syncDir(dir)
+}
+
+// setAside keeps a request that came to nothing out of the way. Its keys are not thrown away: if it should have come to
+// something after all, they are there.
+func setAside(dir string, p *pending) error {
+	name := fmt.Sprintf("set-aside-%s-%s.json", p.BegunAt.UTC().Format("20060102T150405Z"), filepath.Base(p.Name))
+	if err := os.Rename(filepath.Join(dir, pendingFile), filepath.Join(dir, name)); err != nil {
+		return ErrDisk.Because(err)
+	}
+	return syncDir(dir)
+}
+
+// people returns the folders of the people in the agent's folder.
+func (a *Agent) people() ([]string, error) {
+	entries, err := os.ReadDir(a.cfg.Dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, ErrState.Withf("%s cannot be read.", a.cfg.Dir).Because(err)
+	}
+	var out []string
+	for _, e := range entries {
+		if id, err := uuid.Parse(e.Name()); err == nil && e.IsDir() && id.String() == e.Name() {
+			out = append(out, filepath.Join(a.cfg.Dir, e.Name()))
+		}
+	}
+	return out, nil
+}
+
+func (a *Agent) folder(person uuid.UUID) string { return filepath.Join(a.cfg.Dir, person.String()) }

@@ -52,6 +52,8 @@ access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="{{.PKI}}" by dn.exact="{{.Publisher.DN}}" write by * read
 access to dn.subtree="{{.People}}" attrs=userCertificate,userSMIMECertificate
 	by dn.exact="{{.Publisher.DN}}" write by * read
+# To change an entry only if it is as it was read.
+access to dn.subtree="{{.People}}" attrs=entryCSN by dn.exact="{{.Publisher.DN}}" read by dn.exact="{{.Lookup.DN}}" read
 # So that an entry of any class can hold certificates.
 access to dn.subtree="{{.People}}" attrs=objectClass val="pkiUser"
 	by dn.exact="{{.Publisher.DN}}" write by * read

@@ -23,7 +23,9 @@ type OpenOptions struct {
 	// garbage instead of an error: that is what takes the oracle away.
 	AllowPKCS1v15 bool
 	// AllowUnauthenticated accepts EnvelopedData, whose CBC content anybody can
-	// alter without it being noticed.
+	// alter without it being noticed. Use a key for it that opens nothing else:
+	// an AuthEnvelopedData can be recast as EnvelopedData under the same content
+	// key (RFC 9709 §1), and what becomes of it says something about its content.
 	AllowUnauthenticated bool
 	// MaxSize in bytes of the whole message; zero means DefaultMaxSize.
 	MaxSize int
@@ -45,7 +47,8 @@ type Opened struct {
 // or ErrUnsupported; a key that does not belong to its certificate is
 // ErrRecipient; everything that fails from there on is ErrOpen without a cause.
 // When no content key is found, the content is decrypted under a random one, so
-// that the work does not tell what failed.
+// that the work does not tell what failed. (A message that does not name the
+// certificate costs no operation of the private key; but that anybody can see.)
 func Open(der []byte, r Recipient, opt OpenOptions) (*Opened, error) {
 	if err := r.check(); err != nil {
 		return nil, err

@@ -128,7 +128,9 @@ func mozilla(t *testing.T, build func(*pkcs7.SignedData)) []byte {
 	return der
 }
 
-// TestAlteredSignature alters every byte of signed messages.
+// TestAlteredSignature alters every byte of signed messages. (Tried once with every
+// value of every byte: what still verifies, to the same content, is another version
+// number of SignedData and the other name of RSA signatures; nothing signs these.)
 func TestAlteredSignature(t *testing.T) {
 	t.Parallel()
 	p := thePKI()
@@ -152,7 +154,7 @@ func TestAlteredSignature(t *testing.T) {
 				}
 			}
 			for i := range der {
-				for _, x := range []byte{0x01, 0x20, 0x80, 0xff} {
+				for _, x := range []byte{0x01, 0x80} {
 					bad := bytes.Clone(der)
 					bad[i] ^= x
 					try("flip", i, bad)

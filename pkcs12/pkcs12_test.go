@@ -64,8 +64,8 @@ func TestRenewedCertificate(t *testing.T) {
 	compareChain(t, nil, chain)
 }
 
-// TestThousandKeys is a long key history: as quick as its certificates and keys
-// are to encode, because there is one derivation.
+// TestThousandKeys is a long key history. It takes well under a second because there
+// is one derivation; a thousand would take minutes.
 func TestThousandKeys(t *testing.T) {
 	t.Parallel()
 	p := thePKI()
@@ -82,10 +82,6 @@ func TestThousandKeys(t *testing.T) {
 	}
 	t.Logf("%d bytes, written in %v, read in %v", len(p12), encoded.Sub(start), time.Since(encoded))
 	compareEntries(t, want, entries)
-	// 1001 derivations of 600,000 iterations would take minutes.
-	if d := time.Since(start); d > 30*time.Second {
-		t.Errorf("took %v", d)
-	}
 }
 
 // TestGoPKCS12 lets another implementation read ours, and the other way round.

@@ -1,0 +1,10 @@
+// Package web is Sealpost over HTTP: the REST interface of package api, the addresses that certificates name (revocation
+// lists, issuers' certificates, OCSP), health and metrics. Its main type is Server.
+//
+// It owns who is asking (Authenticator), how often somebody may fail at that, which fault becomes which HTTP status
+// (problem.go, and nowhere else), the OpenAPI document, and the listeners with their limits. It decides nothing about
+// certificates, keys or people: a handler decodes, calls one room's method with the actor that it found, and encodes.
+// Only what somebody may see is narrowed here, in the query that the room gets. It keeps no tables.
+//
+// It is the only package that knows chi and huma.
+package web

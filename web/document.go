@@ -1,0 +1,147 @@
+package web
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+)
+
+//go:generate go test -run ^TestDocumentIsCommitted$ -count=1 . -update
+
+// Tags group the operations in the document.
+const (
+	tagEnrol        = "Enrolment"
+	tagDecide       = "Decisions"
+	tagCertificates = "Certificates"
+	tagIssuers      = "Issuers"
+	tagReceipts     = "Receipts"
+	tagSystem       = "System"
+)
+
+// The ways to say who is asking, by their names in the document.
+const (
+	schemeCertificate = "clientCertificate"
+	schemeToken       = "enrolmentToken"
+	schemePassword    = "password"
+)
+
+const about = `Certificates for secure mail (S/MIME): enrolment, renewal, revocation, and the archive's receipts.
+
+**Who is asking.** A client certificate (the one that mail is signed with) is tried first, then the Authorization header:
+an enrolment token as Bearer, or the directory's login and password as Basic. Each operation says which of them it takes.
+
+**Errors** are problem documents (RFC 9457). Their ` + "`type`" + ` is ` + "`" + api.ProblemType + "`" + ` and a code that is stable; each operation lists its
+codes. ` + "`detail`" + ` says what happened and what to do, for people. ` + "`instance`" + ` names the request in the server's log, as the
+header Request-Id of every answer does. After 429 and 503 wait as Retry-After says.
+
+**Lists** come in pages: give ` + "`next`" + ` of one as ` + "`after`" + ` of the next.
+
+**Values.** Binary values are DER, as standard base64. Times are RFC 3339 in UTC. Unknown members and parameters are
+refused. A request's body has at most 256 KiB.`
+
+// openAPI is the document without its operations.
+func openAPI() *huma.OpenAPI {
+	schemas := huma.NewMapRegistry("#/components/schemas/", huma.DefaultSchemaNamer)
+	schemas.RegisterTypeAlias(reflect.TypeFor[uuid.UUID](), reflect.TypeFor[uuidText]())
+	return &huma.OpenAPI{
+		OpenAPI: "3.1.0",
+		Info: &huma.Info{Title: "Sealpost", Version: "1", Description: about,
+			License: &huma.License{Name: "Apache-2.0", Identifier: "Apache-2.0"}},
+		Tags: []*huma.Tag{
+			{Name: tagEnrol, Description: "From the policy to both certificates of a pair."},
+			{Name: tagDecide, Description: "What registrars do."},
+			{Name: tagCertificates, Description: "Finding certificates, and revoking them."},
+			{Name: tagIssuers, Description: "Public: the chain, and what is revoked."},
+			{Name: tagReceipts, Description: "What the archive keeps, and the proof of it."},
+			{Name: tagSystem, Description: "For those who run it."},
+		},
+		Components: &huma.Components{
+			Schemas: schemas,
+			SecuritySchemes: map[string]*huma.SecurityScheme{
+				schemeCertificate: {Type: "mutualTLS", Description: "A signature or authentication certificate of this installation, valid and not revoked. An encryption certificate is not accepted: its key is archived."},
+				schemeToken:       {Type: "http", Scheme: "bearer", Description: "An enrolment token from a registrar. It serves one enrolment, and to ask what became of it."},
+				schemePassword:    {Type: "http", Scheme: "basic", Description: "Login and password of the company's directory."},
+			},
+		},
+	}
+}
+
+// uuidText is a UUID as the document describes it.
+type uuidText string
+
+// Schema is asked for by huma.
+func (uuidText) Schema(huma.Registry) *huma.Schema {
+	return &huma.Schema{Type: huma.TypeString, Format: "uuid"}
+}
+
+func (s *Server) systemOperations() {
+	register(s, operation{id: "getHealth", method: http.MethodGet, path: "/health", tag: tagSystem,
+		summary: "Whether the server can do its work", about: "The status is 200 when every part is well and 503 otherwise; the body is the same. It is at most a second old.",
+		answer: exampleHealth}, s.getHealth)
+	// Not a problem document: what is wrong is what was asked for.
+	responses := s.api.OpenAPI().Paths[api.Base+"/health"].Get.Responses
+	responses["503"] = &huma.Response{Description: "A part is not well.", Content: responses["200"].Content}
+}
+
+func marshalDocument(d *huma.OpenAPI) ([]byte, error) {
+	plain, err := json.Marshal(d)
+	if err != nil {
+		return nil, err
+	}
+	var out bytes.Buffer
+	if err := json.Indent(&out, plain, "", "  "); err != nil {
+		return nil, err
+	}
+	out.WriteByte('\n')
+	return out.Bytes(), nil
+}
+
+// Document returns the OpenAPI document, which does not depend on any configuration.
+func Document() ([]byte, error) {
+	s := &Server{}
+	err := s.route()
+	return s.document, err
+}
+
+// Examples, shortened where they are binary.
+var (
+	exampleDER  = []byte{0x30, 0x82, 0x02, 0x5a, 0x30, 0x82}
+	exampleTime = time.Date(2026, 3, 4, 9, 30, 0, 0, time.UTC)
+	exampleWho  = uuid.MustParse("5f0c2a9e-54f1-4c0a-9d2e-0f6b8d7c1a23")
+	exampleID   = uuid.MustParse("0195f2c4-7c1e-7000-8000-5f3a9e1b2c4d")
+	exampleHash = "8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92"
+
+	examplePolicy = api.Policy{
+		Person: api.Person{ID: exampleWho, Name: "Alice Anders", GivenName: "Alice", Surname: "Anders", Mailboxes: []string{"alice@example.test"}, Roles: []string{"subscriber"}},
+		Enrolments: []api.Enrolment{{Name: "smime", Title: "Secure mail",
+			Signing:    &api.KeyPlan{Profile: "smime-signing", Algorithms: []string{"P-256", "RSA-3072"}, ValidityDays: 730},
+			Encryption: &api.KeyPlan{Profile: "smime-encryption", Algorithms: []string{"RSA-3072", "P-256"}, Escrowed: true, ValidityDays: 730}}},
+		Exchange:   api.Exchange{Certificate: exampleDER, Chain: [][]byte{exampleDER, exampleDER}, Nonce: "AAAAAGmoBgjX", NonceEnds: exampleTime.Add(time.Hour)},
+		RenewAfter: 0.75,
+	}
+	exampleEnrolment   = api.EnrolmentRequest{Enrolment: "smime", SigningCSR: exampleDER, EncryptionCSR: exampleDER, EscrowedKey: exampleDER}
+	exampleCertificate = api.Certificate{Issuer: "issuing", Serial: "4f1d0c2b3a495867768594a3b2c1d0ef", Profile: "smime-signing", Use: "signing",
+		Person: &exampleWho, Mailboxes: []string{"alice@example.test"}, NotBefore: exampleTime, NotAfter: exampleTime.AddDate(2, 0, 0),
+		SPKISHA256: exampleHash, Status: "good", DER: exampleDER, Chain: [][]byte{exampleDER, exampleDER}}
+	exampleReceipt   = api.Receipt{ID: exampleID, SPKISHA256: exampleHash, KeyID: exampleHash, Time: exampleTime, Signed: exampleDER, Signer: exampleDER}
+	exampleSubmitted = api.EnrolmentStatus{ID: exampleID, Enrolment: "smime", Person: exampleWho, PersonName: "Alice Anders",
+		Mailboxes: []string{"alice@example.test"}, State: api.StateSubmitted, SubmittedAt: exampleTime}
+	exampleIssued = api.EnrolmentStatus{ID: exampleID, Enrolment: "smime", Person: exampleWho, PersonName: "Alice Anders",
+		Mailboxes: []string{"alice@example.test"}, State: api.StateIssued, SubmittedAt: exampleTime,
+		Certificates: []api.Certificate{exampleCertificate}, Receipt: &exampleReceipt}
+	exampleRejected = api.EnrolmentStatus{ID: exampleID, Enrolment: "smime", Person: exampleWho, PersonName: "Alice Anders",
+		Mailboxes: []string{"alice@example.test"}, State: api.StateRejected, Reason: "Please ask for role-mailbox instead.", SubmittedAt: exampleTime}
+	exampleToken  = api.Token{Token: "k5zq3n6w2yt7x4m5c3v8b2p6r9d1f0hj", Person: exampleWho, Ends: exampleTime.AddDate(0, 0, 3)}
+	exampleIssuer = api.Issuer{ID: "issuing", Certificate: exampleDER, Chain: [][]byte{exampleDER},
+		CRLs: []string{"http://pki.example.test/crl/issuing.crl"}, OCSP: "http://pki.example.test/ocsp/issuing"}
+	exampleProof = api.ReceiptProof{LeafHash: exampleDER, Index: 4711, Size: 4713, Hashes: [][]byte{exampleDER, exampleDER},
+		Checkpoint: "pki.example.test/audit\n4713\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— pki.example.test/audit Az3grl…\n"}
+	exampleHealth = api.Health{OK: true, Parts: map[string]string{"database": "ok", "directory": "ok", "archive": "ok", "audit": "ok", "crl": "ok"}, Server: "v1.0.0"}
+)

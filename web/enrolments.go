@@ -1,0 +1,165 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/directory"
+	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/keyuse"
+)
+
+func (s *Server) enrolmentOperations() {
+	register(s, operation{id: "getPolicy", method: http.MethodGet, path: "/policy", tag: tagEnrol, who: enrolling,
+		summary: "What you should have, and how to ask for it",
+		about: "Begin here. The answer names the certificates that you may ask for, the keys they take, and the exchange certificate " +
+			"to which the private encryption key is sent. Fetch it anew for every enrolment: the nonce in it is for you alone and ends. " +
+			"An enrolment token is not used up by this.",
+		faults: []*fault.Error{directory.ErrUnknownPerson, directory.ErrUnavailable}, answer: examplePolicy}, s.getPolicy)
+
+	register(s, operation{id: "enrol", method: http.MethodPost, path: "/enrolments", tag: tagEnrol, who: enrolling, lenient: true,
+		status: http.StatusCreated, summary: "Ask for certificates",
+		about: "All certificates of the enrolment are issued, or none. Names and addresses in them come from the directory; what the " +
+			"certificate requests say is only compared. With the state `submitted` a registrar has to agree first: ask for the enrolment " +
+			"again later.\n\nTo renew, send this with the certificate that is being renewed as the client certificate, and with new keys.\n\n" +
+			"The Idempotency-Key is your own name for the request. When no answer comes, repeat it with the same key and certificate " +
+			"requests: work that was begun is continued, and what was issued is returned.",
+		faults: []*fault.Error{enroll.ErrUnknownEnrolment, enroll.ErrPair, enroll.ErrAddress, enroll.ErrNoMailbox, enroll.ErrEscrowMissing,
+			enroll.ErrEscrowUnasked, enroll.ErrEscrowRefused, enroll.ErrIdempotency, enroll.ErrIdempotencyKey, enroll.ErrState, enroll.ErrToken,
+			ca.ErrCSRTooLarge, ca.ErrCSRMalformed, ca.ErrCSRAlgorithm, ca.ErrCSRSignature, ca.ErrKeyAlgorithm, ca.ErrKeyEncoding, ca.ErrKeySize,
+			ca.ErrKeyExponent, ca.ErrKeyWeak, ca.ErrKeyCompromised, ca.ErrKeyNotAllowed, ca.ErrKeyReused, ca.ErrNameNotAllowed, ca.ErrSubject,
+			ca.ErrMailbox, ca.ErrLint, ca.ErrIssuerEnd, ca.ErrNoSigner, archive.ErrKeyFormat, archive.ErrKeyMismatch, archive.ErrKeyWeak,
+			archive.ErrKeyDoesNotWork, archive.ErrArchivedTwice, archive.ErrNoRoster, archive.ErrRosterPin, keyuse.ErrInUse,
+			directory.ErrUnknownPerson, directory.ErrUnavailable},
+		body: exampleEnrolment, answer: exampleIssued}, s.enrol)
+
+	register(s, operation{id: "getEnrolment", method: http.MethodGet, path: "/enrolments/{id}", tag: tagEnrol, who: enrolling,
+		summary: "Where a request stands", about: "Its person, registrars and auditors may ask. For anybody else there is no such request.",
+		faults: []*fault.Error{enroll.ErrUnknownRequest}, answer: exampleIssued}, s.getEnrolment)
+
+	register(s, operation{id: "listEnrolments", method: http.MethodGet, path: "/enrolments", tag: tagDecide, who: known,
+		summary: "Requests in one state, oldest first", about: "For registrars and auditors. Certificates and receipts are left out here.",
+		faults: []*fault.Error{enroll.ErrNotAllowed}, answer: api.Page[api.EnrolmentStatus]{Items: []api.EnrolmentStatus{exampleSubmitted}}},
+		s.listEnrolments)
+
+	decided := []*fault.Error{enroll.ErrNotAllowed, enroll.ErrUnknownRequest, enroll.ErrOwnRequest, enroll.ErrState}
+	register(s, operation{id: "endorse", method: http.MethodPost, path: "/enrolments/{id}/endorse", tag: tagDecide, who: known,
+		summary: "Agree to a request", about: "For registrars, and not for their own requests. The certificates are issued at once.",
+		faults: decided, body: api.Decision{}, answer: exampleIssued}, s.endorse)
+	register(s, operation{id: "reject", method: http.MethodPost, path: "/enrolments/{id}/reject", tag: tagDecide, who: known,
+		summary: "Refuse a request", about: "For registrars, and not for their own requests. A key that came with the request is removed from the archive.",
+		faults: append(decided, enroll.ErrReasonMissing), body: api.Decision{Reason: "Please ask for role-mailbox instead."}, answer: exampleRejected}, s.reject)
+
+	register(s, operation{id: "makeToken", method: http.MethodPost, path: "/tokens", tag: tagDecide, who: known, status: http.StatusCreated,
+		summary: "Make an enrolment token", about: "For registrars. The token stands for the person's login at one enrolment. It is shown this once: " +
+			"hand it over on a way that you trust.",
+		faults: []*fault.Error{enroll.ErrNotAllowed, enroll.ErrOwnRequest, directory.ErrUnknownPerson, directory.ErrSeveral, directory.ErrUnavailable},
+		body:   api.TokenRequest{Mailbox: "alice@example.test", Hours: 72}, answer: exampleToken}, s.makeToken)
+}
+
+func (s *Server) getPolicy(ctx context.Context, by Caller, _ *struct{}) (*answer[api.Policy], error) {
+	p, err := s.Registry.Policy(ctx, by.Actor)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[api.Policy]{policyOf(p)}, nil
+}
+
+type enrolInput struct {
+	Idempotency string `header:"Idempotency-Key" required:"true" minLength:"8" maxLength:"128" example:"laptop-7f3a-2026-03-04" doc:"Your own name for the request: 8 to 128 printable ASCII characters, another one for each request."`
+	Body        api.EnrolmentRequest
+}
+
+type enrolAnswer struct {
+	Location string `header:"Location" doc:"Where the request can be asked for."`
+	Body     api.EnrolmentStatus
+}
+
+func (s *Server) enrol(ctx context.Context, by Caller, in *enrolInput) (*enrolAnswer, error) {
+	req, err := s.Registry.Submit(ctx, by.Actor, enroll.Submission{Idempotency: in.Idempotency, Enrolment: in.Body.Enrolment,
+		SigningCSR: in.Body.SigningCSR, EncryptionCSR: in.Body.EncryptionCSR, EscrowedKey: in.Body.EscrowedKey, Token: by.Token})
+	if err != nil {
+		return nil, err
+	}
+	status, err := s.enrolmentOf(req)
+	return &enrolAnswer{Location: api.Base + "/enrolments/" + req.ID.String(), Body: status}, err
+}
+
+type enrolmentInput struct {
+	ID uuid.UUID `path:"id" doc:"The request's id." example:"0195f2c4-7c1e-7000-8000-5f3a9e1b2c4d"`
+}
+
+func (s *Server) getEnrolment(ctx context.Context, by Caller, in *enrolmentInput) (*answer[api.EnrolmentStatus], error) {
+	req, err := s.Registry.Get(ctx, by.Actor, in.ID)
+	return s.enrolmentAnswer(req, err)
+}
+
+type enrolmentsInput struct {
+	State string `query:"state" enum:"received,submitted,endorsed,issued,rejected,failed" default:"submitted" doc:"Those that wait for a registrar, unless you say otherwise."`
+	page
+}
+
+func (s *Server) listEnrolments(ctx context.Context, by Caller, in *enrolmentsInput) (*answer[api.Page[api.EnrolmentStatus]], error) {
+	after, err := in.id()
+	if err != nil {
+		return nil, err
+	}
+	found, err := s.Registry.List(ctx, by.Actor, enroll.State(in.State), after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	out := &answer[api.Page[api.EnrolmentStatus]]{Body: api.Page[api.EnrolmentStatus]{Items: make([]api.EnrolmentStatus, len(found))}}
+	for i, req := range found {
+		if out.Body.Items[i], err = s.enrolmentOf(req); err != nil {
+			return nil, err
+		}
+	}
+	if len(found) == in.Limit {
+		out.Body.Next = found[len(found)-1].ID.String()
+	}
+	return out, nil
+}
+
+type decisionInput struct {
+	enrolmentInput
+	Body *api.Decision
+}
+
+func (s *Server) endorse(ctx context.Context, by Caller, in *decisionInput) (*answer[api.EnrolmentStatus], error) {
+	req, err := s.Registry.Endorse(ctx, by.Actor, in.ID)
+	return s.enrolmentAnswer(req, err)
+}
+
+func (s *Server) reject(ctx context.Context, by Caller, in *decisionInput) (*answer[api.EnrolmentStatus], error) {
+	var reason string
+	if in.Body != nil {
+		reason = in.Body.Reason
+	}
+	req, err := s.Registry.Reject(ctx, by.Actor, in.ID, reason)
+	return s.enrolmentAnswer(req, err)
+}
+
+type tokenInput struct{ Body api.TokenRequest }
+
+func (s *Server) makeToken(ctx context.Context, by Caller, in *tokenInput) (*answer[api.Token], error) {
+	t, err := s.Registry.MintToken(ctx, by.Actor, in.Body.Mailbox, time.Duration(in.Body.Hours)*time.Hour)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[api.Token]{api.Token{Token: t.Secret, Person: t.Person.ID, Ends: t.Ends.UTC()}}, nil
+}
+
+func (s *Server) enrolmentAnswer(req *enroll.Request, err error) (*answer[api.EnrolmentStatus], error) {
+	if err != nil {
+		return nil, err
+	}
+	status, err := s.enrolmentOf(req)
+	return &answer[api.EnrolmentStatus]{status}, err
+}

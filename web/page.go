@@ -1,0 +1,37 @@
+package web
+
+import (
+	"strconv"
+
+	"github.com/google/uuid"
+)
+
+// page is what every list can be asked for.
+type page struct {
+	After string `query:"after" maxLength:"64" doc:"The next value of the page before; empty for the first page."`
+	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many items at most."`
+}
+
+// id returns After where lists go by ids.
+func (p page) id() (uuid.UUID, error) {
+	if p.After == "" {
+		return uuid.Nil, nil
+	}
+	id, err := uuid.Parse(p.After)
+	if err != nil {
+		return id, ErrRequest.Withf("query.after: this is not the next value of a page.")
+	}
+	return id, nil
+}
+
+// number returns After where lists go by numbers.
+func (p page) number() (int64, error) {
+	if p.After == "" {
+		return 0, nil
+	}
+	n, err := strconv.ParseInt(p.After, 10, 64)
+	if err != nil || n <= 0 {
+		return 0, ErrRequest.Withf("query.after: this is not the next value of a page.")
+	}
+	return n, nil
+}

@@ -1,0 +1,180 @@
+package web
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+	"github.com/go-chi/chi/v5"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/directory"
+	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/internal/audit"
+)
+
+// Config is what a Server is made of. Every field without "nil" or "empty" in its comment is required.
+type Config struct {
+	Registry  *enroll.Registry
+	Authority *ca.Authority
+	Archive   *archive.Archive // nil: there are no receipts
+	Directory *directory.Directory
+	Audit     *audit.Log
+
+	CRL Lists // nil: there are no revocation lists
+	// OCSP answers GET and POST for the issuer r.PathValue("issuer"). The request of a GET is r.PathValue("request"): base64
+	// as it was sent, with any percent signs and slashes. Nil: there is no responder.
+	OCSP http.Handler
+	// Publications are further addresses of the public listener, such as the root's certificate and revocation list.
+	Publications []Publication
+
+	// Parts are what the health of the server consists of: database, directory, archive, audit, crl.
+	Parts   []Part
+	Version string // of the program
+
+	// Certificate is the API's TLS certificate: a function, so that it can be renewed while the server runs.
+	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	Limits      Limits               // of failures to log in; empty has defaults
+	Metrics     *prometheus.Registry // nil: one of the server's own
+
+	Now func() time.Time // nil means time.Now
+	Log *slog.Logger     // nil discards
+}
+
+// Lists has the issuers' newest revocation lists: *crl.Publisher.
+type Lists interface {
+	// Serve answers GET and HEAD with an issuer's list in DER and its caching headers. An error means that nothing was
+	// answered yet.
+	Serve(w http.ResponseWriter, r *http.Request, issuer string) error
+}
+
+// Server is Sealpost's HTTP side. It is safe for concurrent use.
+type Server struct {
+	Config
+	authenticators []Authenticator
+	attempts       *attempts
+	failures       *failures
+	metrics        *metrics
+	health         *health
+
+	router   *chi.Mux
+	api      huma.API
+	document []byte // OpenAPI
+}
+
+// New returns a server that does not listen yet.
+func New(c Config) (*Server, error) {
+	if c.Registry == nil || c.Authority == nil || c.Directory == nil || c.Audit == nil || c.Certificate == nil {
+		return nil, errors.New("web: Config needs Registry, Authority, Directory, Audit and Certificate")
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{Config: c, attempts: newAttempts(c.Limits, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
+	var err error
+	if s.metrics, err = newMetrics(c.Metrics); err != nil {
+		return nil, err
+	}
+	s.failures = &failures{metrics: s.metrics}
+	s.authenticators = []Authenticator{
+		newCertificateWay(c.Authority, c.Directory, c.Now),
+		tokenWay{c.Registry, s.attempts},
+		passwordWay{c.Directory, s.attempts},
+	}
+	return s, s.route()
+}
+
+// API returns the handler of the API's listener.
+func (s *Server) API() http.Handler { return s.entry(s.router) }
+
+// Public returns the handler of the public listener.
+func (s *Server) Public() http.Handler { return newPublic(s) }
+
+// TLS returns the TLS configuration of the API's listener. Every client certificate is let in, because one that is not
+// good must get an answer that says why; the Authenticator verifies it.
+func (s *Server) TLS() *tls.Config {
+	return &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert, GetCertificate: s.Certificate,
+		NextProtos: []string{"h2", "http/1.1"}}
+}
+
+// Listeners are where a server listens. Those that are nil are left out.
+type Listeners struct {
+	API     net.Listener // HTTPS; plain connections, which the server wraps
+	Public  net.Listener // HTTP
+	Metrics net.Listener // HTTP, for the operator's monitoring alone
+}
+
+// shutdownTimeout is how long requests that are being answered may still take when the server stops.
+const shutdownTimeout = 15 * time.Second
+
+// Run serves until the context ends, then finishes the requests it has and returns nil; or it returns why it could not.
+func (s *Server) Run(ctx context.Context, l Listeners) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	metrics := http.NewServeMux()
+	metrics.Handle("GET /metrics", s.metrics.handler())
+	var servers []*http.Server
+	ended := make(chan error)
+	serve := func(l net.Listener, h http.Handler, secure bool) {
+		if l == nil {
+			return
+		}
+		server := s.server(h)
+		servers = append(servers, server)
+		go func() {
+			if secure {
+				server.TLSConfig = s.TLS()
+				ended <- server.ServeTLS(l, "", "")
+			} else {
+				ended <- server.Serve(l)
+			}
+		}()
+	}
+	serve(l.API, s.API(), true)
+	serve(l.Public, s.Public(), false)
+	serve(l.Metrics, metrics, false)
+	watched := make(chan struct{})
+	go func() {
+		s.watchFailures(ctx)
+		close(watched)
+	}()
+	var err error
+	running := len(servers)
+	select {
+	case err = <-ended: // before anybody asked for it
+		running--
+	case <-ctx.Done():
+	}
+	last, cancelLast := context.WithTimeout(context.WithoutCancel(ctx), shutdownTimeout)
+	defer cancelLast()
+	for _, server := range servers {
+		if stop := server.Shutdown(last); stop != nil {
+			s.Log.Warn("requests were cut off", "error", stop)
+			_ = server.Close() // what it could not finish; the reason is logged
+		}
+	}
+	for ; running > 0; running-- {
+		<-ended
+	}
+	cancel()
+	<-watched
+	return err
+}
+
+func (s *Server) server(h http.Handler) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout + bodyTimeout,
+		WriteTimeout: headerTimeout + bodyTimeout + callTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // about single connections
+	}
+}

@@ -1,0 +1,158 @@
+package web
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/directory"
+	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/keyuse"
+)
+
+// certificateWay knows people by a certificate that this installation issued to them: the one that they sign with, or one
+// for authentication. An encryption certificate proves nothing, because its key is in the archive too.
+type certificateWay struct {
+	authority *ca.Authority
+	directory *directory.Directory
+	now       func() time.Time
+	issuers   *x509.CertPool
+}
+
+func newCertificateWay(a *ca.Authority, d *directory.Directory, now func() time.Time) *certificateWay {
+	w := &certificateWay{authority: a, directory: d, now: now, issuers: x509.NewCertPool()}
+	for _, i := range a.Issuers() {
+		w.issuers.AddCert(i.Certificate())
+	}
+	return w
+}
+
+// Authenticate takes the certificate of the TLS connection. TLS itself has made sure that the client has its key.
+func (w *certificateWay) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return Caller{}, errNotOffered
+	}
+	leaf := r.TLS.PeerCertificates[0]
+	if err := w.verify(leaf); err != nil {
+		return Caller{}, err
+	}
+	c, err := w.issued(ctx, leaf)
+	if err != nil {
+		return Caller{}, err
+	}
+	if err := w.fit(c); err != nil {
+		return Caller{}, err
+	}
+	person, err := w.directory.Person(ctx, c.Person)
+	switch {
+	case errors.Is(err, directory.ErrUnknownPerson):
+		return Caller{}, ErrCertificate.Withf("The person of this certificate is not in the directory any more.").Because(err)
+	case err != nil:
+		return Caller{}, err
+	case person.Disabled:
+		return Caller{}, directory.ErrDisabled
+	}
+	return Caller{Actor: person.Actor(audit.MethodCertificate, audit.StrengthCertificate)}, nil
+}
+
+// verify checks what the certificate itself says: who signed it, when, and for what.
+func (w *certificateWay) verify(leaf *x509.Certificate) error {
+	now := w.now()
+	if now.After(leaf.NotAfter) {
+		return ErrCertificate.Withf("The client certificate ended on %s. Use login and password, or an enrolment token.", leaf.NotAfter.UTC().Format(time.DateOnly))
+	}
+	_, err := leaf.Verify(x509.VerifyOptions{Roots: w.issuers, CurrentTime: now,
+		KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection, x509.ExtKeyUsageClientAuth}})
+	if err != nil {
+		return ErrCertificate.Withf("The client certificate does not come from this authority, or not for this use.").Because(err)
+	}
+	if leaf.KeyUsage&x509.KeyUsageDigitalSignature == 0 {
+		return ErrCertificate.Withf("The client certificate is not one to sign with.")
+	}
+	return nil
+}
+
+// issued returns our own record of the certificate.
+func (w *certificateWay) issued(ctx context.Context, leaf *x509.Certificate) (ca.Certificate, error) {
+	for _, i := range w.authority.Issuers() {
+		if !bytes.Equal(i.Certificate().RawSubject, leaf.RawIssuer) {
+			continue
+		}
+		c, err := w.authority.Certificate(ctx, i.ID(), ca.SerialOf(leaf.SerialNumber))
+		switch {
+		case errors.Is(err, ca.ErrNotFound):
+		case err != nil:
+			return c, err
+		case bytes.Equal(c.DER, leaf.Raw):
+			return c, nil
+		}
+	}
+	return ca.Certificate{}, ErrCertificate.Withf("This authority has no record of the client certificate.")
+}
+
+// fit checks what we know of the certificate.
+func (w *certificateWay) fit(c ca.Certificate) error {
+	if c.Status.State != ca.Good {
+		return ErrCertificate.Withf("The client certificate is revoked. Use login and password, or an enrolment token.")
+	}
+	profile, err := w.authority.Profile(c.Profile)
+	if err != nil {
+		return ErrCertificate.Withf("The client certificate is of a profile that is no longer used.").Because(err)
+	}
+	if !slices.Contains([]keyuse.Use{keyuse.Signing, keyuse.Single}, profile.Use()) || c.Person == uuid.Nil {
+		return ErrCertificate.Withf("The client certificate is not one that a person signs or authenticates with.")
+	}
+	return nil
+}
+
+// tokenWay knows people by an enrolment token (Authorization: Bearer, RFC 6750).
+type tokenWay struct {
+	registry *enroll.Registry
+	attempts *attempts
+}
+
+// Authenticate takes a bearer token.
+func (w tokenWay) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
+		return Caller{}, errNotOffered
+	}
+	c := Caller{Token: token}
+	err := w.attempts.try(ctx, token, r.RemoteAddr, func() (err error) {
+		c.Actor, err = w.registry.TokenActor(ctx, token)
+		return err
+	})
+	return c, err
+}
+
+// passwordWay knows people by their directory's password (Authorization: Basic, RFC 7617).
+type passwordWay struct {
+	directory *directory.Directory
+	attempts  *attempts
+}
+
+// Authenticate takes login and password.
+func (w passwordWay) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
+	login, password, ok := r.BasicAuth()
+	if !ok {
+		return Caller{}, errNotOffered
+	}
+	var person directory.Person
+	err := w.attempts.try(ctx, login, r.RemoteAddr, func() (err error) {
+		person, err = w.directory.Authenticate(ctx, login, password)
+		return err
+	})
+	if err != nil {
+		return Caller{}, err
+	}
+	return Caller{Actor: person.Actor(audit.MethodPassword, audit.StrengthPassword)}, nil
+}

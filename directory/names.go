@@ -3,7 +3,9 @@ package directory
 import (
 	"errors"
 	"fmt"
+	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/go-ldap/ldap/v3"
 )
@@ -11,7 +13,11 @@ import (
 // maxName bounds a distinguished name, in bytes.
 const maxName = 4096
 
-// parseDN reads a distinguished name that is not empty.
+// attributeType is an attribute's short name or number (RFC 4512 §1.4).
+var attributeType = regexp.MustCompile(`^([A-Za-z][A-Za-z0-9-]*|[0-9]+(\.[0-9]+)+)$`)
+
+// parseDN reads a distinguished name that is not empty. It is stricter than go-ldap's parser, which takes any bytes for
+// an attribute's name and replaces what is no UTF-8.
 func parseDN(s string) (*ldap.DN, error) {
 	if s == "" {
 		return nil, errors.New("is missing")
@@ -19,19 +25,25 @@ func parseDN(s string) (*ldap.DN, error) {
 	if len(s) > maxName {
 		return nil, errors.New("is too long")
 	}
+	if !utf8.ValidString(s) {
+		return nil, errors.New("is no UTF-8")
+	}
 	dn, err := ldap.ParseDN(s)
 	if err != nil {
 		return nil, fmt.Errorf("%q is no distinguished name: %w", s, err)
 	}
 	for _, rdn := range dn.RDNs {
 		for _, a := range rdn.Attributes {
-			if a.Type == "" || a.Value == "" {
-				return nil, fmt.Errorf("%q is no distinguished name: a part is empty", s)
+			if !attributeType.MatchString(a.Type) || a.Value == "" || !utf8.ValidString(a.Value) {
+				return nil, fmt.Errorf("%q is no distinguished name: it needs parts like cn=name", s)
 			}
 		}
 	}
 	if len(dn.RDNs) == 0 {
 		return nil, errors.New("is missing")
+	}
+	if len(dn.String()) > maxName {
+		return nil, errors.New("is too long")
 	}
 	return dn, nil
 }

@@ -37,7 +37,8 @@ func FuzzFilter(f *testing.F) {
 // said to be below.
 func FuzzDN(f *testing.F) {
 	for _, v := range []string{"cn=a", "cn=a,dc=b", "CN = a + OU=b , dc=c", `cn=a\,b,dc=c`, `cn=\C3\A9,dc=c`, "cn=#0403414243,dc=x", "cn=a;dc=b", "", "=", ",", "cn=a,,dc=b",
-		`cn=a\`, "cn=\xff", `cn= \ a\ ,dc=b`, "1.2.3=#040141,dc=b"} {
+		`cn=a\`, "cn=\xff", `cn= \ a\ ,dc=b`, "1.2.3=#040141,dc=b", "\t0\xc8=\x10\xbf",
+		"\t=x", "cn=a,1.=b", `cn=\ff`, strings.Repeat("cn=\u00fc,", 500) + "cn=x"} {
 		f.Add(v)
 	}
 	f.Fuzz(func(t *testing.T, in string) {

@@ -20,18 +20,18 @@ import (
 // certificates and revocation lists, people may only prove their passwords, and the world reads the address book and the
 // issuers' entries. Rules are tried in order; the first that matches counts.
 var conf = template.Must(template.New("slapd.conf").Parse(`
-{{- range .Schemas}}include {{.}}
+{{- range .Schemas}}include "{{.}}"
 {{end -}}
-{{with .Modules}}modulepath {{.}}
+{{with .Modules}}modulepath "{{.}}"
 moduleload back_mdb.so
 {{end -}}
-pidfile {{.Dir}}/slapd.pid
-argsfile {{.Dir}}/slapd.args
+pidfile "{{.Dir}}/slapd.pid"
+argsfile "{{.Dir}}/slapd.args"
 sizelimit 500
 localSSF 256
-{{if .TLS}}TLSCACertificateFile {{.Dir}}/tls/ca.pem
-TLSCertificateFile {{.Dir}}/tls/server.pem
-TLSCertificateKeyFile {{.Dir}}/tls/server.key
+{{if .TLS}}TLSCACertificateFile "{{.Dir}}/tls/ca.pem"
+TLSCertificateFile "{{.Dir}}/tls/server.pem"
+TLSCertificateKeyFile "{{.Dir}}/tls/server.key"
 TLSProtocolMin 3.3
 # No password travels in the clear.
 security simple_bind=128
@@ -43,7 +43,7 @@ database mdb
 suffix "{{.Base}}"
 rootdn "{{.Admin.DN}}"
 rootpw {{.AdminHash}}
-directory {{.Dir}}/data
+directory "{{.Dir}}/data"
 maxsize 268435456
 {{if not .Durable}}dbnosync
 {{end -}}

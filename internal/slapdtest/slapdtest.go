@@ -51,7 +51,7 @@ func GroupDN(name string) string { return "cn=" + name + "," + Groups }
 // Config says where a server lives and what it offers.
 type Config struct {
 	Dir     string // its folder; a former server's is taken up again with its data
-	Sockets string // folder of the Unix socket, if not Dir; the path of a socket has at most 107 bytes
+	Sockets string // folder of the Unix socket, if not Dir: for when Dir's path is long
 	Durable bool   // false trades safety at a power cut for speed, as tests may
 
 	// Certificate is the server's TLS certificate, for the address 127.0.0.1, and Trust the PEM certificates that its
@@ -86,17 +86,26 @@ type Server struct {
 	process *child.Process
 }
 
+// maxSocket is how long the path of a Unix socket may be, in bytes (Linux, without the final NUL).
+const maxSocket = 107
+
 // Start starts a server, with the sample company if its folder is new, and waits until it answers.
 func Start(ctx context.Context, c Config) (*Server, error) {
 	s := &Server{conf: c}
-	if s.conf.Sockets == "" {
-		s.conf.Sockets = c.Dir
-	}
 	var err error
+	if s.conf.Dir, err = filepath.Abs(c.Dir); err != nil {
+		return nil, err
+	}
+	if s.conf.Sockets == "" {
+		s.conf.Sockets = s.conf.Dir
+	}
+	if n := len(s.socket()); n > maxSocket {
+		return nil, fmt.Errorf("the path of slapd's socket, %s, has %d bytes; at most %d are possible", s.socket(), n, maxSocket)
+	}
 	if s.program, err = child.FindProgram("slapd"); err != nil {
 		return nil, err
 	}
-	for _, d := range []string{c.Dir, s.conf.Sockets, s.path("data"), s.path("tls")} {
+	for _, d := range []string{s.conf.Dir, s.conf.Sockets, s.path("data"), s.path("tls")} {
 		if err := child.MakeDir(d); err != nil {
 			return nil, err
 		}

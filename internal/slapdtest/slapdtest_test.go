@@ -1,9 +1,11 @@
 package slapdtest_test
 
 import (
+	"crypto/tls"
 	"net"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -95,7 +97,7 @@ func TestTakenUpAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	c := slapdtest.Config{Dir: dir, Durable: true, Log: t.Output()}
+	c := slapdtest.Config{Dir: filepath.Join(dir, "the demo's folder"), Durable: true, Log: t.Output()}
 	s, err := slapdtest.Start(t.Context(), c)
 	if err != nil {
 		t.Fatal(err)
@@ -115,6 +117,35 @@ func TestTakenUpAgain(t *testing.T) {
 		t.Error("the lookup account changed")
 	}
 	again.Search(t, again.Publisher, "-b", "cn=first,"+slapdtest.PKI)
+}
+
+func TestLongPath(t *testing.T) {
+	t.Parallel()
+	dir := filepath.Join(t.TempDir(), strings.Repeat("x", 100))
+	if _, err := slapdtest.Start(t.Context(), slapdtest.Config{Dir: dir}); err == nil || !strings.Contains(err.Error(), "bytes") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// A certificate that is given is the one that clients see.
+func TestGivenCertificate(t *testing.T) {
+	t.Parallel()
+	first := slapdtest.New(t)
+	dir := filepath.Dir(first.TrustFile)
+	cert, err := tls.LoadX509KeyPair(filepath.Join(dir, "server.pem"), filepath.Join(dir, "server.key"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	trust, err := os.ReadFile(first.TrustFile)
+	if err != nil {
+		t.Fatal(err)
+	}
+	second := slapdtest.NewWith(t, slapdtest.Config{Certificate: &cert, Trust: trust})
+	conn, err := tls.Dial("tcp", strings.TrimPrefix(second.TLSURL(), "ldaps://"), &tls.Config{RootCAs: first.Trust})
+	if err != nil {
+		t.Fatal(err)
+	}
+	conn.Close()
 }
 
 func TestNothingIsLeft(t *testing.T) {

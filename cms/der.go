@@ -78,17 +78,7 @@ type algorithm struct {
 
 func readAlgorithm(s *cryptobyte.String, a *algorithm) bool {
 	var body cryptobyte.String
-	return s.ReadASN1(&body, cbasn1.SEQUENCE) && a.read(body)
-}
-
-// readImplicitAlgorithm reads an AlgorithmIdentifier under another tag.
-func readImplicitAlgorithm(s *cryptobyte.String, tag cbasn1.Tag, a *algorithm) bool {
-	var body cryptobyte.String
-	return s.ReadASN1(&body, tag) && a.read(body)
-}
-
-func (a *algorithm) read(body cryptobyte.String) bool {
-	if !body.ReadASN1ObjectIdentifier(&a.oid) {
+	if !s.ReadASN1(&body, cbasn1.SEQUENCE) || !body.ReadASN1ObjectIdentifier(&a.oid) {
 		return false
 	}
 	a.params = body

@@ -47,6 +47,7 @@ func (info *recipientInfo) rsaUnwrapper(key crypto.Decrypter, pub *rsa.PublicKey
 		if !opt.AllowPKCS1v15 {
 			return nil, ErrUnsupported.Withf("The content key is encrypted with RSA PKCS #1 v1.5; RSA-OAEP is required.")
 		}
+		//lint:ignore SA1019 what Windows and mail programs send; only on request, and with a session key length failures stay hidden
 		padding = &rsa.PKCS1v15DecryptOptions{SessionKeyLen: keySize}
 		silent = true
 	default:

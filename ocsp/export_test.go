@@ -1,0 +1,4 @@
+package ocsp
+
+// Parse reads a request.
+var Parse = parse

@@ -79,6 +79,12 @@ func SignApproval(a Approval, signer crypto.Signer) (*SignedApproval, error) {
 	return ParseApproval(b)
 }
 
+// Info returns what the outer layer is bound to.
+func (r *Record) Info() Hash { return labelled(labelWrapping, recordRest(r.Capsule, r.WrappingKey).b) }
+
+// SealTo seals bytes as this package does.
+var SealTo = sealTo
+
 // Binding returns what the proof of a capsule is bound to.
 func (c *Capsule) Binding() Hash { return c.binding() }
 

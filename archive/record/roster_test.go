@@ -149,6 +149,55 @@ func TestSuccessor(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// All agents together make a key of their own and pass it off as the reshare of the old one.
+	forged := must(record.ParseRoster(n.Bytes()))(t)
+	forged.Commitments = stranger.Commitments
+	for i := range forged.Members {
+		forged.Members[i].Public = stranger.Members[i].Public
+	}
+	forged = must(forged.Resign(p.signers()))(t)
+	if err := forged.Verify(pinned(forged)); err != nil {
+		t.Fatal(err)
+	}
+	if err := forged.VerifySuccessor(r); !errors.Is(err, record.ErrRoster) {
+		t.Errorf("another key as a reshare: %v", err)
+	}
+}
+
+// TestTwoSetsOfDealers: a rogue notice board shows one set of dealers to some new agents and another to the others. The
+// two sharings are of the same key, but their shares do not fit together; no roster can come of it.
+func TestTwoSetsOfDealers(t *testing.T) {
+	t.Parallel()
+	p := agents(t, 3)
+	r := perform(t, newPlan(t, planFor(t, 2, p)), nil, p, p)
+	var views []*record.Ceremony
+	for _, dealers := range [][]uint16{{1, 2}, {1, 3}} {
+		c := newCeremony(t, newPlan(t, resharePlan(t, r, dealers, 2, p)), r)
+		var machines []*record.Ceremony
+		for _, d := range dealers {
+			m := newCeremony(t, c.Plan(), r)
+			add(t, c, must(m.Commit(d, openShare(t, r, d, p), p[d].signKey))(t))
+			machines = append(machines, m)
+		}
+		for i, d := range dealers {
+			add(t, machines[i], c.Messages()...)
+			add(t, c, must(machines[i].Reveal(p[d].signKey))(t))
+		}
+		views = append(views, c)
+	}
+	ack := must(views[1].Acknowledge(3, p[3].key(), p[3].signKey))(t)
+	for _, id := range []uint16{1, 2} {
+		must(views[0].Acknowledge(id, p[id].key(), p[id].signKey))(t)
+	}
+	named(t, "an acknowledgement of the other set", views[0].Add(ack), record.ErrAgent, "agent 3")
+	for i, m := range views[1].Messages() {
+		if err := views[0].Add(m); err == nil && i < 4 {
+			t.Errorf("message %d of the other set is accepted", i)
+		}
+	}
+	if _, err := views[0].Roster(); !errors.Is(err, record.ErrCeremony) {
+		t.Errorf("a roster of two sets: %v", err)
+	}
 }
 
 func TestParseHash(t *testing.T) {

@@ -38,6 +38,7 @@ type Authority struct {
 	names        *names
 	organisation Organisation
 	lint         *linter
+	serial       func() (Serial, error)
 	now          func() time.Time
 	log          *slog.Logger
 }
@@ -81,7 +82,7 @@ func New(ctx context.Context, c Config) (*Authority, error) {
 }
 
 func (c Config) authority() (*Authority, error) {
-	a := &Authority{db: c.DB, jobs: c.Jobs, organisation: c.Organisation, now: c.Now, log: c.Log}
+	a := &Authority{db: c.DB, jobs: c.Jobs, organisation: c.Organisation, serial: newSerial, now: c.Now, log: c.Log}
 	if a.now == nil {
 		a.now = time.Now
 	}

@@ -36,7 +36,7 @@ func (p *pairs) at(n int) []ca.Request {
 // BenchmarkDraftPair builds and lints a pair, without the database.
 func BenchmarkDraftPair(b *testing.B) {
 	h := pkitest.NewHierarchy(b, time.Now())
-	draft, err := ca.Drafter(h.Config())
+	draft, err := ca.Drafter(h.Config(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -55,21 +55,21 @@ func BenchmarkDraftPair(b *testing.B) {
 // BenchmarkSignBytesPair signs a pair's stored bytes, without the database.
 func BenchmarkSignBytesPair(b *testing.B) {
 	h := pkitest.NewHierarchy(b, time.Now())
-	draft, err := ca.Drafter(h.Config())
+	draft, err := ca.Drafter(h.Config(), nil)
 	if err != nil {
 		b.Fatal(err)
 	}
-	var signs []func() error
+	var signs []func() ([]byte, error)
 	for _, r := range newPairs(b, 1).at(0) {
-		s, err := draft(r)
+		d, err := draft(r)
 		if err != nil {
 			b.Fatal(err)
 		}
-		signs = append(signs, s)
+		signs = append(signs, d.Sign)
 	}
 	for b.Loop() {
 		for _, s := range signs {
-			if err := s(); err != nil {
+			if _, err := s(); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -5,25 +5,30 @@ import (
 	"time"
 )
 
-// Drafter returns a function that builds and lints what a request asks for, without a database, and returns a function
-// that signs it.
-func Drafter(c Config) (func(Request) (func() error, error), error) {
+// Draft is what Prepare would store: for tests that need no database.
+type Draft struct {
+	TBS  []byte
+	Sign func() ([]byte, error)
+}
+
+// Drafter returns a function that builds and lints what a request asks for. serial may be nil.
+func Drafter(c Config, serial func() (Serial, error)) (func(Request) (Draft, error), error) {
 	a, err := c.authority()
 	if err != nil {
 		return nil, err
 	}
-	return func(r Request) (func() error, error) {
+	if serial != nil {
+		a.serial = serial
+	}
+	return func(r Request) (Draft, error) {
 		q, err := a.read(r)
 		if err != nil {
-			return nil, err
+			return Draft{}, err
 		}
 		d, err := a.draft(q, a.now().UTC().Truncate(time.Microsecond))
 		if err != nil {
-			return nil, err
+			return Draft{}, err
 		}
-		return func() error {
-			_, err := q.profile.issuer.sign(context.Background(), d.tbs, d.digest)
-			return err
-		}, nil
+		return Draft{d.tbs, func() ([]byte, error) { return q.profile.issuer.sign(context.Background(), d.tbs, d.digest) }}, nil
 	}, nil
 }

@@ -46,7 +46,7 @@ func (p NamePolicy) check() (*names, error) {
 // allow returns ErrNameNotAllowed unless every name is allowed.
 func (n *names) allow(mailboxes []Mailbox, hosts []string) error {
 	for _, m := range mailboxes {
-		address := m.String()
+		address := m.key() // the engine knows its own rules in lower case, and compares exactly
 		if !m.ascii() {
 			// The engine knows rfc822Names alone. RFC 9598 §6 applies constraints to the domain.
 			address = "x@" + m.Domain

@@ -121,42 +121,22 @@ func (d *draft) event() any {
 
 // draft builds the bytes and lints them.
 func (a *Authority) draft(q *asked, now time.Time) (*draft, error) {
-	p, i := q.profile, q.profile.issuer
+	i := q.profile.issuer
 	if !i.CanSign() {
 		return nil, ErrNoSigner.Withf("The key of the issuer %s is not at hand.", i.id)
 	}
 	d := &draft{asked: q}
 	var err error
-	if d.serial, err = newSerial(); err != nil {
+	if d.serial, err = a.serial(); err != nil {
 		return nil, err
 	}
 	if err := d.setValidity(now); err != nil {
 		return nil, err
 	}
-	ski, err := keyIdentifier(q.key.spki)
+	t, err := d.parts()
 	if err != nil {
 		return nil, err
 	}
-	skiExtension, err := subjectKeyID(ski)
-	if err != nil {
-		return nil, err
-	}
-	var san []byte
-	if len(q.mailboxes)+len(q.hosts) > 0 {
-		empty := len(q.subject) == 2
-		if san, err = subjectAltNames(q.mailboxes, q.hosts, empty); err != nil {
-			return nil, err
-		}
-	}
-	e := p.encoded
-	t := tbs{serial: d.serial, algorithm: i.algorithm.der, issuer: i.cert.RawSubject, notBefore: d.notBefore, notAfter: d.notAfter,
-		subject: q.subject, spki: q.key.spki}
-	points, info := i.crlPoints, i.authorityInfo
-	if p.ocsp() {
-		points, info = nil, nil
-	}
-	t.extensions = [][]byte{e.keyUsage[q.key.algorithm], e.extKeyUsage, skiExtension, i.authorityKeyID, e.policies, san, points,
-		info, e.capabilities, e.noCheck}
 	if d.tbs, err = t.marshal(); err != nil {
 		return nil, err
 	}
@@ -167,6 +147,34 @@ func (a *Authority) draft(q *asked, now time.Time) (*draft, error) {
 	h.Write(d.tbs)
 	d.digest = h.Sum(nil)
 	return d, nil
+}
+
+// parts returns what the bytes are built from. Most extensions were encoded when the profile and the issuer were checked.
+func (d *draft) parts() (tbs, error) {
+	p, i := d.profile, d.profile.issuer
+	id, err := keyIdentifier(d.key.spki)
+	if err != nil {
+		return tbs{}, err
+	}
+	keyID, err := subjectKeyID(id)
+	if err != nil {
+		return tbs{}, err
+	}
+	var names []byte
+	if len(d.mailboxes)+len(d.hosts) > 0 {
+		empty := len(d.subject) == 2
+		if names, err = subjectAltNames(d.mailboxes, d.hosts, empty); err != nil {
+			return tbs{}, err
+		}
+	}
+	points, info := i.crlPoints, i.authorityInfo
+	if p.ocsp() {
+		points, info = nil, nil
+	}
+	e := p.encoded
+	return tbs{serial: d.serial, algorithm: i.algorithm.der, issuer: i.cert.RawSubject, notBefore: d.notBefore, notAfter: d.notAfter,
+		subject: d.subject, spki: d.key.spki, extensions: [][]byte{e.keyUsage[d.key.algorithm], e.extKeyUsage, keyID,
+			i.authorityKeyID, e.policies, names, points, info, e.capabilities, e.noCheck}}, nil
 }
 
 // setValidity sets the first and the last second: both belong to the certificate (S/MIME BR §6.3.2).
@@ -196,7 +204,7 @@ func (d *draft) mailboxKeys() []string {
 	return keys
 }
 
-// MailboxKey returns the form in which addresses are searched: in lower case. It accepts anything.
+// mailboxKey returns the form in which addresses are searched: in lower case. It accepts anything.
 func mailboxKey(s string) string {
 	if m, err := ParseMailbox(s); err == nil {
 		return m.key()

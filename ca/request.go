@@ -211,12 +211,19 @@ func attribute(what, value string, most int) error {
 		return ErrSubject.Withf("The %s holds characters that are not text.", what)
 	case utf8.RuneCountInString(value) > most:
 		return ErrSubject.Withf("The %s has more than %d characters.", what, most)
+	case what == "serial number" && !printableString(value):
+		return ErrSubject.Withf("The serial number may hold letters, digits, blanks and '()+,-./:=? alone.")
 	case strings.TrimSpace(value) != value:
 		return ErrSubject.Withf("The %s begins or ends with a blank.", what)
 	case strings.Trim(value, "-._ ") == "" || strings.EqualFold(value, "n/a"):
 		return ErrSubject.Withf("The %s is a placeholder.", what)
 	}
 	return nil
+}
+
+// printableString reports whether s is a PrintableString, which a serial number must be (RFC 5280, appendix A).
+func printableString(s string) bool {
+	return strings.Trim(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 '()+,-./:=?") == ""
 }
 
 // check reports what is wrong with the organisation.

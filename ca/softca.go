@@ -22,7 +22,7 @@ type guard struct {
 
 // Sign implements crypto.Signer.
 func (g guard) Sign(rand io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
-	if opts.HashFunc() != g.hash || subtle.ConstantTimeCompare(digest, g.digest) != 1 {
+	if opts.HashFunc() != g.hash || len(g.digest) != g.hash.Size() || subtle.ConstantTimeCompare(digest, g.digest) != 1 {
 		return nil, ErrTampered
 	}
 	return g.Signer.Sign(rand, digest, opts)

@@ -25,7 +25,7 @@ type partials struct {
 }
 
 func (p *partials) encode() ([]byte, error) {
-	w := newWriter(kindPartials)
+	w := newWriterFor(kindPartials, 256+len(p.d)*threshold.PointSize)
 	w.raw(p.caseHash[:])
 	w.raw(p.roster[:])
 	w.u16(p.agent)

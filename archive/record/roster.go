@@ -117,7 +117,8 @@ type VerifyOptions struct {
 }
 
 // Verify checks the roster against the pins, and all that it says against itself: public shares against commitments and
-// every agent's signature. Chains, revocation, validity and extended key usages of the certificates are not checked.
+// every agent's signature. That takes about half a millisecond; of a roster that has passed once, comparing Hash with the
+// pin says the same. Chains, revocation, validity and extended key usages of the certificates are not checked.
 func (r *Roster) Verify(opt VerifyOptions) error {
 	if !slices.Contains(opt.Pins, r.Hash()) {
 		return ErrPin.Withf("The roster has the hash %s, which is not pinned.", r.Hash())

@@ -13,7 +13,7 @@ var ErrShare = fault.New(fault.Denied, "share-invalid", "This share does not bel
 
 const maxShare = 128
 
-// sealed opens CMS that this package made: authenticated, with nothing else allowed.
+// openSealed opens CMS that this package made: authenticated, with nothing else allowed.
 func openSealed(der []byte, to cms.Recipient, max int) ([]byte, error) {
 	o, err := cms.Open(der, to, cms.OpenOptions{MaxSize: max})
 	if err != nil {
@@ -28,7 +28,7 @@ func sealTo(content []byte, to *x509.Certificate) ([]byte, error) {
 
 // sealShare seals a secret scalar that belongs to a context (a roster's core or a plan) and to certain ids.
 func sealShare(k kind, context Hash, ids []uint16, s threshold.Scalar, to *x509.Certificate) ([]byte, error) {
-	w := newWriter(k)
+	w := newWriterFor(k, maxShare)
 	w.raw(context[:])
 	for _, id := range ids {
 		w.u16(id)
@@ -36,7 +36,7 @@ func sealShare(k kind, context Hash, ids []uint16, s threshold.Scalar, to *x509.
 	b := s.Bytes()
 	w.raw(b)
 	defer clear(b)
-	defer clear(w.b[:cap(w.b)])
+	defer clear(w.b)
 	return sealTo(w.b, to)
 }
 

@@ -9,7 +9,12 @@ const maxState = 1 << 28
 // Save writes the ceremony down, for continuing it later on the same machine. On a dealer's machine between rounds 1
 // and 2 it contains the dealer's secret: the caller seals it before it touches a disk, and erases it.
 func (c *Ceremony) Save() ([]byte, error) {
-	w := newWriter(kindState)
+	messages := c.Messages()
+	n := len(c.plan.raw) + int(c.plan.Threshold)*threshold.ScalarSize + 64
+	for _, m := range messages {
+		n += len(m) + 4
+	}
+	w := newWriterFor(kindState, n)
 	w.blob32(c.plan.raw)
 	w.flag(c.polynomial != nil)
 	if c.polynomial != nil {
@@ -25,7 +30,6 @@ func (c *Ceremony) Save() ([]byte, error) {
 			clear(b)
 		}
 	}
-	messages := c.Messages()
 	w.count16(len(messages))
 	for _, m := range messages {
 		w.blob32(m)

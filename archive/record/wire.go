@@ -63,7 +63,12 @@ type writer struct {
 	err error
 }
 
-func newWriter(k kind) *writer { return &writer{b: []byte{version, byte(k)}} }
+func newWriter(k kind) *writer { return newWriterFor(k, 256) }
+
+// newWriterFor expects up to n bytes: what holds secrets must not leave copies behind by growing.
+func newWriterFor(k kind, n int) *writer {
+	return &writer{b: append(make([]byte, 0, n), version, byte(k))}
+}
 
 func (w *writer) raw(b []byte)     { w.b = append(w.b, b...) }
 func (w *writer) u8(v uint8)       { w.b = append(w.b, v) }

@@ -3,6 +3,7 @@ package threshold_test
 import (
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/sealpost/sealpost/archive/threshold"
@@ -21,7 +22,13 @@ func encapsulations(tb testing.TB, key threshold.Point, n int) []threshold.Point
 	return rs
 }
 
-func partialOf(tb testing.TB, share threshold.Share, ctx threshold.Context, rs []threshold.Point) threshold.Partial {
+// partial is one agent's answer to a batch.
+type partial struct {
+	D     []threshold.Point
+	Proof threshold.Proof
+}
+
+func partialOf(tb testing.TB, share threshold.Share, ctx threshold.Context, rs []threshold.Point) partial {
 	tb.Helper()
 	ctx.Agent = share.Agent
 	ds, err := threshold.Decrypt(share, rs)
@@ -32,7 +39,7 @@ func partialOf(tb testing.TB, share threshold.Share, ctx threshold.Context, rs [
 	if err != nil {
 		tb.Fatal(err)
 	}
-	return threshold.Partial{Agent: share.Agent, D: ds, Proof: proof}
+	return partial{D: ds, Proof: proof}
 }
 
 func TestSealedProof(t *testing.T) {
@@ -170,46 +177,51 @@ func sum(tb testing.TB, a, b threshold.Point) threshold.Point {
 	return out
 }
 
-func TestRecoverNamesTheBadAgents(t *testing.T) {
+// TestTheOthersSuffice: of four agents two send garbage, are named, and the other two open everything.
+func TestTheOthersSuffice(t *testing.T) {
 	t.Parallel()
 	s := newSharing(t, 2, 4)
 	var rs, want []threshold.Point
 	for range 3 {
-		r := threshold.RandomScalar()
-		e, err := threshold.EncapsulateWith(s.key, r)
+		e, err := threshold.Encapsulate(s.key)
 		if err != nil {
 			t.Fatal(err)
 		}
-		z, err := threshold.Decrypt(threshold.Share{Agent: 1, Scalar: r}, []threshold.Point{s.key})
+		z, err := e.Shared()
 		if err != nil {
 			t.Fatal(err)
 		}
-		rs, want = append(rs, e.R), append(want, z[0])
+		rs, want = append(rs, e.R), append(want, z)
 	}
 	ctx := threshold.Context{Case: [32]byte{1}, Epoch: 7, Key: s.key}
-	var ps []threshold.Partial
+	answers := map[uint16]partial{}
 	for _, share := range s.shares {
-		ps = append(ps, partialOf(t, share, ctx, rs))
+		answers[share.Agent] = partialOf(t, share, ctx, rs)
 	}
-	ps[0].D = slices.Clone(ps[1].D) // garbage that looks like points
-	ps[2].D = ps[2].D[:2]
-	zs, bad, err := threshold.Recover(2, s.public, ctx, rs, ps)
+	answers[1] = partial{answers[2].D, answers[1].Proof} // garbage that looks like points
+	answers[3] = partial{answers[3].D[:2], answers[3].Proof}
+	var good []uint16
+	for ctx.Agent = 1; ctx.Agent <= 4; ctx.Agent++ {
+		err := threshold.VerifyPartials(s.public[ctx.Agent], ctx, rs, answers[ctx.Agent].D, answers[ctx.Agent].Proof)
+		switch {
+		case err == nil:
+			good = append(good, ctx.Agent)
+		case ctx.Agent == 1 && !strings.Contains(err.Error(), "agent 1"):
+			t.Errorf("agent 1 is not named: %v", err)
+		}
+	}
+	if !slices.Equal(good, []uint16{2, 4}) {
+		t.Fatalf("good: %v", good)
+	}
+	q, err := threshold.NewQuorum(2, good)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if !slices.Equal(bad, []uint16{1, 3}) || !slices.Equal(zs, want) {
-		t.Errorf("bad %v, right %v", bad, slices.Equal(zs, want))
-	}
-	zs, bad, err = threshold.Recover(2, s.public, ctx, rs, ps[:3])
-	if !errors.Is(err, threshold.ErrQuorum) || zs != nil || !slices.Equal(bad, []uint16{1, 3}) {
-		t.Errorf("one good agent: %v, %v", bad, err)
-	}
-	if _, _, err := threshold.Recover(2, s.public, ctx, rs, []threshold.Partial{ps[1], ps[1]}); !errors.Is(err, threshold.ErrQuorum) {
-		t.Errorf("one agent twice: %v", err)
-	}
-	ps[3].Agent = 9
-	if _, bad, err := threshold.Recover(2, s.public, ctx, rs, ps[1:]); err == nil || !slices.Contains(bad, 9) {
-		t.Errorf("an agent that does not exist: %v, %v", bad, err)
+	for j := range rs {
+		z, err := q.Combine([]threshold.Point{answers[2].D[j], answers[4].D[j]})
+		if err != nil || z != want[j] {
+			t.Errorf("ciphertext %d opens to another point: %v", j, err)
+		}
 	}
 }
 

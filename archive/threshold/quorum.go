@@ -42,44 +42,6 @@ func (q *Quorum) Combine(ds []Point) (Point, error) {
 	return weighted(q.lambdas, ds)
 }
 
-// Partial is one agent's answer to a batch of ciphertexts.
-type Partial struct {
-	Agent uint16
-	D     []Point
-	Proof Proof
-}
-
-// Recover verifies the partials against the agents' public shares and returns the shared point of every ciphertext in
-// rs. Agents whose partials are wrong are named in bad and left out, and the others suffice if they are t. ctx names the
-// case, epoch and key; its Agent is not used.
-func Recover(t int, public map[uint16]Point, ctx Context, rs []Point, partials []Partial) (zs []Point, bad []uint16, err error) {
-	var good []Partial
-	var ids []uint16
-	for _, p := range partials {
-		ctx.Agent = p.Agent
-		if VerifyPartials(public[p.Agent], ctx, rs, p.D, p.Proof) != nil {
-			bad = append(bad, p.Agent)
-			continue
-		}
-		good, ids = append(good, p), append(ids, p.Agent)
-	}
-	q, err := NewQuorum(t, ids)
-	if err != nil {
-		return nil, bad, err
-	}
-	zs = make([]Point, len(rs))
-	ds := make([]Point, t)
-	for j := range rs {
-		for i := range ds {
-			ds[i] = good[i].D[j]
-		}
-		if zs[j], err = q.Combine(ds); err != nil {
-			return nil, bad, err
-		}
-	}
-	return zs, bad, nil
-}
-
 // weighted returns Σ weights_i·points_i.
 func weighted(weights []group.Scalar, points []Point) (Point, error) {
 	sum := curve.Identity()

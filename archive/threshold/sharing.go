@@ -114,21 +114,6 @@ func (p *Polynomial) Wipe() {
 // Commitments are the public side of a sharing: C_0 commits to the secret itself, so C_0 of a finished sharing is Y.
 type Commitments []Point
 
-// ParseCommitments decodes t concatenated points.
-func ParseCommitments(b []byte) (Commitments, error) {
-	if len(b) == 0 || len(b)%PointSize != 0 || len(b)/PointSize > MaxAgents {
-		return nil, ErrEncoding.Withf("%d bytes are no list of commitments.", len(b))
-	}
-	out := make(Commitments, len(b)/PointSize)
-	for k := range out {
-		var err error
-		if out[k], err = ParsePoint(b[k*PointSize : (k+1)*PointSize]); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
 // Bytes returns the points, concatenated.
 func (c Commitments) Bytes() []byte {
 	out := make([]byte, 0, len(c)*PointSize)

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/client"
@@ -29,7 +30,7 @@ func (a *Agent) Certificates(ctx context.Context, mailbox string) ([]api.Certifi
 }
 
 // Revoke revokes certificates of the identity here, one after the other, and returns those that are revoked, also when
-// the next one could not be.
+// the next one could not be. The current signing certificate comes last: it may be what shows who asks.
 func (a *Agent) Revoke(ctx context.Context, mailbox string, certs []api.Certificate, req api.RevocationRequest) ([]api.Certificate, error) {
 	id, err := a.forMailbox(mailbox)
 	if err != nil {
@@ -40,6 +41,8 @@ func (a *Agent) Revoke(ctx context.Context, mailbox string, certs []api.Certific
 		return nil, err
 	}
 	defer c.Close()
+	certs = slices.Clone(certs)
+	slices.SortStableFunc(certs, func(x, y api.Certificate) int { return id.rank(x) - id.rank(y) })
 	var out []api.Certificate
 	for _, cert := range certs {
 		revoked, err := c.Revoke(ctx, cert.Issuer, cert.Serial, req)
@@ -49,6 +52,26 @@ func (a *Agent) Revoke(ctx context.Context, mailbox string, certs []api.Certific
 		out = append(out, revoked)
 	}
 	return out, nil
+}
+
+// rank is 1 for the current signing certificate and 0 for others.
+func (id *Identity) rank(cert api.Certificate) int {
+	if s := id.Signing(); s != nil && s.Issuer == cert.Issuer && s.Serial == cert.Serial {
+		return 1
+	}
+	return 0
+}
+
+// Holds reports whether the identity has the certificate, and whether it has its key still.
+func (id *Identity) Holds(issuer, serial string) (certificate, key bool) {
+	for i := range id.Pairs {
+		for _, h := range id.Pairs[i].halves() {
+			if h.Issuer == issuer && h.Serial == serial {
+				return true, len(h.Key) > 0
+			}
+		}
+	}
+	return false, false
 }
 
 // policyOf asks for the policy and holds that the server knows the identity's person by the credentials used.

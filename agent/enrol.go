@@ -23,6 +23,7 @@ type EnrolOptions struct {
 	Anew      bool          // put a request that was begun aside and make a new one
 	Folder    string        // where files for mail programs go; empty means the person's folder
 	Password  string        // of identity.p12; empty means that one is generated and written beside it
+	Prefer    Prefer        // kinds of key, for the next runs too
 	Stores    Stores        // key stores to keep up to date, for the next runs too
 	Patience  time.Duration // how long to wait for the server to issue; 0 means not at all
 }
@@ -133,7 +134,14 @@ func (a *Agent) resume(ctx context.Context, c *client.Client, dir string, p *pen
 	a.cfg.Progress("resume", "going on with the request begun at "+p.BegunAt.Format(time.RFC3339))
 	p.OwnPassword = opt.Password != ""
 	if opt.Folder != "" {
-		p.Folder = opt.Folder
+		folder, err := filepath.Abs(opt.Folder)
+		if err != nil {
+			return nil, ErrConfig.Because(err)
+		}
+		p.Folder = folder
+	}
+	if err := opt.Stores.absolute(); err != nil {
+		return nil, err
 	}
 	p.Stores = p.Stores.with(opt.Stores)
 	j := &journey{agent: a, client: c, dir: dir, pending: p, password: opt.Password, patience: opt.Patience}
@@ -212,6 +220,12 @@ func (opt *EnrolOptions) complete(dir string, id *Identity) error {
 		return ErrConfig.Because(err)
 	}
 	opt.Folder = folder
+	if id != nil && opt.Prefer == (Prefer{}) {
+		opt.Prefer = id.Prefer
+	}
+	if err := opt.Stores.absolute(); err != nil {
+		return err
+	}
 	if id != nil && id.OwnPassword && opt.Password == "" {
 		return ErrPassword.Withf("identity.p12 has a password of your own. Give it again, so that the new file has the same.")
 	}
@@ -224,19 +238,19 @@ func (a *Agent) begin(policy api.Policy, plan api.Enrolment, opt EnrolOptions) (
 		Version: stateVersion, Server: a.cfg.Server.BaseURL, As: a.as(), Name: uuid.NewString(), BegunAt: a.cfg.Now().UTC(),
 		Person:    Person{ID: policy.Person.ID, Name: policy.Person.Name, Mailboxes: policy.Person.Mailboxes},
 		Enrolment: plan.Name, Folder: opt.Folder, Stores: opt.Stores, OwnPassword: opt.Password != "",
-		RenewAfter: policy.RenewAfter,
+		RenewAfter: policy.RenewAfter, Prefer: opt.Prefer,
 	}
 	if !(p.RenewAfter > 0 && p.RenewAfter < 1) {
 		p.RenewAfter = defaultRenewAfter
 	}
 	var err error
 	if plan.Signing != nil {
-		if p.SigningKey, p.SigningCSR, err = a.makeHalf("signing", plan.Signing, p.Person); err != nil {
+		if p.SigningKey, p.SigningCSR, err = a.makeHalf("signing", plan.Signing, p.Prefer.Signing, p.Person); err != nil {
 			return nil, err
 		}
 	}
 	if plan.Encryption != nil {
-		if p.EncryptionKey, p.EncryptionCSR, err = a.makeHalf("encryption", plan.Encryption, p.Person); err != nil {
+		if p.EncryptionKey, p.EncryptionCSR, err = a.makeHalf("encryption", plan.Encryption, p.Prefer.Encryption, p.Person); err != nil {
 			return nil, err
 		}
 		if plan.Encryption.Escrowed {
@@ -250,8 +264,8 @@ func (a *Agent) begin(policy api.Policy, plan api.Enrolment, opt EnrolOptions) (
 }
 
 // makeHalf makes a key and its request.
-func (a *Agent) makeHalf(use string, plan *api.KeyPlan, person Person) (pkcs8 Secret, csr []byte, err error) {
-	algorithm, err := chooseAlgorithm(plan.Algorithms)
+func (a *Agent) makeHalf(use string, plan *api.KeyPlan, wanted string, person Person) (pkcs8 Secret, csr []byte, err error) {
+	algorithm, err := chooseAlgorithm(plan.Algorithms, wanted)
 	if err != nil {
 		return nil, nil, err
 	}

@@ -552,8 +552,14 @@ func TestListAndRevoke(t *testing.T) {
 	if _, err := w.agent(t, byCertificate).Certificates(t.Context(), "bob@example.test"); !errors.Is(err, agent.ErrNoIdentity) {
 		t.Errorf("list of bob: %v, want ErrNoIdentity", err)
 	}
-	revoked, err := w.agent(t, byCertificate).Revoke(t.Context(), "", certs[1:], api.RevocationRequest{Reason: "keyCompromise"})
-	if err != nil || len(revoked) != 1 || revoked[0].Status != "revoked" || w.revoked[0] != id.Encryption().Serial {
+	if has, key := id.Holds(certs[0].Issuer, certs[0].Serial); !has || !key {
+		t.Error("the identity does not have the server's certificate")
+	}
+	if has, key := id.Holds("mail", "00"); has || key {
+		t.Error("the identity has what nobody issued")
+	}
+	revoked, err := w.agent(t, byCertificate).Revoke(t.Context(), "", certs, api.RevocationRequest{Reason: "keyCompromise"})
+	if want := []string{id.Encryption().Serial, id.Signing().Serial}; err != nil || len(revoked) != 2 || !cmp.Equal(w.revoked, want) {
 		t.Errorf("revoked %+v, %v", revoked, err)
 	}
 }

@@ -49,3 +49,6 @@ func (b Begun) Verify(st api.EnrolmentStatus, anchors *x509.CertPool, now time.T
 func DecodePending(data []byte) error { _, err := decodePending(data); return err }
 
 func DecodeIdentity(data []byte) (*Identity, error) { return decodeIdentity(data) }
+
+// DecodeSettings reads another of them.
+func DecodeSettings(data []byte) error { _, err := decodeSettings(data); return err }

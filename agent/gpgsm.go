@@ -1,6 +1,176 @@
 package agent
 
+import (
+	"bytes"
+	"context"
+	"crypto/rsa"
+	"crypto/sha1" //nolint:gosec // the name that gpgsm gives a root
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net/url"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+)
+
+// GPGSM is the key ring of gpgsm, which KMail, Claws Mail, mutt and others use.
 type GPGSM struct {
-	Home  string `json:"home,omitempty"`
-	Trust bool   `json:"trust,omitempty"`
+	Home string `json:"home,omitempty"` // GNUPGHOME; empty means the person's usual one
+	// TrustRoots enters the roots into trustlist.txt, as ones that may lack what RFC 5280 asks of a root ("relax"). Without
+	// it gpgsm asks the person, or refuses where it cannot ask.
+	TrustRoots bool `json:"trust_roots,omitempty"`
+}
+
+// install imports the certificates and keys. gpg-agent protects each key with the password of the file that it came in.
+// Importing again changes nothing. It returns what could not be done and why, where the rest could.
+func (g GPGSM) install(ctx context.Context, d delivery) (notes []string, err error) {
+	version, err := g.version(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := g.gpgsm("", "--import", d.file(ChainFile)).run(ctx); err != nil {
+		return nil, storeFault(err, "gpgsm did not take the issuers' certificates.")
+	}
+	if g.TrustRoots {
+		if err := g.trust(ctx, d.roots); err != nil {
+			return nil, err
+		}
+	}
+	for i, cert := range d.certificates {
+		// Before 2.4 it stops in the middle of an import of an EC key, with a segmentation fault.
+		if _, ok := cert.PublicKey.(*rsa.PublicKey); !ok && version.before(2, 4) {
+			notes = append(notes, fmt.Sprintf("gpgsm %s takes RSA keys only; it has the certificate %x but not its key. "+
+				"Use gpgsm 2.4, or enrol with RSA keys.", version, cert.SerialNumber))
+			if err := g.importCertificate(ctx, cert); err != nil {
+				return notes, err
+			}
+			continue
+		}
+		if err := g.importKey(ctx, d.file(GPGSMFolder, gpgsmFile(i)), d.password); err != nil {
+			return notes, err
+		}
+	}
+	return notes, nil
+}
+
+func (g GPGSM) env() []string {
+	if g.Home == "" {
+		return nil
+	}
+	return []string{"GNUPGHOME=" + g.Home}
+}
+
+// gpgsm returns a run of gpgsm that asks nobody anything and looks nothing up.
+func (g GPGSM) gpgsm(input string, args ...string) program {
+	args = append([]string{"--batch", "--yes", "--no-tty", "--disable-dirmngr"}, args...)
+	return program{name: "gpgsm", packag: "gpgsm", args: args, env: g.env(), input: input}
+}
+
+func (g GPGSM) importCertificate(ctx context.Context, cert *x509.Certificate) error {
+	_, err := g.gpgsm(string(encodePEM(cert)), "--import").run(ctx)
+	return storeFault(err, "gpgsm did not take the certificate %x.", cert.SerialNumber)
+}
+
+// importResult finds the numbers of private keys read, imported and unchanged: the 10th to 12th of IMPORT_RES.
+var importResult = regexp.MustCompile(`(?m)^\[GNUPG:\] IMPORT_RES(?: \d+){9} (\d+) (\d+) (\d+)`)
+
+func (g GPGSM) importKey(ctx context.Context, file, password string) error {
+	out, err := g.gpgsm(password+"\n", "--status-fd", "1", "--pinentry-mode", "loopback", "--passphrase-fd", "0", "--import", file).run(ctx)
+	const why = "gpgsm did not take the key in %s. Its password must be plain ASCII, and gpg-agent must allow loopback pinentry."
+	if err != nil {
+		return storeFault(err, why, file)
+	}
+	if m := importResult.FindStringSubmatch(out); m == nil || m[2] == "0" && m[3] == "0" {
+		return ErrStore.Withf(why, file).Because(errors.New(out))
+	}
+	return nil
+}
+
+// trust enters the roots into trustlist.txt, each once, and has gpg-agent read it again.
+func (g GPGSM) trust(ctx context.Context, roots []*x509.Certificate) error {
+	out, err := program{name: "gpgconf", packag: "gpgconf", args: []string{"--list-dirs", "homedir"}, env: g.env()}.run(ctx)
+	if err != nil {
+		return storeFault(err, "gpgconf does not say where gpgsm keeps its files.")
+	}
+	home, err := url.PathUnescape(out)
+	if err != nil {
+		return ErrStore.Because(err)
+	}
+	path := filepath.Join(home, "trustlist.txt")
+	list, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return ErrStore.Withf("%s cannot be read.", path).Because(err)
+	}
+	changed := list
+	for _, root := range roots {
+		if name := colons(root.Raw); !bytes.Contains(bytes.ToUpper(changed), []byte(name)) {
+			changed = fmt.Appendf(endLine(changed), "# %s\n%s S relax\n", strings.ReplaceAll(plainName(root), "\n", " "), name)
+		}
+	}
+	if len(changed) == len(list) {
+		return nil
+	}
+	if err := writeFile(path, changed, 0o600); err != nil {
+		return err
+	}
+	_, err = program{name: "gpgconf", packag: "gpgconf", args: []string{"--reload", "gpg-agent"}, env: g.env()}.run(ctx)
+	return storeFault(err, "gpg-agent did not read trustlist.txt again. Log out and in.")
+}
+
+func plainName(cert *x509.Certificate) string { return strconv.QuoteToASCII(cert.Subject.String()) }
+
+func endLine(text []byte) []byte {
+	if len(text) > 0 && text[len(text)-1] != '\n' {
+		return append(text[:len(text):len(text)], '\n')
+	}
+	return text[:len(text):len(text)]
+}
+
+// colons returns the SHA-1 fingerprint as trustlist.txt has it.
+func colons(der []byte) string {
+	sum := sha1.Sum(der) //nolint:gosec // as above
+	parts := make([]string, len(sum))
+	for i, b := range sum {
+		parts[i] = fmt.Sprintf("%02X", b)
+	}
+	return strings.Join(parts, ":")
+}
+
+// gnupgVersion is major, minor and the rest.
+type gnupgVersion struct {
+	major, minor int
+	text         string
+}
+
+func (v gnupgVersion) String() string { return v.text }
+
+func (v gnupgVersion) before(major, minor int) bool {
+	return v.major < major || v.major == major && v.minor < minor
+}
+
+var versionLine = regexp.MustCompile(`^gpgsm \(GnuPG[^)]*\) ((\d{1,4})\.(\d{1,4})\S*)`)
+
+func (g GPGSM) version(ctx context.Context) (v gnupgVersion, err error) {
+	out, err := program{name: "gpgsm", packag: "gpgsm", args: []string{"--version"}, env: g.env()}.run(ctx)
+	if err != nil {
+		return v, storeFault(err, "gpgsm does not run.")
+	}
+	m := versionLine.FindStringSubmatch(out)
+	if m == nil {
+		return v, ErrStore.Withf("gpgsm does not say its version.").Because(errors.New(out))
+	}
+	v.text = m[1]
+	v.major, err = strconv.Atoi(m[2])
+	if err != nil {
+		return v, ErrStore.Because(err)
+	}
+	v.minor, err = strconv.Atoi(m[3])
+	if err != nil {
+		return v, ErrStore.Because(err)
+	}
+	return v, nil
 }

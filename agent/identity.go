@@ -18,6 +18,7 @@ type Identity struct {
 	Folder      string  `json:"folder"`                 // where the files for mail programs are written
 	OwnPassword bool    `json:"own_password,omitempty"` // the person keeps the password of identity.p12, not we
 	Stores      Stores  `json:"stores"`                 // what else is kept up to date
+	Prefer      Prefer  `json:"prefer"`                 // kinds of key that the person asked for
 	Pairs       []Pair  `json:"pairs"`
 }
 
@@ -191,7 +192,7 @@ func (id *Identity) check() error {
 	if id.Version != stateVersion {
 		return versionFault(id.Version)
 	}
-	if id.Person.ID == uuid.Nil || len(id.Pairs) == 0 {
+	if id.Person.ID == uuid.Nil || len(id.Pairs) == 0 || !(id.RenewAfter > 0 && id.RenewAfter < 1) {
 		return ErrState.Withf("The identity in the agent's folder is not complete.")
 	}
 	for i := range id.Pairs {
@@ -202,6 +203,9 @@ func (id *Identity) check() error {
 		for _, h := range halves {
 			if _, err := h.Leaf(); err != nil {
 				return err
+			}
+			if len(h.Chain) == 0 {
+				return ErrState.Withf("A certificate in the agent's folder has no issuer.")
 			}
 			if len(h.Key) == 0 {
 				continue

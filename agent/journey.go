@@ -230,7 +230,7 @@ func (j *journey) keep(context.Context) error {
 	}
 	p := j.pending
 	id.Server, id.Person, id.RenewAfter, id.Folder, id.OwnPassword = p.Server, p.Person, p.RenewAfter, p.Folder, p.OwnPassword
-	id.Stores = id.Stores.with(p.Stores)
+	id.Stores, id.Prefer = id.Stores.with(p.Stores), p.Prefer
 	j.identity = id
 	if id.has(p.Name) { // a crash came after this step
 		return nil

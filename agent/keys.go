@@ -19,12 +19,23 @@ var makers = map[string]func() (crypto.Signer, error){
 	"RSA-4096": func() (crypto.Signer, error) { return rsa.GenerateKey(rand.Reader, 4096) },
 }
 
-// chooseAlgorithm returns the first of the accepted kinds of key, which is the one preferred, that can be made here.
-func chooseAlgorithm(accepted []string) (string, error) {
+// Prefer are kinds of key that the person wants in place of those that the server prefers; empty means the server's.
+// The server must accept them.
+type Prefer struct {
+	Signing    string `json:"signing,omitempty"`
+	Encryption string `json:"encryption,omitempty"`
+}
+
+// chooseAlgorithm returns the wanted kind of key, or the first of the accepted ones, which is the one that the server
+// prefers, that can be made here.
+func chooseAlgorithm(accepted []string, wanted string) (string, error) {
 	for _, name := range accepted {
-		if makers[name] != nil {
+		if makers[name] != nil && (wanted == "" || name == wanted) {
 			return name, nil
 		}
+	}
+	if wanted != "" {
+		return "", ErrAlgorithm.Withf("The server does not accept %q keys here. It accepts %s.", wanted, strings.Join(accepted, ", "))
 	}
 	return "", ErrAlgorithm.Withf("The server accepts %s keys, none of which this agent can make. A newer agent may.", strings.Join(accepted, ", "))
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/asn1"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
@@ -27,7 +28,7 @@ var (
 // (RFC 9598 §3, RFC 5280 §7.5).
 func normalMailbox(s string) (string, error) {
 	at := strings.LastIndexByte(s, '@')
-	if at < 1 {
+	if at < 1 || !utf8.ValidString(s) {
 		return "", ErrConfig.Withf("%q is not a mail address.", s)
 	}
 	domain, err := idna.Lookup.ToASCII(s[at+1:])
@@ -81,11 +82,11 @@ func certificateMailboxes(cert *x509.Certificate) ([]string, error) {
 	found := slices.Clone(cert.EmailAddresses)
 	for _, e := range cert.Extensions {
 		if e.Id.Equal(oidSubjectAltName) {
-			utf8, err := utf8Mailboxes(e.Value)
+			others, err := utf8Mailboxes(e.Value)
 			if err != nil {
 				return nil, err
 			}
-			found = append(found, utf8...)
+			found = append(found, others...)
 		}
 	}
 	return normalMailboxes(found)

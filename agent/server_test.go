@@ -453,3 +453,17 @@ func ecKey(t *testing.T) *ecdsa.PrivateKey {
 
 // sprintf hides the verb from vet.
 func sprintf(verb string, v any) string { return fmt.Sprintf(verb, v) }
+
+func selfSigned(t testing.TB) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: start, NotAfter: start.AddDate(2, 0, 0)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, key.Public(), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return der
+}

@@ -19,6 +19,7 @@ import (
 
 // The agent's folder:
 //
+//	settings.json              which server, which roots
 //	lock                       held while an agent is at work
 //	PERSON/pending.json        a request that was begun, with its keys
 //	PERSON/identity.json       what was issued, with the keys: the one source of all files below
@@ -47,6 +48,7 @@ type pending struct {
 	Folder      string    `json:"folder"`
 	OwnPassword bool      `json:"own_password,omitempty"`
 	Stores      Stores    `json:"stores"`
+	Prefer      Prefer    `json:"prefer"`
 
 	Enrolment     string    `json:"enrolment"`
 	SigningKey    Secret    `json:"signing_key,omitempty"` // PKCS#8; absent where the enrolment has no such certificate

@@ -1,8 +1,11 @@
 package agent
 
 import (
+	"context"
 	"crypto/x509"
+	"errors"
 	"path/filepath"
+	"slices"
 )
 
 // Stores are the key stores that an identity is kept in besides its files; nil where it is not.
@@ -22,13 +25,130 @@ func (s Stores) with(other Stores) Stores {
 	return s
 }
 
+// None reports whether there is no store.
+func (s Stores) None() bool { return s.NSS == nil && s.GPGSM == nil }
+
+// InstallOptions say what to put where.
+type InstallOptions struct {
+	Mailbox  string // whose, where there are several people
+	Password string // of identity.p12, where the person keeps it
+	Stores   Stores // beside those that were named before; renewals keep them up to date too
+}
+
+// Installed is what became of one key store.
+type Installed struct {
+	Store string   // "nss" or "gpgsm"
+	Notes []string // what it did not take, and why
+	Err   error    // nil: the rest is in
+}
+
+// Install writes the files again and puts the keys into the stores. A store that fails does not keep the others from
+// being filled; the error is of the first that failed.
+func (a *Agent) Install(ctx context.Context, opt InstallOptions) ([]Installed, error) {
+	unlock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	id, err := a.forMailbox(opt.Mailbox)
+	if err != nil {
+		return nil, err
+	}
+	id.Stores = id.Stores.with(opt.Stores)
+	if err := id.Stores.absolute(); err != nil {
+		return nil, err
+	}
+	d, err := id.deliver(opt.Password)
+	if err != nil {
+		return nil, err
+	}
+	if !opt.Stores.None() {
+		if err := save(a.folder(id.Person.ID), identityFile, id); err != nil {
+			return nil, err
+		}
+	}
+	var out []Installed
+	if nss := id.Stores.NSS; nss != nil {
+		a.cfg.Progress("install", "importing into the NSS database "+nss.Dir)
+		out = append(out, Installed{Store: "nss", Err: nss.install(ctx, d)})
+	}
+	if gpgsm := id.Stores.GPGSM; gpgsm != nil {
+		a.cfg.Progress("install", "importing into gpgsm")
+		notes, err := gpgsm.install(ctx, d)
+		out = append(out, Installed{Store: "gpgsm", Notes: notes, Err: err})
+	}
+	var failed error
+	for _, i := range out {
+		failed = errors.Join(failed, i.Err)
+	}
+	return out, failed
+}
+
+// absolute makes paths independent of where the next run is started.
+func (s Stores) absolute() (err error) {
+	var paths []*string
+	if s.NSS != nil {
+		paths = append(paths, &s.NSS.Dir, &s.NSS.PasswordFile)
+	}
+	if s.GPGSM != nil {
+		paths = append(paths, &s.GPGSM.Home)
+	}
+	for _, p := range paths {
+		if *p == "" {
+			continue
+		}
+		if *p, err = filepath.Abs(*p); err != nil {
+			return ErrConfig.Because(err)
+		}
+	}
+	return nil
+}
+
 // delivery is what a store takes in.
 type delivery struct {
-	folder   string // with the files of writeFiles
-	password string // of the files
-	roots    []*x509.Certificate
+	folder       string              // with the files of writeFiles
+	password     string              // of the files
+	certificates []*x509.Certificate // whose keys are in the files, in their order
+	roots        []*x509.Certificate
 }
 
 func (d delivery) file(name ...string) string {
 	return filepath.Join(append([]string{d.folder}, name...)...)
+}
+
+// deliver writes the files anew and says what is in them.
+func (id *Identity) deliver(own string) (delivery, error) {
+	if id.OwnPassword && own == "" {
+		return delivery{}, ErrPassword.Withf("identity.p12 has a password of your own. Give it.")
+	}
+	if err := id.writeFiles(own); err != nil {
+		return delivery{}, err
+	}
+	d := delivery{folder: id.Folder, password: own}
+	if !id.OwnPassword {
+		password, err := id.GeneratedPassword()
+		if err != nil {
+			return d, err
+		}
+		d.password = password
+	}
+	entries, _, err := id.entries()
+	if err != nil {
+		return d, err
+	}
+	for _, e := range entries {
+		d.certificates = append(d.certificates, e.Certificate)
+	}
+	for i := range id.Pairs {
+		for _, h := range id.Pairs[i].halves() {
+			root, err := x509.ParseCertificate(h.Chain[len(h.Chain)-1]) // a root that the person named
+			if err != nil {
+				return d, ErrState.Because(err)
+			}
+			if !slices.ContainsFunc(d.roots, root.Equal) {
+				d.roots = append(d.roots, root)
+			}
+		}
+	}
+	return d, nil
 }

@@ -1,0 +1,100 @@
+package agent
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"path/filepath"
+)
+
+const (
+	settingsFile = "settings.json"
+	maxRoots     = 100
+)
+
+// Settings are what the first run was told, so that the next ones need not be.
+type Settings struct {
+	Version     int    `json:"version"`
+	Server      string `json:"server"`                 // base URL
+	Roots       string `json:"roots"`                  // PEM: the roots that mail certificates must chain to, and the server's TLS certificate
+	SystemRoots bool   `json:"system_roots,omitempty"` // the system's roots too are good for the server's TLS certificate
+}
+
+// LoadSettings reads the settings of an agent's folder; nil where there are none.
+func LoadSettings(dir string) (*Settings, error) {
+	return load(dir, settingsFile, decodeSettings)
+}
+
+func decodeSettings(data []byte) (*Settings, error) {
+	s := &Settings{}
+	if err := decodeState(data, s); err != nil {
+		return nil, err
+	}
+	if s.Version != stateVersion {
+		return nil, versionFault(s.Version)
+	}
+	_, err := s.Anchors()
+	return s, err
+}
+
+// Save writes the settings, making the folder where it is missing.
+func (s Settings) Save(dir string) error {
+	s.Version = stateVersion
+	if _, err := s.Anchors(); err != nil {
+		return err
+	}
+	if err := makePrivateDir(dir); err != nil {
+		return err
+	}
+	return save(dir, settingsFile, s)
+}
+
+// Anchors parses Roots. There is at least one.
+func (s Settings) Anchors() ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	rest := []byte(s.Roots)
+	for len(out) <= maxRoots {
+		var block *pem.Block
+		if block, rest = pem.Decode(rest); block == nil {
+			break
+		}
+		if block.Type != "CERTIFICATE" {
+			return nil, ErrConfig.Withf("The file of root certificates holds something else, too: %q.", block.Type)
+		}
+		cert, err := x509.ParseCertificate(block.Bytes)
+		if err != nil {
+			return nil, ErrConfig.Withf("A root certificate cannot be read.").Because(err)
+		}
+		out = append(out, cert)
+	}
+	if len(out) == 0 || len(out) > maxRoots {
+		return nil, ErrConfig.Withf("The file of root certificates holds %d certificates in PEM; 1 to %d are needed.", len(out), maxRoots)
+	}
+	return out, nil
+}
+
+// TLSRoots returns what the server's TLS certificate may chain to.
+func (s Settings) TLSRoots() (*x509.CertPool, error) {
+	anchors, err := s.Anchors()
+	if err != nil {
+		return nil, err
+	}
+	if !s.SystemRoots {
+		return pool(anchors), nil
+	}
+	p, err := x509.SystemCertPool()
+	if err != nil {
+		return nil, ErrConfig.Withf("The system's root certificates cannot be read.").Because(err)
+	}
+	for _, cert := range anchors {
+		p.AddCert(cert)
+	}
+	return p, nil
+}
+
+// DefaultDir returns the agent's folder of a person: dataHome is XDG_DATA_HOME and may be empty.
+func DefaultDir(dataHome, home string) string {
+	if !filepath.IsAbs(dataHome) { // the specification says to ignore others
+		dataHome = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(dataHome, "sealpost")
+}

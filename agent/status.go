@@ -1,0 +1,35 @@
+package agent
+
+import (
+	"time"
+
+	"github.com/google/uuid"
+)
+
+// BegunRequest is a request that has not come to its end yet.
+type BegunRequest struct {
+	Person    Person
+	Enrolment string
+	Server    string
+	BegunAt   time.Time
+	ID        *uuid.UUID // nil while the server is not known to have it
+}
+
+// Begun returns the requests on this workstation that have not come to their end.
+func (a *Agent) Begun() ([]BegunRequest, error) {
+	dirs, err := a.people()
+	if err != nil {
+		return nil, err
+	}
+	var out []BegunRequest
+	for _, dir := range dirs {
+		p, err := load(dir, pendingFile, decodePending)
+		if err != nil {
+			return nil, err
+		}
+		if p != nil {
+			out = append(out, BegunRequest{Person: p.Person, Enrolment: p.Enrolment, Server: p.Server, BegunAt: p.BegunAt, ID: p.ID})
+		}
+	}
+	return out, nil
+}

@@ -7,7 +7,7 @@ create schema audit;
 create sequence audit.event_id;
 
 create table audit.event (
-  id      bigint primary key,            -- from event_id; has gaps, and is not the order of the log
+  id      bigint primary key check (id > 0), -- from event_id; has gaps, and is not the order of the log
   body    text not null check (octet_length(body) between 2 and 65536), -- JSON: exactly the bytes that are hashed
   -- What follows repeats the body, to search by; `audit verify` compares.
   at      timestamptz not null,

@@ -7,9 +7,7 @@ import (
 	"sort"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
 
 	"github.com/sealpost/sealpost/internal/audit/proof"
@@ -19,57 +17,6 @@ import (
 // verifyPage is how many rows Verify reads in one short transaction: it bounds how long one lasts, and memory (one body
 // at a time, and the checkpoints of a page).
 const verifyPage = 4096
-
-// VerifyConfig says what Verify trusts.
-type VerifyConfig struct {
-	Verifiers note.Verifiers // the log's keys, from a trusted place
-	// Outside are signed checkpoints that were kept outside the database (see proof.ReadKept). Without them Verify cannot
-	// see that whoever holds the log's key has rewritten it, nor that its end is missing.
-	Outside [][]byte
-	// MaxWait is how long an event may wait for its index; 0 means one minute.
-	MaxWait  time.Duration
-	Now      func() time.Time             // nil means time.Now
-	Progress func(events int64, of int64) // called now and then, from the same goroutine; may be nil
-}
-
-// Report is what Verify found.
-type Report struct {
-	Events      int64     // in the log, that is with an index; if there is a finding, up to it
-	Root        tlog.Hash // of these
-	Checkpoints int       // of the database that were checked
-	Outside     int       // checkpoints kept outside that were checked
-	Waiting     int64     // events without an index yet
-	Finding     *Finding  // the first fault; nil if the log is whole
-}
-
-// What is the kind of a finding.
-type What string
-
-// The kinds of findings.
-const (
-	Altered   What = "altered"    // an event's row is not what was recorded
-	Missing   What = "missing"    // an event's row, or its place in the log, is gone
-	Moved     What = "reordered"  // an event stands in another's place
-	Inserted  What = "inserted"   // a row that never went through the log
-	Rewritten What = "rewritten"  // some rows of a range were altered, removed, moved or put in, and their hashes with them
-	BadTree   What = "tree"       // a stored hash of the tree is wrong, while the events are right
-	BadNote   What = "checkpoint" // a checkpoint is not the log's
-	Truncated What = "truncated"  // the end of the log is gone
-	Stuck     What = "waiting"    // an event has waited too long for its index
-)
-
-// Finding is a fault in the log: the first one, in the order of the log.
-type Finding struct {
-	What  What
-	Index int64  // of the first event concerned; -1 if it has none
-	Last  int64  // index of the last event that may be concerned; Index if there is one
-	Event int64  // id of the event's row; 0 if not known
-	Kind  string // of the event; "" if not known
-	Text  string // what is wrong, in a sentence
-}
-
-// String returns the finding in a line.
-func (f *Finding) String() string { return string(f.What) + ": " + f.Text }
 
 // Verify reads the whole log and compares every event with its hash, its columns, the tree, and every checkpoint in the
 // database and outside. It names the first row that was altered, removed, moved or put in. It uses little memory, holds
@@ -101,9 +48,6 @@ func Verify(ctx context.Context, db *pg.DB, c VerifyConfig) (Report, error) {
 	}
 	return v.report, err
 }
-
-// Error makes a finding the error that ends a walk; it leaves this package only in a Report.
-func (f *Finding) Error() string { return f.String() }
 
 // verification is the state of one Verify: the tree over the rows read so far, and what is not decided yet.
 type verification struct {
@@ -294,158 +238,4 @@ func (v *verification) between(first int64) string {
 		return fmt.Sprintf("events of the indexes %d to %d were altered, removed, moved or put in, and their hashes with them", first, last)
 	}
 	return fmt.Sprintf("the event of index %d was altered or put in, and its hash with it", first)
-}
-
-// end checks that nothing lies beyond the last row.
-func (v *verification) end(ctx context.Context, tx pgx.Tx) error {
-	size := v.edge.size
-	if len(v.outside) > 0 {
-		c := v.outside[0]
-		return &Finding{What: Truncated, Index: size, Last: v.outside[len(v.outside)-1].Size - 1,
-			Text: fmt.Sprintf("the log ends with %d events, but a checkpoint kept outside proves that it had %d: its end was cut off", size, c.Size)}
-	}
-	beyond, err := selectCheckpoints(ctx, tx, size, 1<<62)
-	if err != nil {
-		return err
-	}
-	if len(beyond) > 0 {
-		return &Finding{What: Truncated, Index: size, Last: beyond[len(beyond)-1].size - 1,
-			Text: fmt.Sprintf("the log ends with %d events, but has a checkpoint of size %d: its end was cut off", size, beyond[0].size)}
-	}
-	if v.agreed != size {
-		return &Finding{What: Inserted, Index: v.agreed, Last: size - 1,
-			Text: fmt.Sprintf("no checkpoint covers index %d: rows were put in, or a checkpoint was taken away", v.agreed)}
-	}
-	leaves, nodes, checkpoints, err := countRows(ctx, tx)
-	if err != nil {
-		return err
-	}
-	complete := int64(0)
-	for level := size >> tileHeight; level > 0; level >>= tileHeight {
-		complete += level
-	}
-	if leaves != size || nodes != complete || checkpoints != int64(v.report.Checkpoints) {
-		return &Finding{What: Inserted, Index: -1, Last: -1,
-			Text: fmt.Sprintf("there are %d index, %d tree and %d checkpoint rows more than belong to %d events",
-				leaves-size, nodes-complete, checkpoints-int64(v.report.Checkpoints), size)}
-	}
-	return nil
-}
-
-// explain adds to a finding what a look at the rest of the tables can tell.
-func (v *verification) explain(ctx context.Context, tx pgx.Tx, err error) error {
-	var f *Finding
-	if !errors.As(err, &f) || f.Index < 0 {
-		return err
-	}
-	if f.Event == 0 && f.Index == f.Last && (f.What == Rewritten || f.What == Inserted) {
-		if f.Event, f.Kind, err = selectEventAt(ctx, tx, f.Index); err != nil {
-			return err
-		}
-	}
-	if f.What == Altered {
-		other, event, err := selectTwin(ctx, tx, f.Event, f.Index)
-		if err != nil {
-			return err
-		}
-		if other >= 0 {
-			f.What = Moved
-			f.Text = fmt.Sprintf("event %d (index %d) has the body of event %d (index %d): rows were moved", f.Event, f.Index, event, other)
-		}
-	}
-	return f
-}
-
-// waiting checks the events that have no index: each must wait for one, and not for long.
-func (v *verification) waiting(ctx context.Context, db *pg.DB) error {
-	for after, done := int64(0), false; !done; {
-		err := db.Snapshot(ctx, roleAudit, func(tx pgx.Tx) (err error) {
-			n := 0
-			err = selectPlaces(ctx, tx, after, verifyPage, func(p placeRow) error {
-				n++
-				after = p.event
-				return v.place(p)
-			})
-			if err != nil || n == verifyPage {
-				return err
-			}
-			done = true
-			return v.orphan(ctx, tx)
-		})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// place checks that an event has one place: an index, or the queue for one.
-func (v *verification) place(p placeRow) error {
-	f := Finding{Index: -1, Last: -1, Event: p.event, Kind: p.kind}
-	switch {
-	case p.indexed && !p.waits:
-		return nil
-	case p.indexed:
-		f.What = Inserted
-		f.Text = fmt.Sprintf("event %d (%s) has an index and waits for another: its row in pending was put in", p.event, p.kind)
-	case !p.waits:
-		f.What = Inserted
-		f.Text = fmt.Sprintf("event %d (%s) has no index and waits for none: it was put in, or its index was taken away", p.event, p.kind)
-	case proof.LeafHash(p.body) != p.hash:
-		f.What = Altered
-		f.Text = fmt.Sprintf("event %d (%s, without index yet) was altered: its body does not have the hash that was recorded", p.event, p.kind)
-	case p.disagreement() != "":
-		f.What = Altered
-		f.Text = fmt.Sprintf("event %d (%s, without index yet) was altered: %s", p.event, p.kind, p.disagreement())
-	case v.now().Sub(p.at) > v.config.MaxWait:
-		f.What = Stuck
-		f.Text = fmt.Sprintf("event %d (%s) has waited for its index since %s", p.event, p.kind, p.at.UTC().Format(time.RFC3339))
-	default:
-		v.report.Waiting++
-		return nil
-	}
-	return &f
-}
-
-func (v *verification) orphan(ctx context.Context, tx pgx.Tx) error {
-	event, err := selectOrphan(ctx, tx)
-	if err != nil || event == 0 {
-		return err
-	}
-	return &Finding{What: Missing, Index: -1, Last: -1, Event: event,
-		Text: fmt.Sprintf("event %d, which waits for its index, is missing", event)}
-}
-
-// eventRow is an event's row.
-type eventRow struct {
-	event   int64
-	body    []byte
-	at      time.Time
-	kind    string
-	subject string
-	person  uuid.UUID
-	actor   uuid.UUID
-}
-
-// disagreement says in what the columns differ from the body; "" if in nothing.
-func (r eventRow) disagreement() string {
-	e, err := decode(r.body)
-	differs := func(column string, has, should any) string {
-		return fmt.Sprintf("its column %s says %v, its body %v", column, has, should)
-	}
-	switch {
-	case err != nil:
-		return err.Error()
-	case e.Kind != r.kind:
-		return differs("kind", r.kind, e.Kind)
-	case e.Subject != r.subject:
-		return differs("subject", r.subject, e.Subject)
-	case e.Person != r.person:
-		return differs("person", r.person, e.Person)
-	case e.By.Person != r.actor:
-		return differs("actor", r.actor, e.By.Person)
-	case !e.At.Equal(r.at):
-		return differs("at", r.at.UTC().Format(bodyTime), e.At.Format(bodyTime))
-	}
-	return ""
 }

@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"context"
+	"fmt"
 	"strings"
 	"sync"
 	"testing"
@@ -37,30 +38,50 @@ func clean(t testing.TB, db *pg.DB, c audit.VerifyConfig, n int64) audit.Report 
 // whole tiles and the beginning of a third.
 var batches = []int{10, 20, 300, 1, 269}
 
-// kept returns a log of 600 indexed events, two that wait, and its checkpoints as an outsider has them.
-func kept(t *testing.T) (d pgtest.Database, db *pg.DB, outside [][]byte) {
+// keptLog is a log of 600 indexed events and two that wait, and its checkpoints as an outsider has them.
+type keptLog struct {
+	database pgtest.Database
+	db       *pg.DB
+	outside  [][]byte
+}
+
+func kept(t *testing.T) keptLog {
 	t.Helper()
-	d = pgtest.NewDatabase(t)
-	db = pgtest.Open(t, d)
-	l := newLog(t, db)
+	d := pgtest.NewDatabase(t)
+	k := keptLog{database: d, db: pgtest.Open(t, d)}
+	l := newLog(t, k.db)
 	for _, n := range batches {
-		add(t, db, "ca", registrar, events(n)...)
+		add(t, k.db, "ca", registrar, events(n)...)
 		sequence(t, l, n)
 		msg, err := l.Latest(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		outside = append(outside, msg)
+		k.outside = append(k.outside, msg)
 	}
-	add(t, db, "ca", registrar, events(2)...)
-	return d, db, outside
+	add(t, k.db, "ca", registrar, events(2)...)
+	return k
+}
+
+// copies returns n copies of the log, to be tampered with.
+func (k keptLog) copies(t *testing.T, n int) []keptLog {
+	t.Helper()
+	k.db.Close() // PostgreSQL copies only what nobody uses
+	cluster := pgtest.Database{Cluster: k.database.Cluster, Name: "postgres"}
+	var out []keptLog
+	for i := range n {
+		c := pgtest.Database{Cluster: k.database.Cluster, Name: fmt.Sprintf("%s_copy_%d", k.database.Name, i)}
+		cluster.Exec(t, "create database "+c.Name+" template "+k.database.Name+" strategy file_copy")
+		out = append(out, keptLog{database: c, outside: k.outside})
+	}
+	return out
 }
 
 func TestVerifyAWholeLog(t *testing.T) {
 	t.Parallel()
-	_, db, outside := kept(t)
+	k := kept(t)
 	var last int64
-	r := clean(t, db, audit.VerifyConfig{Verifiers: known(t), Outside: append(outside, outside...),
+	r := clean(t, k.db, audit.VerifyConfig{Verifiers: known(t), Outside: append(k.outside, k.outside...),
 		Progress: func(n, of int64) {
 			if of != 600 || n < last {
 				t.Errorf("progress %d of %d", n, of)
@@ -79,7 +100,7 @@ func TestVerifyAWholeLog(t *testing.T) {
 func TestVerifyNamesTheFirstFault(t *testing.T) {
 	t.Parallel()
 	const zeros = `decode(repeat('00', 32), 'hex')`
-	for _, c := range []struct {
+	cases := []struct {
 		what  string
 		sql   string
 		want  audit.What
@@ -110,6 +131,8 @@ func TestVerifyNamesTheFirstFault(t *testing.T) {
 			from audit.leaf b where a.idx + b.idx = 35 and a.idx in (5, 30)`, audit.Moved, 6, 6, 7, "after event 31"},
 		{"event added", `insert into audit.event select 9999, body, at, kind, subject, person, actor from audit.event where id = 7`,
 			audit.Inserted, -1, -1, 9999, "no index"},
+		{"event added before the first", `alter table audit.event drop constraint event_id_check;
+			insert into audit.event select -7, body, at, kind, subject, person, actor from audit.event where id = 7`, audit.Inserted, -1, -1, -7, "no index"},
 		{"event twice in the log", `alter table audit.leaf drop constraint leaf_event; insert into audit.leaf select 600, event, hash from audit.leaf where idx = 7`,
 			audit.Inserted, 600, 600, 8, "no checkpoint covers index 600"},
 		{"index before the first", `alter table audit.leaf drop constraint leaf_idx_check; insert into audit.leaf values (-1, 9999, ` + zeros + `)`,
@@ -133,12 +156,15 @@ func TestVerifyNamesTheFirstFault(t *testing.T) {
 		{"waiting event deleted", `delete from audit.event where id = 602`, audit.Missing, -1, -1, 602, "event 602"},
 		{"waiting event forgotten", `delete from audit.pending where event = 602`, audit.Inserted, -1, -1, 602, "waits for none"},
 		{"waits again", `insert into audit.pending select event, hash from audit.leaf where idx = 3`, audit.Inserted, -1, -1, 4, "pending"},
-	} {
+	}
+	logs := kept(t).copies(t, len(cases))
+	for i, c := range cases {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			d, db, outside := kept(t)
-			script(t, d, c.sql)
-			r, err := audit.Verify(t.Context(), db, audit.VerifyConfig{Verifiers: known(t), Outside: outside, Now: func() time.Time { return noon }})
+			k := logs[i]
+			script(t, k.database, c.sql)
+			db := pgtest.Open(t, k.database)
+			r, err := audit.Verify(t.Context(), db, audit.VerifyConfig{Verifiers: known(t), Outside: k.outside, Now: func() time.Time { return noon }})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,8 +184,7 @@ func TestVerifyNamesTheFirstFault(t *testing.T) {
 
 func TestVerifyWaitingTooLong(t *testing.T) {
 	t.Parallel()
-	_, db, _ := kept(t)
-	r, err := audit.Verify(t.Context(), db, audit.VerifyConfig{Verifiers: known(t), Now: func() time.Time { return noon.Add(61 * time.Second) }})
+	r, err := audit.Verify(t.Context(), kept(t).db, audit.VerifyConfig{Verifiers: known(t), Now: func() time.Time { return noon.Add(61 * time.Second) }})
 	if err != nil || r.Finding == nil || r.Finding.What != audit.Stuck || r.Finding.Event != 601 {
 		t.Errorf("%+v, %v", r.Finding, err)
 	}
@@ -184,17 +209,17 @@ func TestVerifyARewrittenLog(t *testing.T) {
 	} {
 		t.Run(c.what, func(t *testing.T) {
 			t.Parallel()
-			d, db, outside := kept(t)
-			rewrite(t, d, c.resign)
+			k := kept(t)
+			rewrite(t, k.database, c.resign)
 			config := audit.VerifyConfig{Verifiers: known(t), Now: func() time.Time { return noon }}
 			if c.outside {
 				// Without the outside view nothing is wrong: that is what it is for.
-				if r, err := audit.Verify(t.Context(), db, config); err != nil || r.Finding != nil {
+				if r, err := audit.Verify(t.Context(), k.db, config); err != nil || r.Finding != nil {
 					t.Fatalf("without outside checkpoints: %v, %v", r.Finding, err)
 				}
-				config.Outside = outside
+				config.Outside = k.outside
 			}
-			r, err := audit.Verify(t.Context(), db, config)
+			r, err := audit.Verify(t.Context(), k.db, config)
 			if err != nil || r.Finding == nil {
 				t.Fatalf("%v, %v", r.Finding, err)
 			}
@@ -262,7 +287,7 @@ func rewrite(t *testing.T, d pgtest.Database, key byte) {
 // A checkpoint of the outside that nobody signed, or that another log did, is a finding too, before anything is read.
 func TestVerifyDoubtfulOutside(t *testing.T) {
 	t.Parallel()
-	_, db, outside := kept(t)
+	k := kept(t)
 	other, err := proof.NewSigner("other.example.test", newKey(3))
 	if err != nil {
 		t.Fatal(err)
@@ -271,18 +296,18 @@ func TestVerifyDoubtfulOutside(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	both, err := proof.Verifiers(other.VerifierKey(), newLog(t, db).VerifierKey())
+	both, err := proof.Verifiers(other.VerifierKey(), newLog(t, k.db).VerifierKey())
 	if err != nil {
 		t.Fatal(err)
 	}
 	for what, c := range map[string]audit.VerifyConfig{
-		"unknown key":           {Verifiers: known(t), Outside: [][]byte{outside[0], foreign}},
-		"another log":           {Verifiers: both, Outside: [][]byte{outside[0], foreign}},
-		"no checkpoint":         {Verifiers: known(t), Outside: [][]byte{outside[0], []byte("x")}},
-		"no verifiers":          {Outside: outside},
+		"unknown key":           {Verifiers: known(t), Outside: [][]byte{k.outside[0], foreign}},
+		"another log":           {Verifiers: both, Outside: [][]byte{k.outside[0], foreign}},
+		"no checkpoint":         {Verifiers: known(t), Outside: [][]byte{k.outside[0], []byte("x")}},
+		"no verifiers":          {Outside: k.outside},
 		"no verifiers, nothing": {},
 	} {
-		r, err := audit.Verify(t.Context(), db, c)
+		r, err := audit.Verify(t.Context(), k.db, c)
 		if err != nil || r.Finding == nil || r.Finding.What != audit.BadNote {
 			t.Errorf("%s: %+v, %v", what, r.Finding, err)
 		}

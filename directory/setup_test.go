@@ -102,7 +102,7 @@ func is(t testing.TB, what string, err, want error) {
 		t.Errorf("%s: got %v, want %v", what, err, want)
 		return
 	}
-	if f := fault.Of(err); f != nil && (strings.Contains(f.Detail, "-sample") || !strings.HasSuffix(f.Detail, ".") && !strings.HasSuffix(f.Detail, "migrate")) {
+	if f := fault.Of(err); f != nil && (strings.Contains(f.Detail, "-sample") || !strings.HasSuffix(f.Detail, ".")) {
 		t.Errorf("%s: detail %q", what, f.Detail)
 	}
 }

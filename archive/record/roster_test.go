@@ -3,7 +3,12 @@ package record_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/x509"
+	"encoding/pem"
 	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/sealpost/sealpost/archive/record"
@@ -197,6 +202,31 @@ func TestTwoSetsOfDealers(t *testing.T) {
 	}
 	if _, err := views[0].Roster(); !errors.Is(err, record.ErrCeremony) {
 		t.Errorf("a roster of two sets: %v", err)
+	}
+}
+
+// TestOpenSSLOpensAShare: an officer's share does not depend on our reading of CMS.
+func TestOpenSSLOpensAShare(t *testing.T) {
+	t.Parallel()
+	r, p := newRoster(t, 2, 3)
+	dir := t.TempDir()
+	write := func(name, typ string, der []byte) string {
+		path := filepath.Join(dir, name)
+		if err := os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: typ, Bytes: der}), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	key := write("key.pem", "PRIVATE KEY", must(x509.MarshalPKCS8PrivateKey(p[2].openKey.PrivateKey))(t))
+	cert := write("cert.pem", "CERTIFICATE", p[2].decryption.Raw)
+	cmd := exec.Command("openssl", "cms", "-decrypt", "-binary", "-inform", "DER", "-inkey", key, "-recip", cert)
+	cmd.Stdin = bytes.NewReader(r.Members[1].Sealed)
+	got, err := cmd.Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if share := openShare(t, r, 2, p); len(got) != 68 || !bytes.Equal(got[36:], share.Scalar.Bytes()) {
+		t.Errorf("openssl opens %d bytes, and not the share", len(got))
 	}
 }
 

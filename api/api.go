@@ -156,7 +156,7 @@ type RevocationRequest struct {
 // TokenRequest asks for an enrolment token, which stands for a person's login once.
 type TokenRequest struct {
 	Mailbox string `json:"mailbox" doc:"One of the person's addresses."`
-	Hours   int    `json:"hours" minimum:"1" maximum:"720" default:"72"`
+	Hours   int    `json:"hours,omitempty" minimum:"1" maximum:"720" default:"72"`
 }
 
 // Token is an enrolment token. It is shown once.

@@ -22,9 +22,9 @@ type Allowance struct {
 	Every time.Duration `yaml:"every"`
 }
 
-// Limits bound failed attempts to log in. Successes cost nothing. Nothing is counted per login alone: that would let
+// Failures bounds failed attempts to log in. Successes cost nothing. Nothing is counted per login alone: that would let
 // anybody lock a person out from afar.
-type Limits struct {
+type Failures struct {
 	// Login is for one login from one address; zero means 5, and one more per 30s.
 	Login Allowance `yaml:"login"`
 	// Address is for all logins and tokens from one address (for IPv6, one /64); zero means 50, and one more per 5s.
@@ -36,7 +36,7 @@ type Limits struct {
 	AtOnce int `yaml:"at_once"`
 }
 
-func (l Limits) orDefaults() Limits {
+func (l Failures) orDefaults() Failures {
 	or := func(a, otherwise Allowance) Allowance {
 		if a.Burst <= 0 || a.Every <= 0 {
 			return otherwise
@@ -57,7 +57,7 @@ const provenFor = 24 * time.Hour
 
 // attempts remembers failures. Its memory is bounded: what was not heard of for longest is forgotten first.
 type attempts struct {
-	limits Limits
+	limits Failures
 	now    func() time.Time
 	slots  chan struct{}
 	seed   maphash.Seed
@@ -74,8 +74,7 @@ type loginFrom struct {
 	address netip.Prefix
 }
 
-func newAttempts(l Limits, now func() time.Time) *attempts {
-	l = l.orDefaults()
+func newAttempts(l Failures, now func() time.Time) *attempts {
 	return &attempts{limits: l, now: now, slots: make(chan struct{}, l.AtOnce), seed: maphash.MakeSeed()}
 }
 

@@ -17,6 +17,7 @@ import (
 type call struct {
 	id        uuid.UUID // shown to the client too
 	operation string    // "" until it is known
+	good      slog.Level
 	caller    Caller
 	err       error // why it was refused, with the cause that is not shown
 	code      string
@@ -32,26 +33,51 @@ func callOf(ctx context.Context) *call {
 	return &call{} // outside a request: the document is being made
 }
 
-// Limits of a request. A registrar's list of 500 requests takes some 20 ms; what takes longer than the timeout waits for
-// something that is away.
-const (
-	callTimeout   = 30 * time.Second
-	bodyTimeout   = 10 * time.Second
-	headerTimeout = 5 * time.Second
-	idleTimeout   = 2 * time.Minute
-	maxHeader     = 32 << 10 // bytes
-)
+// Limits bounds what a client may take of the server. What is zero has a default.
+type Limits struct {
+	Failures Failures `yaml:"failures"` // to show who one is
 
-// entry is the first to see a request to the API, and the last to see its answer: it gives it a name, bounds it, and
-// leaves one line in the log.
-func (s *Server) entry(next http.Handler) http.Handler {
+	// Header is how long the head of a request may take to arrive; zero means 5s. Body is the same for the body, 10s.
+	Header time.Duration `yaml:"header_timeout"`
+	Body   time.Duration `yaml:"body_timeout"`
+	// Call is how long the work may take, 30s: what takes longer waits for something that is away.
+	Call time.Duration `yaml:"call_timeout"`
+	// Idle is how long a connection may wait for its next request, 2m.
+	Idle time.Duration `yaml:"idle_timeout"`
+	// AtOnce is how many requests a listener works on at the same time, 1024. More are told to come back.
+	AtOnce int `yaml:"at_once"`
+}
+
+func (l Limits) orDefaults() Limits {
+	l.Failures = l.Failures.orDefaults()
+	for _, d := range []struct {
+		value     *time.Duration
+		otherwise time.Duration
+	}{{&l.Header, 5 * time.Second}, {&l.Body, 10 * time.Second}, {&l.Call, 30 * time.Second}, {&l.Idle, 2 * time.Minute}} {
+		if *d.value <= 0 {
+			*d.value = d.otherwise
+		}
+	}
+	if l.AtOnce <= 0 {
+		l.AtOnce = 1024
+	}
+	return l
+}
+
+// maxHeader is how many bytes the head of a request may have.
+const maxHeader = 32 << 10
+
+// entry is the first to see a request to a listener, and the last to see its answer: it gives it a name, bounds it, and
+// leaves a line in the log, of the given level when all went well.
+func (s *Server) entry(next http.Handler, good slog.Level) http.Handler {
 	deny := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, ErrCrossOrigin) })
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(deny)
 	next = origin.Handler(next)
+	places := make(chan struct{}, s.Limits.AtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, begun := &call{id: uuid.New()}, time.Now()
-		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, c), callTimeout)
+		c, begun := &call{id: uuid.New(), good: good}, time.Now()
+		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, c), s.Limits.Call)
 		defer cancel()
 		r = r.WithContext(ctx)
 		out := &recorder{ResponseWriter: w}
@@ -68,7 +94,13 @@ func (s *Server) entry(next http.Handler) http.Handler {
 			refuse(out, r, ErrBodyTooBig)
 			return
 		}
-		next.ServeHTTP(out, r)
+		select {
+		case places <- struct{}{}:
+			defer func() { <-places }()
+			next.ServeHTTP(out, r)
+		default:
+			refuse(out, r, ErrBusy)
+		}
 	})
 }
 
@@ -106,7 +138,7 @@ func (s *Server) recovered(w *recorder, r *http.Request, found any) {
 // addresses, passwords, tokens and keys.
 func (s *Server) note(r *http.Request, c *call, w *recorder, took time.Duration) {
 	s.metrics.observe(c.operation, w.status, took)
-	level := slog.LevelInfo
+	level := c.good
 	switch {
 	case w.status >= 500 && w.status != http.StatusServiceUnavailable:
 		level = slog.LevelError

@@ -46,7 +46,7 @@ type certificatesInput struct {
 	Mailbox string    `query:"mailbox" maxLength:"320" doc:"One exact address, in any case." example:"bob@example.test"`
 	Person  uuid.UUID `query:"person" doc:"The person's id."`
 	State   string    `query:"state" enum:"good,revoked,expired" doc:"Empty means any."`
-	page
+	Page
 }
 
 func (s *Server) listCertificates(ctx context.Context, by Caller, in *certificatesInput) (*answer[api.Page[api.Certificate]], error) {
@@ -105,13 +105,14 @@ func (s *Server) mayRead(by audit.Actor, c ca.Certificate) bool {
 	return err == nil && p.Encrypts() && p.Mail() && s.statusOf(c) == certificateGood
 }
 
-type certificateInput struct {
+// CertificatePath names a certificate. (It is exported for huma, which does not look into other embedded structs.)
+type CertificatePath struct {
 	Issuer string `path:"issuer" maxLength:"64" doc:"The issuer's id." example:"issuing"`
 	Serial string `path:"serial" maxLength:"64" doc:"The serial number in hexadecimal." example:"4f1d0c2b3a495867768594a3b2c1d0ef"`
 }
 
 type getCertificateInput struct {
-	certificateInput
+	CertificatePath
 	Accept string `header:"Accept" doc:"application/json, application/pkix-cert or application/x-pem-file."`
 }
 
@@ -122,7 +123,7 @@ type certificateAnswer struct {
 }
 
 func (s *Server) getCertificate(ctx context.Context, by Caller, in *getCertificateInput) (*certificateAnswer, error) {
-	c, err := s.find(ctx, by.Actor, in.certificateInput)
+	c, err := s.find(ctx, by.Actor, in.CertificatePath)
 	if err != nil {
 		return nil, err
 	}
@@ -163,7 +164,7 @@ func preferred(accept string, offered ...string) string {
 }
 
 // find returns a certificate that somebody may see; for others there is none.
-func (s *Server) find(ctx context.Context, by audit.Actor, in certificateInput) (ca.Certificate, error) {
+func (s *Server) find(ctx context.Context, by audit.Actor, in CertificatePath) (ca.Certificate, error) {
 	serial, err := ca.ParseSerial(in.Serial)
 	if err != nil {
 		return ca.Certificate{}, err

@@ -92,18 +92,19 @@ func (s *Server) enrol(ctx context.Context, by Caller, in *enrolInput) (*enrolAn
 	return &enrolAnswer{Location: api.Base + "/enrolments/" + req.ID.String(), Body: status}, err
 }
 
-type enrolmentInput struct {
+// EnrolmentPath names a request. (It is exported for huma, which does not look into other embedded structs.)
+type EnrolmentPath struct {
 	ID uuid.UUID `path:"id" doc:"The request's id." example:"0195f2c4-7c1e-7000-8000-5f3a9e1b2c4d"`
 }
 
-func (s *Server) getEnrolment(ctx context.Context, by Caller, in *enrolmentInput) (*answer[api.EnrolmentStatus], error) {
+func (s *Server) getEnrolment(ctx context.Context, by Caller, in *EnrolmentPath) (*answer[api.EnrolmentStatus], error) {
 	req, err := s.Registry.Get(ctx, by.Actor, in.ID)
 	return s.enrolmentAnswer(req, err)
 }
 
 type enrolmentsInput struct {
 	State string `query:"state" enum:"received,submitted,endorsed,issued,rejected,failed" default:"submitted" doc:"Those that wait for a registrar, unless you say otherwise."`
-	page
+	Page
 }
 
 func (s *Server) listEnrolments(ctx context.Context, by Caller, in *enrolmentsInput) (*answer[api.Page[api.EnrolmentStatus]], error) {
@@ -128,7 +129,7 @@ func (s *Server) listEnrolments(ctx context.Context, by Caller, in *enrolmentsIn
 }
 
 type decisionInput struct {
-	enrolmentInput
+	EnrolmentPath
 	Body *api.Decision
 }
 
@@ -153,7 +154,7 @@ func (s *Server) makeToken(ctx context.Context, by Caller, in *tokenInput) (*ans
 	if err != nil {
 		return nil, err
 	}
-	return &answer[api.Token]{api.Token{Token: t.Secret, Person: t.Person.ID, Ends: t.Ends.UTC()}}, nil
+	return &answer[api.Token]{api.Token{Token: t.Secret, Person: t.Person.ID, Ends: utc(t.Ends)}}, nil
 }
 
 func (s *Server) enrolmentAnswer(req *enroll.Request, err error) (*answer[api.EnrolmentStatus], error) {

@@ -12,7 +12,7 @@ import (
 
 // Failures to show who one is are events like all refusals, but anonymous ones: anybody can make as many as they like.
 // So they are counted, and each minute in which there were some is one event.
-type failures struct {
+type failureCount struct {
 	metrics *metrics
 	mu      sync.Mutex
 	since   time.Time
@@ -23,7 +23,7 @@ type failures struct {
 const failuresEvery = time.Minute
 
 // count counts a request that was refused for want of good credentials. Those that offered none are only asked for them.
-func (f *failures) count(err error, now time.Time) {
+func (f *failureCount) count(err error, now time.Time) {
 	e := fault.Of(err)
 	if e == nil || e.Code == ErrMissing.Code {
 		return
@@ -38,7 +38,7 @@ func (f *failures) count(err error, now time.Time) {
 }
 
 // take returns what was counted, and begins anew.
-func (f *failures) take() (since time.Time, counts map[string]int) {
+func (f *failureCount) take() (since time.Time, counts map[string]int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	since, counts, f.counts = f.since, f.counts, nil
@@ -46,7 +46,7 @@ func (f *failures) take() (since time.Time, counts map[string]int) {
 }
 
 // putBack adds what could not be recorded to what was counted since.
-func (f *failures) putBack(since time.Time, counts map[string]int) {
+func (f *failureCount) putBack(since time.Time, counts map[string]int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.counts == nil {

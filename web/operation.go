@@ -47,7 +47,7 @@ const metadataBody = "body"
 // errors.
 func register[I, O any](s *Server, o operation, do func(context.Context, Caller, *I) (*O, error)) {
 	op := huma.Operation{OperationID: o.id, Method: o.method, Path: api.Base + o.path, Summary: o.summary, Description: o.about,
-		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: api.MaxBody + 1, BodyReadTimeout: bodyTimeout,
+		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: api.MaxBody + 1, BodyReadTimeout: s.Limits.Body,
 		SkipValidateBody: o.lenient, SkipValidateParams: o.lenient, Security: o.who.security(),
 		Metadata: make(map[string]any), Middlewares: huma.Middlewares{s.door(o)}}
 	if _, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {

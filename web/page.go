@@ -6,14 +6,14 @@ import (
 	"github.com/google/uuid"
 )
 
-// page is what every list can be asked for.
-type page struct {
+// Page is what every list can be asked for. (It is exported for huma, which does not look into other embedded structs.)
+type Page struct {
 	After string `query:"after" maxLength:"64" doc:"The next value of the page before; empty for the first page."`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"100" doc:"How many items at most."`
 }
 
 // id returns After where lists go by ids.
-func (p page) id() (uuid.UUID, error) {
+func (p Page) id() (uuid.UUID, error) {
 	if p.After == "" {
 		return uuid.Nil, nil
 	}
@@ -25,7 +25,7 @@ func (p page) id() (uuid.UUID, error) {
 }
 
 // number returns After where lists go by numbers.
-func (p page) number() (int64, error) {
+func (p Page) number() (int64, error) {
 	if p.After == "" {
 		return 0, nil
 	}

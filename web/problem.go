@@ -30,6 +30,7 @@ var (
 	ErrNoRoute     = fault.New(fault.NotFound, "unknown-operation", "There is no operation at this address. The OpenAPI document lists those there are.")
 	ErrMethod      = fault.New(fault.Malformed, "method-not-allowed", "This address does not take that method.")
 	ErrCrossOrigin = fault.New(fault.Denied, "cross-origin", "A page from another site may not do this.")
+	ErrBusy        = fault.New(fault.Unavailable, "server-busy", "The server has as much to do as it can. Try again in a moment.")
 	ErrTimeout     = fault.New(fault.Unavailable, "timeout", "The work took too long and was stopped. Repeat the request; enrolments continue where they stopped.")
 	ErrStopping    = fault.New(fault.Unavailable, "client-gone", "The request was given up before it was answered.")
 

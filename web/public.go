@@ -2,6 +2,7 @@ package web
 
 import (
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"strings"
 
@@ -21,7 +22,7 @@ type Publication struct {
 // they are: base64 has slashes in it, even two in a row.
 type public struct{ *Server }
 
-func newPublic(s *Server) http.Handler { return s.entry(public{s}) }
+func newPublic(s *Server) http.Handler { return s.entry(public{s}, slog.LevelDebug) }
 
 // issuerCache lets issuers' certificates, which never change, be kept for a day.
 const (

@@ -25,7 +25,7 @@ func (s *Server) receiptOperations() {
 		faults: []*fault.Error{archive.ErrUnknownReceipt, audit.ErrNotIndexed, audit.ErrTampered}, answer: exampleProof}, s.getReceiptProof)
 }
 
-func (s *Server) listReceipts(ctx context.Context, by Caller, in *page) (*answer[api.Page[api.Receipt]], error) {
+func (s *Server) listReceipts(ctx context.Context, by Caller, in *Page) (*answer[api.Page[api.Receipt]], error) {
 	after, err := in.id()
 	if err != nil || s.Archive == nil {
 		return &answer[api.Page[api.Receipt]]{Body: api.Page[api.Receipt]{Items: []api.Receipt{}}}, err

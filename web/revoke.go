@@ -17,12 +17,12 @@ var ErrRevocation = fault.New(fault.Denied, "revocation-not-allowed", "You may n
 const release = "removeFromCRL"
 
 type revokeInput struct {
-	certificateInput
+	CertificatePath
 	Body api.RevocationRequest
 }
 
 func (s *Server) revoke(ctx context.Context, by Caller, in *revokeInput) (*answer[api.Certificate], error) {
-	c, err := s.find(ctx, by.Actor, in.certificateInput)
+	c, err := s.find(ctx, by.Actor, in.CertificatePath)
 	if err != nil {
 		return nil, err
 	}

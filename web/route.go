@@ -21,8 +21,9 @@ func (s *Server) route() error {
 	s.router.Use(headIsGet)
 	s.router.NotFound(func(w http.ResponseWriter, r *http.Request) { refuse(w, r, ErrNoRoute) })
 	s.router.MethodNotAllowed(s.methodNotAllowed)
+	// "json" is how huma finds the format of media types that end in +json.
 	s.api = humachi.New(s.router, huma.Config{
-		OpenAPI: openAPI(), Formats: map[string]huma.Format{mediaJSON: strictJSON}, DefaultFormat: mediaJSON,
+		OpenAPI: openAPI(), Formats: map[string]huma.Format{mediaJSON: strictJSON, "json": strictJSON}, DefaultFormat: mediaJSON,
 		RejectUnknownQueryParameters: true,
 	})
 	s.enrolmentOperations()

@@ -41,7 +41,7 @@ type Config struct {
 
 	// Certificate is the API's TLS certificate: a function, so that it can be renewed while the server runs.
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
-	Limits      Limits               // of failures to log in; empty has defaults
+	Limits      Limits
 	Metrics     *prometheus.Registry // nil: one of the server's own
 
 	Now func() time.Time // nil means time.Now
@@ -60,7 +60,7 @@ type Server struct {
 	Config
 	authenticators []Authenticator
 	attempts       *attempts
-	failures       *failures
+	failures       *failureCount
 	metrics        *metrics
 	health         *health
 
@@ -80,12 +80,13 @@ func New(c Config) (*Server, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{Config: c, attempts: newAttempts(c.Limits, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
+	c.Limits = c.Limits.orDefaults()
+	s := &Server{Config: c, attempts: newAttempts(c.Limits.Failures, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err
 	}
-	s.failures = &failures{metrics: s.metrics}
+	s.failures = &failureCount{metrics: s.metrics}
 	s.authenticators = []Authenticator{
 		newCertificateWay(c.Authority, c.Directory, c.Now),
 		tokenWay{c.Registry, s.attempts},
@@ -95,7 +96,7 @@ func New(c Config) (*Server, error) {
 }
 
 // API returns the handler of the API's listener.
-func (s *Server) API() http.Handler { return s.entry(s.router) }
+func (s *Server) API() http.Handler { return s.entry(s.router, slog.LevelInfo) }
 
 // Public returns the handler of the public listener.
 func (s *Server) Public() http.Handler { return newPublic(s) }
@@ -172,9 +173,10 @@ func (s *Server) Run(ctx context.Context, l Listeners) error {
 }
 
 func (s *Server) server(h http.Handler) *http.Server {
+	l := s.Limits
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: headerTimeout, ReadTimeout: headerTimeout + bodyTimeout,
-		WriteTimeout: headerTimeout + bodyTimeout + callTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeader,
+		Handler: h, ReadHeaderTimeout: l.Header, ReadTimeout: l.Header + l.Body, WriteTimeout: l.Header + l.Body + l.Call,
+		IdleTimeout: l.Idle, MaxHeaderBytes: maxHeader,
 		ErrorLog: slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug), // about single connections
 	}
 }

@@ -22,9 +22,12 @@ import (
 
 // What follows turns the rooms' types into those of the wire.
 
+// utc returns a time as the database keeps it, so that an answer does not change when it is read back.
+func utc(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
+
 func policyOf(p *enroll.Policy) api.Policy {
 	out := api.Policy{Person: personOf(p.Person), Enrolments: make([]api.Enrolment, len(p.Plans)), RenewAfter: p.RenewAfter,
-		Exchange: api.Exchange{Certificate: p.Exchange.Raw, Chain: derOf(p.Chain), Nonce: p.Nonce, NonceEnds: p.NonceEnds.UTC()}}
+		Exchange: api.Exchange{Certificate: p.Exchange.Raw, Chain: derOf(p.Chain), Nonce: p.Nonce, NonceEnds: utc(p.NonceEnds)}}
 	out.Person.Restricted = p.Restricted
 	for i, plan := range p.Plans {
 		out.Enrolments[i] = api.Enrolment{Name: plan.Name, Title: plan.Title, Endorsed: plan.Endorsement,
@@ -65,7 +68,7 @@ func derOf(chain []*x509.Certificate) [][]byte {
 
 func (s *Server) enrolmentOf(r *enroll.Request) (api.EnrolmentStatus, error) {
 	out := api.EnrolmentStatus{ID: r.ID, Enrolment: r.Enrolment, Person: r.Person, PersonName: r.Subject.CommonName,
-		Mailboxes: r.Subject.Mailboxes, State: api.EnrolmentState(r.State), Reason: r.Reason, SubmittedAt: r.ReceivedAt.UTC()}
+		Mailboxes: r.Subject.Mailboxes, State: api.EnrolmentState(r.State), Reason: r.Reason, SubmittedAt: utc(r.ReceivedAt)}
 	for _, c := range r.Certificates {
 		w := s.certificateOf(c)
 		w.Chain = s.chainOf(c.Issuer)
@@ -80,7 +83,7 @@ func (s *Server) enrolmentOf(r *enroll.Request) (api.EnrolmentStatus, error) {
 
 func (s *Server) certificateOf(c ca.Certificate) api.Certificate {
 	out := api.Certificate{Issuer: c.Issuer, Serial: c.Serial.String(), Profile: c.Profile, Mailboxes: c.Mailboxes,
-		NotBefore: c.NotBefore.UTC(), NotAfter: c.NotAfter.UTC(), SPKISHA256: hex.EncodeToString(c.Key[:]), Status: s.statusOf(c), DER: c.DER}
+		NotBefore: utc(c.NotBefore), NotAfter: utc(c.NotAfter), SPKISHA256: hex.EncodeToString(c.Key[:]), Status: s.statusOf(c), DER: c.DER}
 	if p, err := s.Authority.Profile(c.Profile); err == nil { // else one that is no longer configured
 		out.Use = string(p.Use())
 	}
@@ -88,7 +91,7 @@ func (s *Server) certificateOf(c ca.Certificate) api.Certificate {
 		out.Person = &c.Person
 	}
 	if c.Status.State == ca.Revoked {
-		at := c.Status.At.UTC()
+		at := utc(c.Status.At)
 		out.RevokedAt, out.Reason = &at, c.Status.Reason.String()
 	}
 	return out
@@ -129,7 +132,7 @@ func (s *Server) receiptOf(r *archive.Receipt) (*api.Receipt, error) {
 	if err != nil {
 		return nil, fmt.Errorf("stored receipt %s: %w", r.ID, err)
 	}
-	out := &api.Receipt{ID: r.ID, SPKISHA256: signed.SPKI.String(), KeyID: signed.KeyID.String(), Time: signed.Time.UTC(),
+	out := &api.Receipt{ID: r.ID, SPKISHA256: signed.SPKI.String(), KeyID: signed.KeyID.String(), Time: utc(signed.Time),
 		Signed: r.Signed}
 	if key := s.Archive.ReceiptKey(); sha256.Sum256(key) == signed.Signer { // else it was signed before the key changed
 		out.Signer = key

@@ -122,6 +122,7 @@ func DirectoryConfig(s *slapdtest.Server) directory.Config {
 		LookupPassword: s.Lookup.Password,
 		Publisher:      directory.Account{DN: s.Publisher.DN, PasswordFile: s.Publisher.PasswordFile}, PublisherPassword: s.Publisher.Password,
 		People:      directory.People{Base: slapdtest.People},
+		Disabled:    []directory.Mark{{Attribute: "employeeType", Value: "disabled"}},
 		Roles:       []directory.RoleRule{group(audit.Registrar, "registrars"), group(audit.RecoveryAgent, "recovery-agents"), group(audit.Operator, "operators"), group(audit.Auditor, "auditors")},
 		Authorities: directory.Authorities{Base: slapdtest.PKI, Create: true},
 	}

@@ -59,6 +59,9 @@ func New(ctx context.Context, c Config) (*Authority, error) {
 	if c.DB == nil || c.Jobs == nil {
 		return nil, errors.New("ca: Config needs DB and Jobs")
 	}
+	if a.lint, err = newLinter(a.issuers); err != nil {
+		return nil, err
+	}
 	for _, i := range a.issuers {
 		if !i.CanSign() {
 			continue
@@ -112,10 +115,7 @@ func (c Config) authority() (*Authority, error) {
 	if len(errs) > 0 { // profiles cannot be judged without issuers
 		return nil, errors.Join(errs...)
 	}
-	if a.profiles, err = c.checkProfiles(a.issuers); err != nil {
-		return nil, err
-	}
-	a.lint, err = newLinter(a.issuers)
+	a.profiles, err = c.checkProfiles(a.issuers)
 	return a, err
 }
 

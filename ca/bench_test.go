@@ -115,3 +115,13 @@ func keyed(p *pairs, n int) []ca.Request {
 	}
 	return reqs
 }
+
+// BenchmarkStart is what New does without the database.
+func BenchmarkStart(b *testing.B) {
+	h := pkitest.NewHierarchy(b, time.Now())
+	for b.Loop() {
+		if _, err := ca.Drafter(h.Config(), nil); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

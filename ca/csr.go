@@ -53,7 +53,7 @@ func csrFault(err error) error {
 	switch s := err.Error(); {
 	case strings.Contains(s, "unknown public key algorithm"), strings.Contains(s, "unsupported elliptic curve"):
 		return ErrKeyAlgorithm.Because(err)
-	case strings.Contains(s, "RSA"), strings.Contains(s, "elliptic curve point"), strings.Contains(s, "wrong Ed25519"):
+	case strings.Contains(s, "RSA"), strings.Contains(s, "elliptic curve point"), strings.Contains(s, "not on curve"), strings.Contains(s, "wrong Ed25519"):
 		return ErrKeyEncoding.Withf("The public key in the request cannot be read.").Because(err)
 	default:
 		return ErrCSRMalformed.Because(err)

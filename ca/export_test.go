@@ -17,6 +17,9 @@ func Drafter(c Config, serial func() (Serial, error)) (func(Request) (Draft, err
 	if err != nil {
 		return nil, err
 	}
+	if a.lint, err = newLinter(a.issuers); err != nil {
+		return nil, err
+	}
 	if serial != nil {
 		a.serial = serial
 	}

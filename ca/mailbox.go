@@ -78,19 +78,19 @@ func validLocal(s string) bool {
 	return true
 }
 
+// labels converts as idna.Lookup does, and checks lengths too.
+var labels = idna.New(idna.MapForLookup(), idna.BidiRule(), idna.StrictDomainName(true), idna.VerifyDNSLength(true))
+
 // hostName returns a host name in lower-case A-labels (IDNA 2008, RFC 5891).
 func hostName(s string) (string, error) {
 	if plainHost(s) {
 		return s, nil
 	}
-	a, err := idna.Lookup.ToASCII(s)
-	if err != nil {
-		return "", err
+	a, err := labels.ToASCII(s)
+	if err == nil && strings.HasSuffix(a, ".") {
+		err = ErrDNSName
 	}
-	if a == "" || len(a) > 253 || strings.HasSuffix(a, ".") || strings.HasPrefix(a, ".") || strings.Contains(a, "..") {
-		return "", ErrDNSName.Withf("%q is not a host name.", clip(s))
-	}
-	return a, nil
+	return a, err
 }
 
 // plainHost reports whether s is a host name that needs no conversion, as nearly all are.

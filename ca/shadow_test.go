@@ -90,6 +90,9 @@ func testAuthority(t *testing.T) *Authority {
 	if err != nil {
 		t.Fatal(err)
 	}
+	if a.lint, err = newLinter(a.issuers); err != nil {
+		t.Fatal(err)
+	}
 	return a
 }
 

@@ -40,11 +40,11 @@ func BenchmarkVerifyProof(b *testing.B) {
 	}
 }
 
-// The next three count one ciphertext of a batch of 1,000.
+// The next two count one ciphertext of a batch of 10,000 with one proof.
 func batch(b *testing.B) (sharing, threshold.Context, []threshold.Point) {
 	b.Helper()
 	s := newSharing(b, 2, 3)
-	rs := make([]threshold.Point, 1000)
+	rs := make([]threshold.Point, 10_000)
 	for i := range rs {
 		rs[i] = pointOf(b, threshold.RandomScalar())
 	}

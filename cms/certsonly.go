@@ -3,8 +3,7 @@ package cms
 import (
 	"crypto/x509"
 
-	"golang.org/x/crypto/cryptobyte"
-	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+	"go.mozilla.org/pkcs7"
 )
 
 // CertsOnly packs certificates into SignedData without content and signer
@@ -13,13 +12,15 @@ func CertsOnly(certs []*x509.Certificate) ([]byte, error) {
 	if len(certs) == 0 || len(certs) > MaxCertificates {
 		return nil, ErrMalformed.Withf("A bundle has between 1 and %d certificates, not %d.", MaxCertificates, len(certs))
 	}
-	return buildContentInfo(OIDSignedData, func(b *cryptobyte.Builder) {
-		b.AddASN1Int64(1)
-		b.AddASN1(cbasn1.SET, func(*cryptobyte.Builder) {})
-		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) { b.AddASN1ObjectIdentifier(OIDData) })
-		addCertificates(b, certs)
-		b.AddASN1(cbasn1.SET, func(*cryptobyte.Builder) {})
-	})
+	var raw []byte
+	for _, c := range certs {
+		raw = append(raw, c.Raw...)
+	}
+	der, err := pkcs7.DegenerateCertificate(raw)
+	if err != nil {
+		return nil, ErrMalformed.Because(err)
+	}
+	return der, nil
 }
 
 // ParseCertsOnly unpacks what CertsOnly and others write, at most DefaultMaxSize

@@ -120,9 +120,20 @@ type List struct {
 	DER        []byte
 }
 
+// Renew makes the issuer's next list now, whether or not one is due.
+func (p *Publisher) Renew(ctx context.Context, issuer string) (*List, error) {
+	return p.build(ctx, issuer, func(lastList, time.Time) bool { return true })
+}
+
 // Build makes the issuer's next list unless the newest holds at least so many changes and is not yet due, and returns
 // the newest.
 func (p *Publisher) Build(ctx context.Context, issuer string, atLeast int64) (*List, error) {
+	return p.build(ctx, issuer, func(last lastList, now time.Time) bool {
+		return last.number == 0 || last.changes < atLeast || !now.Before(last.thisUpdate.Add(p.Period))
+	})
+}
+
+func (p *Publisher) build(ctx context.Context, issuer string, due func(lastList, time.Time) bool) (*List, error) {
 	i, err := p.Authority.Issuer(issuer)
 	if err != nil {
 		return nil, err
@@ -134,7 +145,7 @@ func (p *Publisher) Build(ctx context.Context, issuer string, atLeast int64) (*L
 			return err
 		}
 		now := p.Now()
-		if last.number > 0 && last.changes >= atLeast && now.Before(last.thisUpdate.Add(p.Period)) {
+		if !due(last, now) {
 			list, err = selectNewest(ctx, tx, issuer)
 			return err
 		}

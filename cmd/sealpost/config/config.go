@@ -49,8 +49,13 @@ type Config struct {
 	Archive   Archive            `yaml:"archive"`
 	Directory directory.Config   `yaml:"directory"`
 	CRL       CRL                `yaml:"crl"`
-	Audit     Audit              `yaml:"audit"`
-	Log       Log                `yaml:"log"`
+
+	// Publications are further files that the public listener serves: the root's certificate and its revocation list, which
+	// the issuing certificate names.
+	Publications []Publication `yaml:"publications"`
+
+	Audit Audit `yaml:"audit"`
+	Log   Log   `yaml:"log"`
 
 	dir string // of the file
 }
@@ -82,7 +87,11 @@ type Listen struct {
 	Public string `yaml:"public"` // plain HTTP: CRLs, CA certificates, OCSP. "127.0.0.1:8080"
 	API    string `yaml:"api"`    // HTTPS: REST, with optional client certificates. "127.0.0.1:8443"
 
-	// The API's server certificate (PEM, leaf first) and its key.
+	// Hosts are the names in the API's server certificate, which the server then issues itself, with a key that never
+	// leaves its memory, and renews. Each must be allowed by names.hosts.
+	Hosts []string `yaml:"hosts"`
+
+	// Certificate (PEM, leaf first) and Key (PEM) are the API's server certificate, instead of hosts.
 	Certificate string `yaml:"certificate"`
 	Key         string `yaml:"key"`
 
@@ -132,6 +141,13 @@ type Archive struct {
 type CRL struct {
 	Period   Duration `yaml:"period"`   // between lists when nothing is revoked; 0 means 12h
 	Lifetime Duration `yaml:"lifetime"` // until nextUpdate; 0 means 72h
+}
+
+// Publication is a file that the public listener serves.
+type Publication struct {
+	Path string `yaml:"path"` // in public_url: "/crl/root.crl"
+	File string `yaml:"file"`
+	Type string `yaml:"type"` // media type: application/pkix-crl, application/pkix-cert
 }
 
 // Audit says how the log is signed and where its checkpoints are kept outside the database.
@@ -242,9 +258,20 @@ func (c *Config) KeyURI(uri string) string {
 	return uri
 }
 
-// URLs of an issuer, below public_url.
-func (c *Config) CRLURL(issuer string) string  { return c.join("crl", issuer+".crl") }
-func (c *Config) CAURL(issuer string) string   { return c.join("ca", issuer+".cer") }
+// CRLURLs returns where an issuer's certificates say that its revocation list is: HTTP first, then LDAP. The filter of
+// the LDAP URL stands in parentheses: GnuPG takes no other form (RFC 4516).
+func (c *Config) CRLURLs(i Issuer) []string {
+	out := []string{c.join("crl", i.ID+".crl")}
+	if i.LDAP.URL != "" {
+		out = append(out, strings.TrimSuffix(i.LDAP.URL, "/")+"/"+url.PathEscape(i.LDAP.DN)+"?certificateRevocationList;binary?base?(objectClass=pkiCA)")
+	}
+	return out
+}
+
+// CAURL returns where an issuer's own certificate is, in DER.
+func (c *Config) CAURL(issuer string) string { return c.join("ca", issuer+".cer") }
+
+// OCSPURL returns where an issuer's OCSP responder is.
 func (c *Config) OCSPURL(issuer string) string { return c.join("ocsp", issuer) }
 
 func (c *Config) join(elem ...string) string {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"strings"
 )
 
 var issuerID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -22,8 +23,9 @@ func (c *Config) Validate() error {
 	f.either("unlock", "passphrase_file", c.Unlock.PassphraseFile, "passphrase_env", c.Unlock.PassphraseEnv)
 	f.address("listen.public", c.Listen.Public)
 	f.address("listen.api", c.Listen.API)
-	f.need("listen.certificate", c.Listen.Certificate)
-	f.need("listen.key", c.Listen.Key)
+	if (c.Listen.Certificate == "") != (c.Listen.Key == "") || (len(c.Listen.Hosts) == 0) == (c.Listen.Certificate == "") {
+		f.say("listen", "needs either hosts, or certificate and key")
+	}
 	if c.Listen.Metrics != "" {
 		f.address("listen.metrics", c.Listen.Metrics)
 	}
@@ -32,6 +34,14 @@ func (c *Config) Validate() error {
 	f.add("directory", c.Directory.Validate())
 	if c.CRL.Lifetime <= c.CRL.Period {
 		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
+	}
+	for i, p := range c.Publications {
+		at := fmt.Sprintf("publications[%d]", i)
+		if !strings.HasPrefix(p.Path, "/") {
+			f.say(at+".path", "must begin with /")
+		}
+		f.need(at+".file", p.File)
+		f.need(at+".type", p.Type)
 	}
 	f.need("audit.origin", c.Audit.Origin)
 	f.need("audit.key", c.Audit.Key)
@@ -78,10 +88,10 @@ func (c *Config) validateIssuers(f *faults) {
 
 func (c *Config) validateArchive(f *faults) {
 	a := c.Archive
-	if len(a.RosterPins) == 0 && len(a.WrappingKeys) == 0 && a.ReceiptKey == "" {
+	if len(a.RosterPins) == 0 { // none yet: there is no archive, and the registry refuses plans that need one
 		return
 	}
-	if n := len(a.RosterPins); n == 0 || n > 2 {
+	if len(a.RosterPins) > 2 {
 		f.say("archive.roster_pins", "must hold one hash, or two while agents change")
 	}
 	for i, p := range a.RosterPins {
@@ -100,9 +110,14 @@ type faults []error
 
 func (f *faults) say(path, what string) { *f = append(*f, fmt.Errorf("%s: %s", path, what)) }
 
+// add takes a fault, or several that were joined, each with its path below this one.
 func (f *faults) add(path string, err error) {
-	if err != nil {
-		*f = append(*f, fmt.Errorf("%s: %w", path, err))
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		for _, e := range joined.Unwrap() {
+			f.add(path, e)
+		}
+	} else if err != nil {
+		*f = append(*f, fmt.Errorf("%s.%w", path, err))
 	}
 }
 

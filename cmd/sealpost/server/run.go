@@ -1,0 +1,216 @@
+package server
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"runtime/debug"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/cmd/sealpost/config"
+	"github.com/sealpost/sealpost/crl"
+	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/internal/jobs"
+	"github.com/sealpost/sealpost/internal/keys"
+	"github.com/sealpost/sealpost/ocsp"
+	"github.com/sealpost/sealpost/web"
+)
+
+// exchangeLabel is what the exchange's private keys are sealed as.
+const exchangeLabel = "archive exchange key"
+
+// Times of periodic work.
+const (
+	resumeEvery = time.Minute
+	renewEvery  = time.Hour
+	jobTimeout  = time.Minute
+	stopTimeout = 20 * time.Second
+)
+
+// Server is all rooms.
+type Server struct {
+	*Base
+	Archive *archive.Archive // nil where no profile archives keys
+	Enroll  *enroll.Registry
+	CRL     *crl.Publisher
+	GAL     *gal.Publisher
+	OCSP    *ocsp.Responder
+	Web     *web.Server
+}
+
+// Hooks let tests into a server.
+type Hooks struct {
+	AfterStep func(string) // enroll.Config.After
+}
+
+// Open opens every room and checks what can be checked before the first request: the roster against its pin, every
+// issuer's key, the exchange certificate.
+func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) (_ *Server, err error) {
+	base, err := OpenBase(ctx, c, log)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{Base: base}
+	defer func() {
+		if err != nil {
+			s.Close()
+		}
+	}()
+	if s.Archive, err = s.OpenArchive(ctx); err != nil {
+		return nil, err
+	}
+	if s.Archive != nil {
+		if err := s.Archive.CheckRoster(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.openEnroll(ctx, hooks); err != nil {
+		return nil, err
+	}
+	if err := s.openPublishers(ctx); err != nil {
+		return nil, err
+	}
+	return s, s.openWeb(ctx)
+}
+
+func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
+	e := s.Config.Enrolment
+	s.Enroll, err = enroll.New(enroll.Config{DB: s.DB, Authority: s.Authority, Archive: s.Archive, Directory: s.Directory, Jobs: s.Jobs, Audit: s.Audit,
+		Plans: e.Plans, Issuer: e.Issuer, RenewAfter: e.RenewAfter, After: hooks.AfterStep, Log: s.Log,
+		SealKey:   func(b []byte) ([]byte, error) { return keys.SealSecret(b, exchangeLabel, s.Unlock) },
+		UnsealKey: func(b []byte) ([]byte, error) { return keys.UnsealSecret(b, exchangeLabel, s.Unlock) },
+	})
+	if err != nil {
+		return err
+	}
+	if s.Archive == nil {
+		return nil
+	}
+	return s.Enroll.EnsureExchange(ctx)
+}
+
+func (s *Server) openPublishers(ctx context.Context) (err error) {
+	c := crl.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Jobs: s.Jobs, Log: s.Log,
+		Period: time.Duration(s.Config.CRL.Period), Lifetime: time.Duration(s.Config.CRL.Lifetime)}
+	for _, i := range s.Config.Issuers {
+		if i.LDAP.DN != "" {
+			c.Points = append(c.Points, crl.Point{Issuer: i.ID, Name: "ldap", DN: i.LDAP.DN})
+		}
+	}
+	if s.CRL, err = crl.New(c); err != nil {
+		return err
+	}
+	for _, i := range s.Authority.Issuers() { // no certificate names a list that is not there
+		if i.CanSign() {
+			if _, err := s.CRL.Build(ctx, i.ID(), 0); err != nil {
+				return fmt.Errorf("revocation list of %s: %w", i.ID(), err)
+			}
+		}
+	}
+	s.GAL = gal.New(gal.Config{Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Log: s.Log})
+	if s.OCSP, err = ocsp.New(ocsp.Config{Authority: s.Authority, Log: s.Log}); err != nil {
+		return err
+	}
+	return s.OCSP.Ready(ctx)
+}
+
+func (s *Server) openWeb(ctx context.Context) error {
+	certificate, err := s.certificate(ctx)
+	if err != nil {
+		return err
+	}
+	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Directory: s.Directory, Audit: s.Audit,
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Version: Version(), Certificate: certificate, Log: s.Log}
+	for _, p := range s.Config.Publications {
+		file := s.Config.Path(p.File)
+		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})
+	}
+	s.Web, err = web.New(c)
+	return err
+}
+
+// parts are what the server's health consists of.
+func (s *Server) parts() []web.Part {
+	parts := []web.Part{
+		{Name: "database", Check: s.DB.Ping},
+		{Name: "directory", Check: s.Directory.Ping},
+		{Name: "crl", Check: func(ctx context.Context) error {
+			var errs []error
+			for _, i := range s.Authority.Issuers() {
+				l, err := s.CRL.Newest(ctx, i.ID())
+				if err == nil && time.Now().After(l.NextUpdate) {
+					err = fmt.Errorf("the list of %s has run out", i.ID())
+				}
+				errs = append(errs, err)
+			}
+			return errors.Join(errs...)
+		}},
+	}
+	if s.Archive != nil {
+		parts = append(parts, web.Part{Name: "archive", Check: s.Archive.CheckRoster})
+	}
+	return parts
+}
+
+// Listen opens the configured listeners.
+func (s *Server) Listen() (l web.Listeners, err error) {
+	for _, p := range []struct {
+		to      *net.Listener
+		address string
+	}{{&l.API, s.Config.Listen.API}, {&l.Public, s.Config.Listen.Public}, {&l.Metrics, s.Config.Listen.Metrics}} {
+		if p.address == "" {
+			continue
+		}
+		if *p.to, err = net.Listen("tcp", p.address); err != nil {
+			return l, err
+		}
+	}
+	return l, nil
+}
+
+// Run serves, works on jobs and sequences the audit log, until the context ends.
+func (s *Server) Run(ctx context.Context, l web.Listeners) error {
+	s.register()
+	if err := s.Jobs.Start(context.WithoutCancel(ctx)); err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { s.Audit.Run(ctx); return nil })
+	g.Go(func() error { return s.Web.Run(ctx, l) })
+	err := g.Wait()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	return errors.Join(err, s.Jobs.Stop(stop))
+}
+
+func (s *Server) register() {
+	s.CRL.Register(s.Jobs)
+	s.GAL.Register(s.Jobs)
+	jobs.Handle(s.Jobs, jobTimeout, func(ctx context.Context, _ jobs.ResumeEnrolments) error {
+		_, err := s.Authority.AbandonStale(ctx)
+		return errors.Join(err, s.Enroll.Resume(ctx))
+	})
+	jobs.Handle(s.Jobs, jobTimeout, func(ctx context.Context, _ jobs.RenewServiceCertificates) error {
+		if s.Archive == nil {
+			return nil
+		}
+		return s.Enroll.EnsureExchange(ctx)
+	})
+	s.Jobs.Every(resumeEvery, jobs.ResumeEnrolments{})
+	s.Jobs.Every(renewEvery, jobs.RenewServiceCertificates{})
+}
+
+// Version returns the program's version, as the Go toolchain knows it.
+func Version() string {
+	if i, ok := debug.ReadBuildInfo(); ok && i.Main.Version != "" {
+		return i.Main.Version
+	}
+	return "(devel)"
+}

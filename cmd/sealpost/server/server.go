@@ -1,0 +1,228 @@
+// Package server puts the rooms together as the configuration says, and runs them: listeners, jobs, the audit log's
+// sequencer. It is wiring; every decision is the rooms' own.
+//
+// There are two stages. Base is what the tools on the command line need: database, authority, directory, log. Server is
+// everything, and needs an archive where a profile asks for one.
+package server
+
+import (
+	"context"
+	"crypto/x509"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/cmd/sealpost/config"
+	"github.com/sealpost/sealpost/cmd/sealpost/setup"
+	"github.com/sealpost/sealpost/directory"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/jobs"
+	"github.com/sealpost/sealpost/internal/keys"
+	"github.com/sealpost/sealpost/internal/pg"
+)
+
+// Base is the rooms that stand on their own.
+type Base struct {
+	Config    *config.Config
+	Log       *slog.Logger
+	DB        *pg.DB
+	Jobs      *jobs.Queue
+	Audit     *audit.Log
+	Directory *directory.Directory
+	Authority *ca.Authority
+	Unlock    keys.Unlock
+}
+
+// OpenBase opens the rooms that stand on their own. The configuration must be valid.
+func OpenBase(ctx context.Context, c *config.Config, log *slog.Logger) (_ *Base, err error) {
+	b := &Base{Config: c, Log: log}
+	defer func() {
+		if err != nil {
+			b.Close()
+		}
+	}()
+	if b.Unlock, err = c.Passphrase(); err != nil {
+		return nil, err
+	}
+	url, err := c.DatabaseURL()
+	if err != nil {
+		return nil, err
+	}
+	if b.DB, err = pg.Open(ctx, pg.Config{URL: url, MaxConns: c.Database.MaxConns, RolePrefix: c.Database.RolePrefix, Log: log}); err != nil {
+		return nil, err
+	}
+	if b.Jobs, err = jobs.New(jobs.Config{DB: b.DB, Log: quiet(log)}); err != nil {
+		return nil, err
+	}
+	if err := b.openAudit(ctx); err != nil {
+		return nil, fmt.Errorf("audit: %w", err)
+	}
+	if err := b.openDirectory(); err != nil {
+		return nil, fmt.Errorf("directory: %w", err)
+	}
+	if err := b.openAuthority(ctx); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// quiet leaves out what the queue says of its own running.
+func quiet(log *slog.Logger) *slog.Logger {
+	return slog.New(warnings{log.Handler()})
+}
+
+type warnings struct{ slog.Handler }
+
+func (w warnings) Enabled(ctx context.Context, l slog.Level) bool {
+	return l >= slog.LevelWarn && w.Handler.Enabled(ctx, l)
+}
+
+// Close gives everything back.
+func (b *Base) Close() {
+	if b.Directory != nil {
+		b.Directory.Close()
+	}
+	if b.DB != nil {
+		b.DB.Close()
+	}
+	clear(b.Unlock)
+}
+
+func (b *Base) openAudit(ctx context.Context) error {
+	c := b.Config.Audit
+	signer, err := keys.Open(ctx, b.Config.KeyURI(c.Key), b.Unlock)
+	if err != nil {
+		return err
+	}
+	var sinks []audit.Sink
+	for _, f := range c.Files {
+		sinks = append(sinks, audit.FileSink{Path: b.Config.Path(f)})
+	}
+	for _, s := range c.Syslog {
+		network, address, _ := strings.Cut(s, "://")
+		sinks = append(sinks, audit.SyslogSink{Network: network, Address: address})
+	}
+	for _, a := range c.Addresses {
+		sinks = append(sinks, audit.HTTPSink{URL: a})
+	}
+	b.Audit, err = audit.New(audit.Config{DB: b.DB, Name: c.Origin, Signer: signer, Sinks: sinks, Interval: time.Duration(c.Interval), Log: b.Log})
+	return err
+}
+
+func (b *Base) openDirectory() error {
+	c := b.Config.Directory
+	var err error
+	if c.LookupPassword, err = b.Config.Secret(c.Lookup.PasswordFile); err != nil {
+		return err
+	}
+	if c.Publisher.PasswordFile != "" {
+		if c.PublisherPassword, err = b.Config.Secret(c.Publisher.PasswordFile); err != nil {
+			return err
+		}
+	}
+	if c.TrustFile != "" {
+		certificates, err := ReadCertificates(b.Config.Path(c.TrustFile))
+		if err != nil {
+			return err
+		}
+		c.Trust = x509.NewCertPool()
+		for _, cert := range certificates {
+			c.Trust.AddCert(cert)
+		}
+	}
+	c.DB, c.Log = b.DB, b.Log
+	b.Directory, err = directory.New(c)
+	return err
+}
+
+func (b *Base) openAuthority(ctx context.Context) error {
+	c := ca.Config{DB: b.DB, Jobs: b.Jobs, Arc: b.Config.PolicyArc, Organisation: b.Config.Organisation, Names: b.Config.Names, Log: b.Log,
+		Profiles: ca.WithDefaults(b.Config.Profiles)}
+	for n, i := range b.Config.Issuers {
+		issuer, err := b.issuer(ctx, i)
+		if err != nil {
+			return fmt.Errorf("issuers[%d]: %w", n, err)
+		}
+		c.Issuers = append(c.Issuers, issuer)
+	}
+	var err error
+	b.Authority, err = ca.New(ctx, c)
+	return err
+}
+
+func (b *Base) issuer(ctx context.Context, i config.Issuer) (ca.IssuerConfig, error) {
+	chain, err := ReadCertificates(b.Config.Path(i.Certificate))
+	if err != nil {
+		return ca.IssuerConfig{}, err
+	}
+	signer, err := keys.Open(ctx, b.Config.KeyURI(i.Key), b.Unlock)
+	if err != nil {
+		return ca.IssuerConfig{}, err
+	}
+	return ca.IssuerConfig{ID: i.ID, CRL: b.Config.CRLURLs(i), OCSP: b.Config.OCSPURL(i.ID), CAIssuers: b.Config.CAURL(i.ID), Chain: chain, Signer: signer}, nil
+}
+
+// ReadCertificates reads certificates (PEM) from a file.
+func ReadCertificates(path string) ([]*x509.Certificate, error) {
+	text, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	out, err := setup.ParseCertificates(text)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return out, nil
+}
+
+// OpenArchive opens the archive, or returns nil when the configuration has none. The roster is not read yet.
+func (b *Base) OpenArchive(ctx context.Context) (*archive.Archive, error) {
+	c := b.Config.Archive
+	if len(c.RosterPins) == 0 {
+		return nil, nil
+	}
+	out := archive.Config{DB: b.DB, Log: b.Log,
+		Usages: archive.Usages{AgentSigning: ca.OIDAgentSigning, AgentDecryption: ca.OIDAgentDecryption, Recipient: ca.OIDRecipient}}
+	for i, p := range c.RosterPins {
+		pin, err := record.ParseHash(p)
+		if err != nil {
+			return nil, fmt.Errorf("archive.roster_pins[%d]: %w", i, err)
+		}
+		out.Pins = append(out.Pins, pin)
+	}
+	for i, f := range c.WrappingKeys {
+		key, err := b.wrappingKey(f)
+		if err != nil {
+			return nil, fmt.Errorf("archive.wrapping_keys[%d]: %w", i, err)
+		}
+		out.Wrapping = append(out.Wrapping, key)
+	}
+	var err error
+	if out.Receipts, err = keys.Open(ctx, b.Config.KeyURI(c.ReceiptKey), b.Unlock); err != nil {
+		return nil, fmt.Errorf("archive.receipt_key: %w", err)
+	}
+	return archive.New(out)
+}
+
+func (b *Base) wrappingKey(file string) (*record.WrappingKey, error) {
+	seed, err := keys.ReadSecret(b.Config.Path(file), setup.WrappingLabel, b.Unlock)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(seed)
+	return record.NewWrappingKey(seed)
+}
+
+// Logger returns a logger of the configured level that writes JSON to standard error.
+func Logger(c *config.Config) *slog.Logger {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.Log.Level)); err != nil { // Validate has refused it
+		level = slog.LevelInfo
+	}
+	return slog.New(slog.NewJSONHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+}

@@ -29,7 +29,7 @@ type EnrolOptions struct {
 }
 
 // Enrol takes a person from nothing to certificates in files. A request that was begun earlier is taken up where it
-// stands. The stores are not touched: see Install.
+// stands. The stores are not touched: see Install. Beside ErrEnrolled it returns the identity that is there.
 func (a *Agent) Enrol(ctx context.Context, opt EnrolOptions) (*Identity, error) {
 	unlock, err := a.lock()
 	if err != nil {
@@ -104,7 +104,7 @@ func (a *Agent) request(ctx context.Context, c *client.Client, policy api.Policy
 		return nil, err
 	}
 	if err := a.checkNeeded(id, plan, opt); err != nil {
-		return nil, err
+		return id, err
 	}
 	if err := opt.complete(dir, id); err != nil {
 		return nil, err

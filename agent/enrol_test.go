@@ -80,8 +80,8 @@ func TestEnrol(t *testing.T) {
 		t.Errorf("pending.json: %v", err)
 	}
 	checkModes(t, w.dir)
-	if _, err := w.enrol(t, agent.EnrolOptions{}); !errors.Is(err, agent.ErrEnrolled) {
-		t.Errorf("enrolled again: %v, want ErrEnrolled", err)
+	if there, err := w.enrol(t, agent.EnrolOptions{}); !errors.Is(err, agent.ErrEnrolled) || !cmp.Equal(there, id) {
+		t.Errorf("enrolled again: %+v, %v; want the same and ErrEnrolled", there, err)
 	}
 	if again, err := w.enrol(t, agent.EnrolOptions{Again: true, Patience: time.Minute}); err != nil || len(again.Pairs) != 2 {
 		t.Errorf("another pair: %v", err)

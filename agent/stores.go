@@ -6,6 +6,8 @@ import (
 	"errors"
 	"path/filepath"
 	"slices"
+
+	"github.com/google/uuid"
 )
 
 // Stores are the key stores that an identity is kept in besides its files; nil where it is not.
@@ -30,9 +32,10 @@ func (s Stores) None() bool { return s.NSS == nil && s.GPGSM == nil }
 
 // InstallOptions say what to put where.
 type InstallOptions struct {
-	Mailbox  string // whose, where there are several people
-	Password string // of identity.p12, where the person keeps it
-	Stores   Stores // beside those that were named before; renewals keep them up to date too
+	Person   uuid.UUID // whose; nil: see Mailbox
+	Mailbox  string    // whose, where there are several people
+	Password string    // of identity.p12, where the person keeps it
+	Stores   Stores    // beside those that were named before; renewals keep them up to date too
 }
 
 // Installed is what became of one key store.
@@ -50,7 +53,7 @@ func (a *Agent) Install(ctx context.Context, opt InstallOptions) ([]Installed, e
 		return nil, err
 	}
 	defer unlock()
-	id, err := a.forMailbox(opt.Mailbox)
+	id, err := a.identityOf(opt)
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +85,17 @@ func (a *Agent) Install(ctx context.Context, opt InstallOptions) ([]Installed, e
 		failed = errors.Join(failed, i.Err)
 	}
 	return out, failed
+}
+
+func (a *Agent) identityOf(opt InstallOptions) (*Identity, error) {
+	if opt.Person == uuid.Nil {
+		return a.forMailbox(opt.Mailbox)
+	}
+	id, err := load(a.folder(opt.Person), identityFile, decodeIdentity)
+	if err == nil && id == nil {
+		err = ErrNoIdentity
+	}
+	return id, err
 }
 
 // absolute makes paths independent of where the next run is started.

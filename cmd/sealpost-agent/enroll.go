@@ -1,0 +1,134 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+// storeFlags are the options about key stores.
+type storeFlags struct {
+	nss, nssPassword string
+	gpgsm, trust     bool
+	gpgsmHome        string
+}
+
+func (o *storeFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.StringVar(&o.nss, "nss", "", "also import into this NSS database: a Thunderbird profile, or ~/.pki/nssdb (remembered)")
+	f.StringVar(&o.nssPassword, "nss-password-file", "", "file with that database's own password")
+	f.BoolVar(&o.gpgsm, "gpgsm", false, "also import into gpgsm (remembered)")
+	f.StringVar(&o.gpgsmHome, "gpgsm-home", "", "gpgsm's folder, if not the usual one")
+	f.BoolVar(&o.trust, "gpgsm-trust", false, "enter the root certificates into gpgsm's trustlist.txt")
+}
+
+func (o *storeFlags) stores() (s agent.Stores) {
+	if o.nss != "" {
+		s.NSS = &agent.NSS{Dir: o.nss, PasswordFile: o.nssPassword}
+	}
+	if o.gpgsm || o.gpgsmHome != "" || o.trust {
+		s.GPGSM = &agent.GPGSM{Home: o.gpgsmHome, TrustRoots: o.trust}
+	}
+	return s
+}
+
+type enrollFlags struct {
+	agent.EnrolOptions
+	storeFlags
+	p12Password string
+}
+
+func enrollCommand(s *session) *cobra.Command {
+	var o enrollFlags
+	c := &cobra.Command{
+		Use:     "enroll",
+		Aliases: []string{"enrol"},
+		Short:   "Make keys and get certificates for them",
+		Long: `Makes your keys, asks the server for certificates, checks what comes back and writes, into the agent's folder or --out:
+
+  identity.p12       all your keys with certificates and their issuers, for mail programs and phones
+  identity.password  its password, unless you chose one with --p12-password-file
+  signing.pem, encryption.pem, chain.pem   the certificates, without keys
+  gpgsm/NN.p12       one key each, for gpgsm 2.2
+
+If anything stops it, run the same command again: it goes on with the same keys. If you have valid certificates
+already, nothing is asked for.`,
+		Example: `  sealpost-agent enroll --server https://ca.example.com:8443 --roots root.pem --login alice
+  sealpost-agent enroll --token-file token.txt --nss ~/.thunderbird/abcd.default --gpgsm --gpgsm-trust`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return s.enroll(cmd.Context(), o) },
+	}
+	f := c.Flags()
+	f.StringVar(&o.Enrolment, "enrolment", "", "what to enrol for, where the server offers several things")
+	f.StringVar(&o.Folder, "out", "", "folder for the files (remembered; default a folder in --state)")
+	f.StringVar(&o.p12Password, "p12-password-file", "", `file with a password of your own for identity.p12`)
+	f.StringVar(&o.Prefer.Signing, "signing-key", "", "kind of signing key: P-256, P-384, RSA-3072, RSA-4096 (remembered; default the server's choice)")
+	f.StringVar(&o.Prefer.Encryption, "encryption-key", "", "kind of encryption key, likewise")
+	f.DurationVar(&o.Patience, "wait", 2*time.Minute, "how long to wait until the certificates are issued")
+	f.BoolVar(&o.Again, "again", false, "get another pair although there is a valid one")
+	f.BoolVar(&o.Anew, "anew", false, "give up a request that was begun earlier, and make new keys")
+	o.storeFlags.add(c)
+	return c
+}
+
+func (s *session) enroll(ctx context.Context, o enrollFlags) error {
+	settings, changed, err := s.settings()
+	if err != nil {
+		return err
+	}
+	credentials, err := s.credentials()
+	if err != nil {
+		return err
+	}
+	if credentials.Login == "" && credentials.Token == "" {
+		return errSecret.Withf("Say who is enrolling: --login NAME, or --token-file FILE.")
+	}
+	if o.p12Password != "" {
+		if o.Password, err = s.secret("password of identity.p12", o.p12Password, ""); err != nil {
+			return err
+		}
+	}
+	a, err := s.agent(settings, credentials)
+	if err != nil {
+		return err
+	}
+	if changed { // before anything is begun, so that it can be gone on with
+		dir, err := s.folder()
+		if err != nil {
+			return err
+		}
+		if err := settings.Save(dir); err != nil {
+			return err
+		}
+	}
+	o.Stores = o.stores()
+	id, err := a.Enrol(ctx, o.EnrolOptions)
+	if errors.Is(err, agent.ErrEnrolled) { // what was asked for is there: scripts may run this every day
+		s.progress("enrolled", fault.Of(err).Detail)
+		if o.Stores.None() {
+			return s.show(id, nil)
+		}
+		id.Stores = o.Stores
+	} else if err != nil {
+		return err
+	}
+	return s.finish(ctx, a, id, o.Password)
+}
+
+// finish fills the key stores and shows the identity.
+func (s *session) finish(ctx context.Context, a *agent.Agent, id *agent.Identity, password string) error {
+	var installed []agent.Installed
+	var failed error
+	if !id.Stores.None() {
+		installed, failed = a.Install(ctx, agent.InstallOptions{Person: id.Person.ID, Password: password, Stores: id.Stores})
+	}
+	if err := s.show(id, installed); err != nil {
+		return err
+	}
+	return failed
+}

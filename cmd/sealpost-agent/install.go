@@ -1,0 +1,53 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealpost/sealpost/agent"
+)
+
+func installCommand(s *session) *cobra.Command {
+	var o storeFlags
+	var password string
+	c := &cobra.Command{
+		Use:   "install",
+		Short: "Put the keys into the key stores of mail programs",
+		Long: `Writes the files again and imports the keys into the key stores named here or earlier. It asks the server nothing, and
+doing it twice does no harm. Close the mail program first, and start it again afterwards.
+
+In NSS (Thunderbird) the root certificates become trusted for mail, and for nothing else. In gpgsm they become trusted
+only with --gpgsm-trust. gpg-agent protects the keys with the password of identity.p12; change it with: gpgsm --passwd`,
+		Example: `  sealpost-agent install --nss ~/.thunderbird/abcd.default
+  sealpost-agent install --gpgsm --gpgsm-trust`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) (err error) {
+			opt := agent.InstallOptions{Mailbox: s.mailbox, Stores: o.stores()}
+			if password != "" {
+				if opt.Password, err = s.secret("password of identity.p12", password, ""); err != nil {
+					return err
+				}
+			}
+			a, err := s.open()
+			if err != nil {
+				return err
+			}
+			return s.install(cmd.Context(), a, opt)
+		},
+	}
+	c.Flags().StringVar(&password, "p12-password-file", "", "file with the password of identity.p12, if it is your own")
+	o.add(c)
+	return c
+}
+
+func (s *session) install(ctx context.Context, a *agent.Agent, opt agent.InstallOptions) error {
+	installed, failed := a.Install(ctx, opt)
+	if failed != nil && len(installed) == 0 {
+		return failed
+	}
+	if err := s.showInstalled(installed); err != nil {
+		return err
+	}
+	return failed
+}

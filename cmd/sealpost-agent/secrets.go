@@ -1,0 +1,94 @@
+package main
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"strings"
+
+	"golang.org/x/term"
+
+	"github.com/sealpost/sealpost/client"
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+var errSecret = fault.New(fault.Malformed, "secret-missing", "A password is needed.")
+
+const maxSecret = 4096 // bytes
+
+// credentials returns who is asking, if this run says: a token, or a login with its password.
+func (s *session) credentials() (c client.Config, err error) {
+	token := s.tokenFile != "" || s.login == "" && s.env("SEALPOST_TOKEN") != ""
+	switch {
+	case s.tokenFile != "" && s.login != "":
+		return c, errSecret.Withf("Give --login or --token-file, not both.")
+	case s.passwordFile != "" && s.login == "":
+		return c, errSecret.Withf("A password needs its --login.")
+	case token:
+		c.Token, err = s.secret("enrolment token", s.tokenFile, "SEALPOST_TOKEN")
+		return c, err
+	case s.login == "":
+		return c, nil
+	}
+	c.Login = s.login
+	c.Password, err = s.secret("password of "+s.login, s.passwordFile, "SEALPOST_PASSWORD")
+	return c, err
+}
+
+// secret reads a secret from a file, the environment, or the person at the terminal.
+func (s *session) secret(what, file, variable string) (string, error) {
+	if file == "-" {
+		return line(s.stdin, what)
+	}
+	if file != "" {
+		data, err := readLimited(file, maxSecret)
+		if err != nil {
+			return "", err
+		}
+		return line(strings.NewReader(string(data)), what)
+	}
+	if variable != "" {
+		if value := s.env(variable); value != "" {
+			return value, nil
+		}
+	}
+	fd := int(s.stdin.Fd())
+	if !term.IsTerminal(fd) {
+		return "", errSecret.Withf("The %s is needed, and there is nobody to ask. Give it in a file or in the environment; see --help.", what)
+	}
+	fmt.Fprintf(s.stderr, "%s: ", what)
+	data, err := term.ReadPassword(fd)
+	fmt.Fprintln(s.stderr)
+	if err != nil {
+		return "", errSecret.Withf("The %s could not be read.", what).Because(err)
+	}
+	if len(data) == 0 {
+		return "", errSecret.Withf("The %s is empty.", what)
+	}
+	return string(data), nil
+}
+
+// line returns the first line, without its end.
+func line(r io.Reader, what string) (string, error) {
+	text, err := bufio.NewReader(io.LimitReader(r, maxSecret)).ReadString('\n')
+	if err != nil && err != io.EOF {
+		return "", errSecret.Withf("The %s could not be read.", what).Because(err)
+	}
+	if text = strings.TrimRight(text, "\r\n"); text == "" {
+		return "", errSecret.Withf("The %s is empty.", what)
+	}
+	return text, nil
+}
+
+// confirm asks the person, who must be there.
+func (s *session) confirm(question string) error {
+	if !term.IsTerminal(int(s.stdin.Fd())) {
+		return errSecret.Withf("This needs a yes, and there is nobody to ask. Give --yes.")
+	}
+	fmt.Fprintf(s.stderr, "%s [y/N] ", question)
+	answer, err := line(s.stdin, "answer")
+	if err != nil || !strings.EqualFold(answer, "y") && !strings.EqualFold(answer, "yes") {
+		return errSecret.Withf("Nothing was done.")
+	}
+	return nil
+}

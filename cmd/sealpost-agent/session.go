@@ -1,0 +1,159 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/client"
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+var (
+	errNotSetUp = fault.New(fault.Malformed, "not-set-up", "The agent does not know a server yet. Run: sealpost-agent enroll --server https://… --roots FILE --login NAME")
+	errFile     = fault.New(fault.Malformed, "file", "A file cannot be read.")
+)
+
+// session is one run: its options and its ends.
+type session struct {
+	stdin          *os.File
+	stdout, stderr io.Writer
+	env            func(string) string
+
+	state, server, roots string
+	systemRoots          bool
+	login, passwordFile  string
+	tokenFile, mailbox   string
+	json, quiet, verbose bool
+}
+
+func (s *session) addFlags(c *cobra.Command) {
+	f := c.PersistentFlags()
+	f.StringVar(&s.state, "state", "", "folder that the agent keeps keys in (default ~/.local/share/sealpost)")
+	f.StringVar(&s.server, "server", "", "address of the server, https://HOST:PORT (SEALPOST_SERVER; remembered)")
+	f.StringVar(&s.roots, "roots", "", "file with your organisation's root certificates, PEM (remembered)")
+	f.BoolVar(&s.systemRoots, "system-roots", false, "accept this system's root certificates, too, for the server's TLS (remembered)")
+	f.StringVar(&s.login, "login", "", "your login at the directory; the password is asked for")
+	f.StringVar(&s.passwordFile, "password-file", "", "file with the password to --login (SEALPOST_PASSWORD)")
+	f.StringVar(&s.tokenFile, "token-file", "", "file with an enrolment token, in place of --login (SEALPOST_TOKEN)")
+	f.StringVar(&s.mailbox, "mailbox", "", "whose certificates, where there are several people's in the folder")
+	f.BoolVar(&s.json, "json", false, "write the result, and errors, as JSON")
+	f.BoolVarP(&s.quiet, "quiet", "q", false, "do not say what is being done")
+	f.BoolVarP(&s.verbose, "verbose", "v", false, "say more about errors and the network")
+}
+
+// folder returns the agent's folder.
+func (s *session) folder() (string, error) {
+	if s.state != "" {
+		return s.state, nil
+	}
+	home, err := os.UserHomeDir()
+	if err != nil {
+		return "", agent.ErrConfig.Withf("There is no home folder. Say where to keep keys with --state.").Because(err)
+	}
+	return agent.DefaultDir(s.env("XDG_DATA_HOME"), home), nil
+}
+
+// settings returns what the agent was told earlier with what it is told now, and whether that is new.
+func (s *session) settings() (settings agent.Settings, changed bool, err error) {
+	dir, err := s.folder()
+	if err != nil {
+		return settings, false, err
+	}
+	known, err := agent.LoadSettings(dir)
+	if err != nil {
+		return settings, false, err
+	}
+	if known != nil {
+		settings = *known
+	}
+	before := settings
+	if server := s.server; server != "" {
+		settings.Server = server
+	} else if server := s.env("SEALPOST_SERVER"); server != "" && settings.Server == "" {
+		settings.Server = server
+	}
+	if s.roots != "" {
+		data, err := readLimited(s.roots, 1<<20)
+		if err != nil {
+			return settings, false, err
+		}
+		settings.Roots = string(data)
+	}
+	if s.systemRoots {
+		settings.SystemRoots = true
+	}
+	if settings.Server == "" || settings.Roots == "" {
+		return settings, false, errNotSetUp
+	}
+	return settings, settings != before, nil
+}
+
+// agent makes the agent with the settings and credentials of this run.
+func (s *session) agent(settings agent.Settings, credentials client.Config) (*agent.Agent, error) {
+	dir, err := s.folder()
+	if err != nil {
+		return nil, err
+	}
+	anchors, err := settings.Anchors()
+	if err != nil {
+		return nil, err
+	}
+	if credentials.Roots, err = settings.TLSRoots(); err != nil {
+		return nil, err
+	}
+	credentials.BaseURL = settings.Server
+	credentials.Retries = 3 // some four seconds: there is a person waiting
+	credentials.UserAgent = "sealpost-agent/" + version()
+	log := slog.New(slog.DiscardHandler)
+	if s.verbose {
+		log = slog.New(slog.NewTextHandler(s.stderr, nil))
+	}
+	credentials.Log = log
+	return agent.New(agent.Config{Dir: dir, Server: credentials, Anchors: anchors, Progress: s.progress, Log: log})
+}
+
+// open makes the agent for commands that come after enrolment.
+func (s *session) open() (*agent.Agent, error) {
+	settings, _, err := s.settings()
+	if err != nil {
+		return nil, err
+	}
+	credentials, err := s.credentials()
+	if err != nil {
+		return nil, err
+	}
+	return s.agent(settings, credentials)
+}
+
+func (s *session) progress(_, detail string) {
+	if !s.quiet {
+		fmt.Fprintln(s.stderr, "·", plain(detail))
+	}
+}
+
+// readLimited reads a file of at most limit bytes.
+func readLimited(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, errFile.Withf("There is no file %s.", path)
+	}
+	if err != nil {
+		return nil, errFile.Withf("%s cannot be read.", path).Because(err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, errFile.Withf("%s cannot be read.", path).Because(err)
+	}
+	if int64(len(data)) > limit {
+		return nil, errFile.Withf("%s is larger than %d bytes.", path, limit)
+	}
+	return data, nil
+}

@@ -1,0 +1,216 @@
+package main
+
+import (
+	"crypto/ecdsa"
+	"crypto/rsa"
+	"crypto/sha256"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/agent"
+)
+
+// The JSON of results. It has no keys and no passwords, only where they are.
+type identityJSON struct {
+	Person       agent.Person    `json:"person"`
+	Server       string          `json:"server"`
+	Folder       string          `json:"folder"`
+	P12          string          `json:"p12"`
+	PasswordFile string          `json:"password_file,omitempty"` // absent where the password is the person's own
+	RenewAt      time.Time       `json:"renew_at"`
+	Pairs        []pairJSON      `json:"pairs"` // the newest first
+	Stores       []installedJSON `json:"stores,omitempty"`
+}
+
+type pairJSON struct {
+	Enrolment  string           `json:"enrolment"`
+	Request    uuid.UUID        `json:"request"`
+	KeptAt     time.Time        `json:"kept_at"`
+	Signing    *certificateJSON `json:"signing,omitempty"`
+	Encryption *certificateJSON `json:"encryption,omitempty"`
+	Receipt    *uuid.UUID       `json:"receipt,omitempty"`
+}
+
+type certificateJSON struct {
+	Issuer     string    `json:"issuer"`
+	Serial     string    `json:"serial"`
+	Algorithm  string    `json:"algorithm"`
+	SPKISHA256 string    `json:"spki_sha256"`
+	NotBefore  time.Time `json:"not_before"`
+	NotAfter   time.Time `json:"not_after"`
+	Key        bool      `json:"key_here"`
+}
+
+type installedJSON struct {
+	Store string   `json:"store"`
+	OK    bool     `json:"ok"`
+	Notes []string `json:"notes,omitempty"`
+}
+
+type begunJSON struct {
+	Person    agent.Person `json:"person"`
+	Enrolment string       `json:"enrolment"`
+	Server    string       `json:"server"`
+	BegunAt   time.Time    `json:"begun_at"`
+	Request   *uuid.UUID   `json:"request,omitempty"`
+}
+
+type statusJSON struct {
+	Identities []identityJSON `json:"identities"`
+	Begun      []begunJSON    `json:"begun"`
+}
+
+// write writes a result to standard output: as JSON, or as a table by the function.
+func (s *session) write(v any, table func(io.Writer)) error {
+	if s.json {
+		e := json.NewEncoder(s.stdout)
+		e.SetIndent("", "  ")
+		return e.Encode(v)
+	}
+	w := tabwriter.NewWriter(s.stdout, 0, 0, 2, ' ', 0)
+	table(w)
+	return w.Flush()
+}
+
+func (s *session) show(id *agent.Identity, installed []agent.Installed) error {
+	v, err := viewIdentity(id)
+	if err != nil {
+		return err
+	}
+	v.Stores = viewInstalled(installed)
+	return s.write(v, func(w io.Writer) { v.print(w) })
+}
+
+func (s *session) showInstalled(installed []agent.Installed) error {
+	v := viewInstalled(installed)
+	return s.write(v, func(w io.Writer) { printInstalled(w, v) })
+}
+
+func (s *session) showStatus(ids []*agent.Identity, begun []agent.BegunRequest) error {
+	v := statusJSON{Identities: []identityJSON{}, Begun: []begunJSON{}}
+	for _, id := range ids {
+		one, err := viewIdentity(id)
+		if err != nil {
+			return err
+		}
+		v.Identities = append(v.Identities, one)
+	}
+	for _, b := range begun {
+		v.Begun = append(v.Begun, begunJSON{b.Person, b.Enrolment, b.Server, b.BegunAt, b.ID})
+	}
+	return s.write(v, func(w io.Writer) {
+		if len(v.Identities)+len(v.Begun) == 0 {
+			fmt.Fprintln(w, "There is nothing here yet. See: sealpost-agent enroll --help")
+		}
+		for _, id := range v.Identities {
+			id.print(w)
+		}
+		for _, b := range v.Begun {
+			fmt.Fprintf(w, "%s: a request for %q was begun on %s. Run the same command again to go on.\n", plain(b.Person.Name), b.Enrolment, day(b.BegunAt))
+		}
+	})
+}
+
+func viewIdentity(id *agent.Identity) (v identityJSON, err error) {
+	v = identityJSON{Person: id.Person, Server: id.Server, Folder: id.Folder, P12: filepath.Join(id.Folder, agent.P12File)}
+	if !id.OwnPassword {
+		v.PasswordFile = filepath.Join(id.Folder, agent.PasswordFile)
+	}
+	if v.RenewAt, err = id.Due(); err != nil {
+		return v, err
+	}
+	for _, pair := range id.Pairs {
+		p := pairJSON{Enrolment: pair.Enrolment, Request: pair.Request, KeptAt: pair.KeptAt}
+		if pair.Receipt != nil {
+			p.Receipt = &pair.Receipt.ID
+		}
+		if p.Signing, err = viewCertificate(pair.Signing); err != nil {
+			return v, err
+		}
+		if p.Encryption, err = viewCertificate(pair.Encryption); err != nil {
+			return v, err
+		}
+		v.Pairs = append(v.Pairs, p)
+	}
+	return v, nil
+}
+
+func viewCertificate(h *agent.Held) (*certificateJSON, error) {
+	if h == nil {
+		return nil, nil
+	}
+	leaf, err := h.Leaf()
+	if err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
+	return &certificateJSON{Issuer: h.Issuer, Serial: h.Serial, Algorithm: algorithm(leaf), SPKISHA256: hex.EncodeToString(sum[:]),
+		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Key: len(h.Key) > 0}, nil
+}
+
+func algorithm(cert *x509.Certificate) string {
+	switch k := cert.PublicKey.(type) {
+	case *rsa.PublicKey:
+		return fmt.Sprintf("RSA-%d", k.N.BitLen())
+	case *ecdsa.PublicKey:
+		return k.Params().Name
+	}
+	return cert.PublicKeyAlgorithm.String()
+}
+
+func (v identityJSON) print(w io.Writer) {
+	fmt.Fprintf(w, "%s <%s>\n", plain(v.Person.Name), plain(strings.Join(v.Person.Mailboxes, ", ")))
+	for i, p := range v.Pairs {
+		for _, half := range []struct {
+			use string
+			c   *certificateJSON
+		}{{"signing", p.Signing}, {"encryption", p.Encryption}} {
+			if half.c == nil || i > 0 && !half.c.Key {
+				continue
+			}
+			use := half.use
+			if i > 0 {
+				use = "old " + use
+			}
+			fmt.Fprintf(w, "  %s\t%s\tuntil %s\t%s\n", use, half.c.Algorithm, day(half.c.NotAfter), plain(half.c.Serial))
+		}
+	}
+	fmt.Fprintf(w, "  renew on\t%s\n", day(v.RenewAt))
+	fmt.Fprintf(w, "  keys in\t%s\n", v.P12)
+	if v.PasswordFile != "" {
+		fmt.Fprintf(w, "  password in\t%s\n", v.PasswordFile)
+	}
+	printInstalled(w, v.Stores)
+}
+
+func viewInstalled(installed []agent.Installed) []installedJSON {
+	out := []installedJSON{}
+	for _, i := range installed {
+		out = append(out, installedJSON{Store: i.Store, OK: i.Err == nil, Notes: i.Notes})
+	}
+	return out
+}
+
+func printInstalled(w io.Writer, installed []installedJSON) {
+	for _, i := range installed {
+		result := "keys imported"
+		if !i.OK {
+			result = "FAILED"
+		}
+		fmt.Fprintf(w, "  %s\t%s\n", i.Store, result)
+		for _, note := range i.Notes {
+			fmt.Fprintf(w, "  \tnote: %s\n", plain(note))
+		}
+	}
+}
+
+func day(t time.Time) string { return t.Local().Format(time.DateOnly) }

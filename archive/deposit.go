@@ -67,7 +67,16 @@ func (a *Archive) seal(roster *record.Roster, d Deposit, spki keyuse.Hash, now t
 		Purpose: record.PurposeKey, SPKI: record.Hash(spki), Algorithm: algorithm, Person: d.Person,
 		Name: record.Line(d.Name, record.MaxName), Mail: record.Line(d.Mail, record.MaxMail), Time: now.UTC().Truncate(time.Second),
 	}
-	return record.Seal(roster.Key(), a.Wrapping[0].Public(), header, pkcs8)
+	wrapping := a.Wrapping[0]
+	sealed, err := record.Seal(roster.Key(), wrapping.Public(), header, pkcs8)
+	if err != nil {
+		return nil, err
+	}
+	// Seal has opened all but the outer layer, whose private key it does not have.
+	if _, err := sealed.UnwrapOuter(wrapping); err != nil {
+		return nil, err
+	}
+	return sealed, nil
 }
 
 // keep stores a record with its claim on the key, its event and its receipt.

@@ -1,0 +1,122 @@
+package config_test
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/cmd/sealpost/config"
+	"github.com/sealpost/sealpost/cmd/sealpost/setup"
+)
+
+func template(t *testing.T) []byte {
+	t.Helper()
+	b, err := setup.Template{Organisation: ca.Organisation{Name: "Example"}, PublicURL: "http://pki.example.com", MailDomains: []string{"example.com"}}.Render()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+func TestWhatInitWritesIsValid(t *testing.T) {
+	c, err := config.Decode(template(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+	if got := c.CRLURLs(config.Issuer{ID: "issuing", LDAP: config.LDAPPoint{URL: "ldap://ldap.example.com", DN: "cn=CA 1,dc=example,dc=com"}}); len(got) != 2 ||
+		got[0] != "http://pki.example.com/crl/issuing.crl" ||
+		got[1] != "ldap://ldap.example.com/cn=CA%201%2Cdc=example%2Cdc=com?certificateRevocationList;binary?base?(objectClass=pkiCA)" {
+		t.Errorf("URLs: %q", got)
+	}
+}
+
+func TestEveryFaultIsReportedWithItsPath(t *testing.T) {
+	c, err := config.Decode([]byte(`
+public_url: https://secure.example.com
+database: {url: a, url_file: b}
+listen: {public: nowhere, api: "127.0.0.1:1", hosts: [x], certificate: y, key: z}
+issuers: [{id: "Not Good"}, {id: a, certificate: x, key: y, ldap: {url: "ldaps://x"}}, {id: a, certificate: x, key: y}]
+enrolment: {issuer: nobody, renew_after: 2}
+archive: {roster_pins: [xyz]}
+crl: {period: 72h, lifetime: 1h}
+publications: [{path: x}]
+log: {level: loud}
+`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Validate()
+	if err == nil {
+		t.Fatal("no fault was found")
+	}
+	for _, want := range []string{"organisation.name: is missing", "public_url: must be http://", "database: needs exactly one of url and url_file",
+		"unlock: needs exactly one", "listen.public: must be host:port", "listen: needs either hosts", "issuers[0].id: must be", "issuers[0].certificate: is missing",
+		"issuers[1].ldap: needs both", "issuers[1].ldap.url: must be ldap://", `issuers[2].id: "a" is used twice`, `enrolment.issuer: there is no issuer "nobody"`,
+		"enrolment.renew_after", "archive.roster_pins[0]: must be 64", "archive.wrapping_keys: names no file", "archive.receipt_key: is missing", "directory.urls: names no server",
+		"crl.lifetime: must be longer", "publications[0].path: must begin", "publications[0].file: is missing", "audit.origin: is missing", "audit: names no place", "log.level: must be"} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in:\n%v", want, err)
+		}
+	}
+}
+
+func TestDecodeIsStrict(t *testing.T) {
+	for what, text := range map[string]string{
+		"an unknown key":    "organisaton: {name: x}",
+		"an unknown subkey": "database: {uri: x}",
+		"a key twice":       "public_url: a\npublic_url: b",
+		"two documents":     "public_url: a\n---\npublic_url: b",
+		"no mapping":        "[1, 2]",
+		"a bad duration":    "crl: {period: soon}",
+		"a negative one":    "crl: {period: -1h}",
+	} {
+		if _, err := config.Decode([]byte(text)); err == nil {
+			t.Errorf("%s was accepted", what)
+		}
+	}
+}
+
+func TestLoad(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "server.yaml")
+	if err := os.WriteFile(path, template(t), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c, err := config.Load(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.Path("pki/x"); got != filepath.Join(dir, "pki/x") {
+		t.Errorf("relative path: %s", got)
+	}
+	if got := c.KeyURI("file:pki/x"); got != "file:"+filepath.Join(dir, "pki/x") {
+		t.Errorf("key's path: %s", got)
+	}
+	if got := c.KeyURI("pkcs11:token=x"); got != "pkcs11:token=x" {
+		t.Errorf("token: %s", got)
+	}
+	if err := os.WriteFile(path, make([]byte, 2<<20), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for what, p := range map[string]string{"a large file": path, "no file": filepath.Join(dir, "none")} {
+		if _, err := config.Load(p); err == nil {
+			t.Errorf("%s was accepted", what)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte("organisation: {name: x}"))
+	f.Add([]byte("issuers: [{id: a}]\ncrl: {period: 1h}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, err := config.Decode(b)
+		if err == nil {
+			_ = c.Validate() // must not panic
+		}
+	})
+}

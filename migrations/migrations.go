@@ -13,13 +13,12 @@ import (
 	"strings"
 )
 
-// embedded holds every SQL file, named NNNNN_what.sql, and schema.sql.
-//
-//go:embed *.sql
-var embedded embed.FS
+//go:generate go test -run TestSchema . -update
 
-// FS holds the migrations, without schema.sql.
-var FS fs.FS = numbered{embedded}
+// FS holds the migrations, named NNNNN_what.sql.
+//
+//go:embed 0*.sql
+var FS embed.FS
 
 // Latest returns the number of the newest migration.
 func Latest() (int64, error) {
@@ -33,19 +32,4 @@ func Latest() (int64, error) {
 		return 0, fmt.Errorf("migration %s has no number: %w", last, err)
 	}
 	return n, nil
-}
-
-// numbered hides what is no migration.
-type numbered struct{ embed.FS }
-
-// ReadDir lists the migrations alone.
-func (n numbered) ReadDir(name string) ([]fs.DirEntry, error) {
-	all, err := n.FS.ReadDir(name)
-	var out []fs.DirEntry
-	for _, e := range all {
-		if e.Name() != "schema.sql" {
-			out = append(out, e)
-		}
-	}
-	return out, err
 }

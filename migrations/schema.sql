@@ -1,0 +1,507 @@
+-- What the migrations make, as pg_dump 15 writes it; for readers. Made by: go generate ./migrations
+-- The job queue's own schema (river) is left out.
+
+
+CREATE SCHEMA archive;
+
+CREATE SCHEMA audit;
+
+CREATE SCHEMA ca;
+
+CREATE SCHEMA crl;
+
+CREATE SCHEMA directory;
+
+CREATE SCHEMA enroll;
+
+CREATE SCHEMA keyuse;
+
+CREATE FUNCTION archive.only_held_records_go() RETURNS trigger
+    LANGUAGE plpgsql
+    AS $$
+begin
+  if old.state <> 'held' then
+    raise exception 'record % is kept and cannot be deleted', old.id;
+  end if;
+  return old;
+end $$;
+
+CREATE TABLE archive.record (
+    id uuid NOT NULL,
+    request uuid NOT NULL,
+    person uuid NOT NULL,
+    spki_sha256 bytea NOT NULL,
+    key_id bytea NOT NULL,
+    wrapping_id bytea NOT NULL,
+    state text NOT NULL,
+    sealed bytea NOT NULL,
+    receipt bytea NOT NULL,
+    leaf_hash bytea NOT NULL,
+    event bigint NOT NULL,
+    deposited_at timestamp with time zone NOT NULL,
+    CONSTRAINT record_leaf_hash_check CHECK ((length(leaf_hash) = 32)),
+    CONSTRAINT record_spki_sha256_check CHECK ((length(spki_sha256) = 32)),
+    CONSTRAINT record_state_check CHECK ((state = ANY (ARRAY['held'::text, 'kept'::text])))
+);
+
+CREATE TABLE archive.roster (
+    hash bytea NOT NULL,
+    key_id bytea NOT NULL,
+    epoch bigint NOT NULL,
+    file bytea NOT NULL,
+    added_at timestamp with time zone NOT NULL,
+    CONSTRAINT roster_hash_check CHECK ((length(hash) = 32)),
+    CONSTRAINT roster_key_id_check CHECK ((length(key_id) = 32))
+);
+
+CREATE TABLE audit.checkpoint (
+    size bigint NOT NULL,
+    note text NOT NULL,
+    signed_at timestamp with time zone NOT NULL,
+    CONSTRAINT checkpoint_size_check CHECK ((size > 0))
+);
+
+CREATE TABLE audit.event (
+    id bigint NOT NULL,
+    body text NOT NULL,
+    at timestamp with time zone NOT NULL,
+    kind text NOT NULL,
+    subject text NOT NULL,
+    person uuid NOT NULL,
+    actor uuid NOT NULL,
+    CONSTRAINT event_body_check CHECK (((octet_length(body) >= 2) AND (octet_length(body) <= 65536))),
+    CONSTRAINT event_id_check CHECK ((id > 0))
+);
+
+CREATE SEQUENCE audit.event_id
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+CREATE TABLE audit.leaf (
+    idx bigint NOT NULL,
+    event bigint NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT leaf_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT leaf_idx_check CHECK ((idx >= 0))
+);
+
+CREATE TABLE audit.node (
+    level smallint NOT NULL,
+    n bigint NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT node_hash_check CHECK ((octet_length(hash) = 32)),
+    CONSTRAINT node_level_check CHECK (((level >= 1) AND (level <= 7))),
+    CONSTRAINT node_n_check CHECK ((n >= 0))
+);
+
+CREATE TABLE audit.pending (
+    event bigint NOT NULL,
+    hash bytea NOT NULL,
+    CONSTRAINT pending_hash_check CHECK ((octet_length(hash) = 32))
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
+
+CREATE TABLE ca.certificate (
+    number bigint NOT NULL,
+    issuer text NOT NULL,
+    serial bytea NOT NULL,
+    request uuid NOT NULL,
+    profile text NOT NULL,
+    person uuid NOT NULL,
+    spki_sha256 bytea NOT NULL,
+    mailboxes text[] NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone NOT NULL,
+    issued_at timestamp with time zone NOT NULL,
+    der bytea NOT NULL
+);
+
+ALTER TABLE ca.certificate ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME ca.certificate_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE ca.issuer (
+    id text NOT NULL,
+    certificate bytea NOT NULL,
+    changes bigint DEFAULT 0 NOT NULL,
+    added_at timestamp with time zone NOT NULL,
+    CONSTRAINT issuer_id_check CHECK ((id ~ '^[a-z0-9-]{1,64}$'::text))
+);
+
+CREATE TABLE ca.prepared (
+    issuer text NOT NULL,
+    serial bytea NOT NULL,
+    state text NOT NULL,
+    request uuid NOT NULL,
+    profile text NOT NULL,
+    person uuid NOT NULL,
+    use text NOT NULL,
+    spki_sha256 bytea NOT NULL,
+    key_usage smallint NOT NULL,
+    mailboxes text[] NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone NOT NULL,
+    input bytea NOT NULL,
+    digest bytea NOT NULL,
+    tbs bytea NOT NULL,
+    prepared_at timestamp with time zone NOT NULL,
+    settled_at timestamp with time zone,
+    CONSTRAINT prepared_check CHECK (((state = 'prepared'::text) = (settled_at IS NULL))),
+    CONSTRAINT prepared_digest_check CHECK ((length(digest) = ANY (ARRAY[32, 48]))),
+    CONSTRAINT prepared_input_check CHECK ((length(input) = 32)),
+    CONSTRAINT prepared_serial_check CHECK ((((length(serial) >= 8) AND (length(serial) <= 20)) AND ((get_byte(serial, 0) >= 1) AND (get_byte(serial, 0) <= 127)))),
+    CONSTRAINT prepared_spki_sha256_check CHECK ((length(spki_sha256) = 32)),
+    CONSTRAINT prepared_state_check CHECK ((state = ANY (ARRAY['prepared'::text, 'issued'::text, 'abandoned'::text])))
+);
+
+CREATE TABLE ca.revocation (
+    issuer text NOT NULL,
+    change bigint NOT NULL,
+    serial bytea NOT NULL,
+    standing text NOT NULL,
+    reason smallint NOT NULL,
+    revoked_at timestamp with time zone NOT NULL,
+    invalidity_at timestamp with time zone,
+    not_after timestamp with time zone NOT NULL,
+    CONSTRAINT revocation_check CHECK (((standing = 'held'::text) = (reason = 6))),
+    CONSTRAINT revocation_reason_check CHECK ((reason = ANY (ARRAY[0, 1, 3, 4, 5, 6, 9]))),
+    CONSTRAINT revocation_standing_check CHECK ((standing = ANY (ARRAY['revoked'::text, 'held'::text, 'released'::text])))
+);
+
+CREATE TABLE crl.issuer (
+    id text NOT NULL,
+    number bigint NOT NULL,
+    changes bigint NOT NULL,
+    this_update timestamp with time zone NOT NULL,
+    next_update timestamp with time zone NOT NULL
+);
+
+CREATE TABLE crl.list (
+    issuer text NOT NULL,
+    number bigint NOT NULL,
+    this_update timestamp with time zone NOT NULL,
+    next_update timestamp with time zone NOT NULL,
+    der bytea NOT NULL
+);
+
+CREATE TABLE crl.point (
+    issuer text NOT NULL,
+    point text NOT NULL,
+    number bigint NOT NULL,
+    seen_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    failure text
+);
+
+CREATE TABLE directory.person (
+    id uuid NOT NULL,
+    target text NOT NULL,
+    source_id text NOT NULL,
+    login text NOT NULL,
+    name text NOT NULL,
+    first_seen timestamp with time zone NOT NULL,
+    CONSTRAINT person_source_id_check CHECK (((octet_length(source_id) >= 1) AND (octet_length(source_id) <= 128))),
+    CONSTRAINT person_target_check CHECK ((target <> ''::text))
+);
+
+CREATE TABLE enroll.exchange (
+    id uuid NOT NULL,
+    sealed_key bytea,
+    certificate bytea,
+    made_at timestamp with time zone NOT NULL,
+    ends timestamp with time zone
+);
+
+CREATE TABLE enroll.request (
+    id uuid NOT NULL,
+    person uuid NOT NULL,
+    idempotency text NOT NULL,
+    body_sha256 bytea NOT NULL,
+    enrolment text NOT NULL,
+    state text NOT NULL,
+    subject jsonb NOT NULL,
+    signing_spki bytea,
+    encryption_spki bytea,
+    by jsonb NOT NULL,
+    reason text,
+    received_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT request_body_sha256_check CHECK ((length(body_sha256) = 32)),
+    CONSTRAINT request_idempotency_check CHECK (((length(idempotency) >= 8) AND (length(idempotency) <= 128))),
+    CONSTRAINT request_state_check CHECK ((state = ANY (ARRAY['received'::text, 'submitted'::text, 'endorsed'::text, 'issued'::text, 'rejected'::text, 'failed'::text])))
+);
+
+CREATE TABLE enroll.token (
+    sha256 bytea NOT NULL,
+    person uuid NOT NULL,
+    made_by uuid NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    ends timestamp with time zone NOT NULL,
+    request uuid,
+    CONSTRAINT token_sha256_check CHECK ((length(sha256) = 32))
+);
+
+CREATE TABLE keyuse.key_use (
+    spki_sha256 bytea NOT NULL,
+    use text NOT NULL,
+    person uuid NOT NULL,
+    claimed_at timestamp with time zone NOT NULL,
+    CONSTRAINT key_use_spki_sha256_check CHECK ((length(spki_sha256) = 32)),
+    CONSTRAINT key_use_use_check CHECK ((use = ANY (ARRAY['signing'::text, 'encryption'::text, 'single'::text, 'agent'::text, 'service'::text])))
+);
+
+CREATE TABLE public.sealpost_migration (
+    id integer NOT NULL,
+    version_id bigint NOT NULL,
+    is_applied boolean NOT NULL,
+    tstamp timestamp without time zone DEFAULT now() NOT NULL
+);
+
+ALTER TABLE public.sealpost_migration ALTER COLUMN id ADD GENERATED BY DEFAULT AS IDENTITY (
+    SEQUENCE NAME public.sealpost_migration_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+ALTER TABLE ONLY archive.record
+    ADD CONSTRAINT record_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY archive.record
+    ADD CONSTRAINT record_request_key UNIQUE (request);
+
+ALTER TABLE ONLY archive.record
+    ADD CONSTRAINT record_spki_sha256_key UNIQUE (spki_sha256);
+
+ALTER TABLE ONLY archive.roster
+    ADD CONSTRAINT roster_pkey PRIMARY KEY (hash);
+
+ALTER TABLE ONLY audit.checkpoint
+    ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (size);
+
+ALTER TABLE ONLY audit.event
+    ADD CONSTRAINT event_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY audit.leaf
+    ADD CONSTRAINT leaf_event UNIQUE (event);
+
+ALTER TABLE ONLY audit.leaf
+    ADD CONSTRAINT leaf_pkey PRIMARY KEY (idx);
+
+ALTER TABLE ONLY audit.node
+    ADD CONSTRAINT node_pkey PRIMARY KEY (level, n);
+
+ALTER TABLE ONLY audit.pending
+    ADD CONSTRAINT pending_pkey PRIMARY KEY (event);
+
+ALTER TABLE ONLY ca.certificate
+    ADD CONSTRAINT certificate_number_key UNIQUE (number);
+
+ALTER TABLE ONLY ca.certificate
+    ADD CONSTRAINT certificate_pkey PRIMARY KEY (issuer, serial);
+
+ALTER TABLE ONLY ca.issuer
+    ADD CONSTRAINT issuer_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY ca.prepared
+    ADD CONSTRAINT prepared_pkey PRIMARY KEY (issuer, serial);
+
+ALTER TABLE ONLY ca.revocation
+    ADD CONSTRAINT revocation_pkey PRIMARY KEY (issuer, change);
+
+ALTER TABLE ONLY crl.issuer
+    ADD CONSTRAINT issuer_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY crl.list
+    ADD CONSTRAINT list_pkey PRIMARY KEY (issuer, number);
+
+ALTER TABLE ONLY crl.point
+    ADD CONSTRAINT point_pkey PRIMARY KEY (issuer, point);
+
+ALTER TABLE ONLY directory.person
+    ADD CONSTRAINT person_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY directory.person
+    ADD CONSTRAINT person_source UNIQUE (target, source_id);
+
+ALTER TABLE ONLY enroll.exchange
+    ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY enroll.request
+    ADD CONSTRAINT request_person_idempotency_key UNIQUE (person, idempotency);
+
+ALTER TABLE ONLY enroll.request
+    ADD CONSTRAINT request_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY enroll.token
+    ADD CONSTRAINT token_pkey PRIMARY KEY (sha256);
+
+ALTER TABLE ONLY keyuse.key_use
+    ADD CONSTRAINT key_use_pkey PRIMARY KEY (spki_sha256);
+
+ALTER TABLE ONLY public.sealpost_migration
+    ADD CONSTRAINT sealpost_migration_pkey PRIMARY KEY (id);
+
+CREATE INDEX record_deposited_at_idx ON archive.record USING btree (deposited_at) WHERE (state = 'held'::text);
+
+CREATE INDEX record_person_deposited_at_idx ON archive.record USING btree (person, deposited_at);
+
+CREATE INDEX event_kind ON audit.event USING btree (kind, id);
+
+CREATE INDEX event_person ON audit.event USING btree (person, id) WHERE (person <> '00000000-0000-0000-0000-000000000000'::uuid);
+
+CREATE INDEX event_subject ON audit.event USING btree (subject, id);
+
+CREATE INDEX leaf_hash ON audit.leaf USING btree (hash);
+
+CREATE INDEX certificate_key ON ca.certificate USING btree (spki_sha256);
+
+CREATE INDEX certificate_mailbox ON ca.certificate USING gin (mailboxes) WITH (fastupdate=off);
+
+CREATE INDEX certificate_person ON ca.certificate USING btree (person, profile, number);
+
+CREATE INDEX prepared_key ON ca.prepared USING btree (spki_sha256) WHERE (use = ANY (ARRAY['agent'::text, 'service'::text]));
+
+CREATE UNIQUE INDEX prepared_request ON ca.prepared USING btree (request, profile) WHERE (state <> 'abandoned'::text);
+
+CREATE INDEX prepared_unsettled ON ca.prepared USING btree (prepared_at) WHERE (state = 'prepared'::text);
+
+CREATE INDEX revocation_serial ON ca.revocation USING btree (issuer, serial, change);
+
+CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) WHERE (state = ANY (ARRAY['received'::text, 'endorsed'::text]));
+
+CREATE INDEX request_received_at_id_idx ON enroll.request USING btree (received_at, id) WHERE (state = 'submitted'::text);
+
+CREATE TRIGGER only_held_records_go BEFORE DELETE ON archive.record FOR EACH ROW EXECUTE FUNCTION archive.only_held_records_go();
+
+ALTER TABLE ONLY ca.certificate
+    ADD CONSTRAINT certificate_issuer_serial_fkey FOREIGN KEY (issuer, serial) REFERENCES ca.prepared(issuer, serial);
+
+ALTER TABLE ONLY ca.prepared
+    ADD CONSTRAINT prepared_issuer_fkey FOREIGN KEY (issuer) REFERENCES ca.issuer(id);
+
+ALTER TABLE ONLY ca.revocation
+    ADD CONSTRAINT revocation_issuer_serial_fkey FOREIGN KEY (issuer, serial) REFERENCES ca.prepared(issuer, serial);
+
+ALTER TABLE ONLY crl.list
+    ADD CONSTRAINT list_issuer_fkey FOREIGN KEY (issuer) REFERENCES crl.issuer(id);
+
+ALTER TABLE ONLY enroll.token
+    ADD CONSTRAINT token_request_fkey FOREIGN KEY (request) REFERENCES enroll.request(id);
+
+GRANT USAGE ON SCHEMA archive TO sealpost_archive;
+
+GRANT USAGE ON SCHEMA audit TO sealpost_audit;
+GRANT USAGE ON SCHEMA audit TO sealpost_sequencer;
+GRANT USAGE ON SCHEMA audit TO sealpost_ca;
+GRANT USAGE ON SCHEMA audit TO sealpost_archive;
+GRANT USAGE ON SCHEMA audit TO sealpost_directory;
+GRANT USAGE ON SCHEMA audit TO sealpost_enroll;
+GRANT USAGE ON SCHEMA audit TO sealpost_crl;
+GRANT USAGE ON SCHEMA audit TO sealpost_gal;
+GRANT USAGE ON SCHEMA audit TO sealpost_web;
+
+GRANT USAGE ON SCHEMA ca TO sealpost_ca;
+
+GRANT USAGE ON SCHEMA crl TO sealpost_crl;
+
+GRANT USAGE ON SCHEMA directory TO sealpost_directory;
+
+GRANT USAGE ON SCHEMA enroll TO sealpost_enroll;
+
+GRANT USAGE ON SCHEMA keyuse TO sealpost_ca;
+GRANT USAGE ON SCHEMA keyuse TO sealpost_archive;
+
+REVOKE USAGE ON SCHEMA public FROM PUBLIC;
+GRANT USAGE ON SCHEMA public TO sealpost_jobs;
+
+GRANT SELECT,INSERT,DELETE ON TABLE archive.record TO sealpost_archive;
+
+GRANT UPDATE(wrapping_id) ON TABLE archive.record TO sealpost_archive;
+
+GRANT UPDATE(state) ON TABLE archive.record TO sealpost_archive;
+
+GRANT UPDATE(sealed) ON TABLE archive.record TO sealpost_archive;
+
+GRANT SELECT,INSERT ON TABLE archive.roster TO sealpost_archive;
+
+GRANT SELECT ON TABLE audit.checkpoint TO sealpost_audit;
+GRANT SELECT,INSERT ON TABLE audit.checkpoint TO sealpost_sequencer;
+
+GRANT SELECT,INSERT ON TABLE audit.event TO sealpost_audit;
+GRANT INSERT ON TABLE audit.event TO sealpost_ca;
+GRANT INSERT ON TABLE audit.event TO sealpost_archive;
+GRANT INSERT ON TABLE audit.event TO sealpost_directory;
+GRANT INSERT ON TABLE audit.event TO sealpost_enroll;
+GRANT INSERT ON TABLE audit.event TO sealpost_crl;
+GRANT INSERT ON TABLE audit.event TO sealpost_gal;
+GRANT INSERT ON TABLE audit.event TO sealpost_web;
+
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_audit;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_ca;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_archive;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_directory;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_enroll;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_crl;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_gal;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_web;
+
+GRANT SELECT ON TABLE audit.leaf TO sealpost_audit;
+GRANT SELECT,INSERT ON TABLE audit.leaf TO sealpost_sequencer;
+
+GRANT SELECT ON TABLE audit.node TO sealpost_audit;
+GRANT SELECT,INSERT ON TABLE audit.node TO sealpost_sequencer;
+
+GRANT SELECT,INSERT ON TABLE audit.pending TO sealpost_audit;
+GRANT INSERT ON TABLE audit.pending TO sealpost_ca;
+GRANT INSERT ON TABLE audit.pending TO sealpost_archive;
+GRANT INSERT ON TABLE audit.pending TO sealpost_directory;
+GRANT INSERT ON TABLE audit.pending TO sealpost_enroll;
+GRANT INSERT ON TABLE audit.pending TO sealpost_crl;
+GRANT INSERT ON TABLE audit.pending TO sealpost_gal;
+GRANT INSERT ON TABLE audit.pending TO sealpost_web;
+GRANT SELECT,DELETE ON TABLE audit.pending TO sealpost_sequencer;
+
+GRANT SELECT,INSERT ON TABLE ca.certificate TO sealpost_ca;
+
+GRANT SELECT,INSERT ON TABLE ca.issuer TO sealpost_ca;
+
+GRANT UPDATE(changes) ON TABLE ca.issuer TO sealpost_ca;
+
+GRANT SELECT,INSERT ON TABLE ca.prepared TO sealpost_ca;
+
+GRANT UPDATE(state) ON TABLE ca.prepared TO sealpost_ca;
+
+GRANT UPDATE(settled_at) ON TABLE ca.prepared TO sealpost_ca;
+
+GRANT SELECT,INSERT ON TABLE ca.revocation TO sealpost_ca;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE crl.issuer TO sealpost_crl;
+
+GRANT SELECT,INSERT,DELETE ON TABLE crl.list TO sealpost_crl;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE crl.point TO sealpost_crl;
+
+GRANT SELECT,INSERT ON TABLE directory.person TO sealpost_directory;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE enroll.exchange TO sealpost_enroll;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE enroll.token TO sealpost_enroll;
+
+GRANT SELECT,INSERT ON TABLE keyuse.key_use TO sealpost_ca;
+GRANT SELECT,INSERT ON TABLE keyuse.key_use TO sealpost_archive;
+
+GRANT SELECT ON TABLE public.sealpost_migration TO sealpost_jobs;
+

@@ -3,6 +3,7 @@ package ca
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -54,6 +55,9 @@ func (a *Authority) Prepare(ctx context.Context, by audit.Actor, reqs ...Request
 	now := a.now().UTC().Truncate(time.Microsecond)
 	drafts := make([]*draft, len(reqs))
 	for n, r := range reqs {
+		if f := reqs[0]; r.ID == f.ID && (r.Person != f.Person || r.Subject != f.Subject || !slices.Equal(r.Mailboxes, f.Mailboxes)) {
+			return nil, ErrRequest.Withf("The certificates of one enrolment must name the same person, name and mail addresses.")
+		}
 		q, err := a.read(r)
 		if err != nil {
 			return nil, err

@@ -163,8 +163,6 @@ func (id *Identity) clientCertificate(now time.Time) (*tls.Certificate, error) {
 		return nil, ErrState.Because(err)
 	}
 	cert := &tls.Certificate{Certificate: [][]byte{held.Certificate}, PrivateKey: key, Leaf: leaf}
-	for _, issuer := range held.Chain {
-		cert.Certificate = append(cert.Certificate, issuer)
-	}
+	cert.Certificate = append(cert.Certificate, held.Chain...)
 	return cert, nil
 }

@@ -235,8 +235,10 @@ func (j *journey) keep(context.Context) error {
 	if id.has(p.Name) { // a crash came after this step
 		return nil
 	}
-	if old := lastReceipt(id); old != nil && j.pair.Receipt != nil && receiptSigner(old) != receiptSigner(j.pair.Receipt) {
-		j.tell("verify", "note: the archive signs receipts with another key than last time, %s", receiptSigner(j.pair.Receipt))
+	if r := j.pair.Receipt; r != nil {
+		if note := r.note(lastReceipt(id)); note != "" {
+			j.tell("verify", "%s", note)
+		}
 	}
 	id.add(j.pair)
 	return save(j.dir, identityFile, id)

@@ -52,7 +52,6 @@ type server struct {
 	requests map[string]*served         // by idempotency key
 	spent    map[string]string          // token to idempotency key
 	seen     []string                   // "POST certificate" and the like
-	reseals  int                        // requests that came with a message made later than the first
 	revoked  []string
 }
 

@@ -106,6 +106,17 @@ func TestAnswerAfterTheDirectoryChanged(t *testing.T) {
 	}
 }
 
+// The archive's receipt key changed between deposit and issue: the server does not name the old one any more.
+func TestAnswerAfterTheReceiptKeyChanged(t *testing.T) {
+	t.Parallel()
+	a := newAnswer(t)
+	a.status.Receipt.Signer = nil
+	pair, err := a.verify()
+	if err != nil || len(pair.Receipt.Signed) == 0 {
+		t.Errorf("pair %+v, %v", pair, err)
+	}
+}
+
 func TestBadAnswers(t *testing.T) {
 	t.Parallel()
 	for name, tt := range map[string]struct {

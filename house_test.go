@@ -65,8 +65,9 @@ var listed = map[string][]string{
 	"client":             {"api", "internal/fault"},
 	"agent":              append([]string{"client"}, clientParts...),
 	"cmd/sealpost-agent": append([]string{"client", "agent/..."}, clientParts...),
-	"cmd/sealpost-kra":   append([]string{"client", "internal/keys"}, clientParts...),
-	"cmd/sealpost":       append([]string{"cmd/sealpost/...", "client", "agent/..."}, serverParts...),
+	"kra":                append([]string{"client", "internal/keys"}, clientParts...),
+	"cmd/sealpost-kra":   append([]string{"client", "kra", "internal/keys"}, clientParts...),
+	"cmd/sealpost":       append([]string{"cmd/sealpost/...", "client", "agent/...", "kra"}, serverParts...),
 	"internal/child":     {"internal/fault"},
 	"internal/pgtest":    {"internal/child", "internal/pg", "internal/jobs"},
 	"internal/slapdtest": {"internal/child", "internal/fault"},
@@ -124,7 +125,7 @@ var doors = []door{
 var pure = []string{"archive/threshold", "archive/record", "internal/audit/proof"}
 
 // outside are the packages that run where no server code may: whatever they link is on other people's machines.
-var outside = []string{"client", "agent", "cmd/sealpost-agent", "cmd/sealpost-kra"}
+var outside = []string{"client", "agent", "kra", "cmd/sealpost-agent", "cmd/sealpost-kra"}
 
 // serverOnly must not be linked into them, however indirectly.
 var serverOnly = []string{

@@ -1,0 +1,141 @@
+package kra
+
+import (
+	"crypto/rand"
+	"crypto/x509"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+
+	"github.com/sealpost/sealpost/archive/record"
+)
+
+// PlanConfig says what a ceremony shall make.
+type PlanConfig struct {
+	Archive   string       // its name, for people
+	Threshold int          // how many agents open together
+	Agents    []*AgentCard // in the order of their ids, from 1
+	Business  []*RecipientCard
+	Legal     []*RecipientCard // one who is in both lists may receive in both kinds of case
+
+	// SingleAgentMayOpenAlone permits a threshold of one: every agent alone opens everything, and nobody need agree.
+	SingleAgentMayOpenAlone bool
+	// DealerMachine is the public key (SubjectPublicKeyInfo) of the one machine that makes the archive's key and deals
+	// it, from DealerKey on that machine. Whoever controls that machine for a moment has the whole key. Nil means
+	// that the agents make it together and that it exists nowhere.
+	DealerMachine []byte
+
+	Roots []*x509.Certificate // to which every certificate must lead
+	Now   func() time.Time    // nil means time.Now
+}
+
+// WritePlan makes the plan of a ceremony and writes it into the ceremony's folder, and beside it the issuing certificates
+// that lead from its certificates to their root. It makes the folder where it is missing, and refuses one that has a plan
+// in it. Nothing is agreed on yet: whoever could change the plan unseen could be all the agents.
+func WritePlan(dir string, c PlanConfig) (*record.Plan, error) {
+	plan, err := newPlan(c)
+	if err != nil {
+		return nil, err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return nil, ErrFolder.Withf("The folder %s cannot be made.", dir).Because(err)
+	}
+	f := folder{dir}
+	old, err := readFile(f.path(PlanFile), maxPlan)
+	if err != nil {
+		return nil, err
+	}
+	if old != nil {
+		return nil, ErrFolder.Withf("There is a plan in %s already. Every ceremony has a folder of its own.", dir)
+	}
+	if err := writeFile(f.path(IntermediatesFile), encodeCertificates(issuers(c.chains())), 0o644); err != nil {
+		return nil, err
+	}
+	return plan, writeFile(f.path(PlanFile), plan.Bytes(), 0o644)
+}
+
+// newPlan makes a plan. Its session is random: each ceremony has its own.
+func newPlan(c PlanConfig) (*record.Plan, error) {
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	p := record.Plan{
+		Archive: c.Archive, Created: c.Now(), Epoch: 1, Origin: record.OriginAgents, Threshold: uint16(c.Threshold),
+		SingleAgentMayOpenAlone: c.SingleAgentMayOpenAlone,
+	}
+	if c.Threshold < 0 || c.Threshold > len(c.Agents) {
+		return nil, ErrPlan.Withf("%d of %d agents cannot open together.", c.Threshold, len(c.Agents))
+	}
+	if _, err := rand.Read(p.Session[:]); err != nil {
+		return nil, err
+	}
+	t := trust{roots: c.Roots, between: c.chains(), now: c.Now()}
+	for i, a := range c.Agents {
+		p.Agents = append(p.Agents, record.Agent{ID: uint16(i + 1), Person: a.Person, Name: a.Name, Signing: a.Signing, Decryption: a.Decryption})
+		p.Dealers = append(p.Dealers, uint16(i+1))
+	}
+	if c.DealerMachine != nil {
+		p.Origin, p.Dealers, p.DealerKey = record.OriginDealer, []uint16{0}, c.DealerMachine
+	}
+	p.Recipients = recipients(c.Business, c.Legal)
+	plan, err := record.NewPlan(p)
+	if err != nil {
+		return nil, err
+	}
+	return plan, t.plan(plan)
+}
+
+func recipients(business, legal []*RecipientCard) []record.Recipient {
+	var out []record.Recipient
+	add := func(cards []*RecipientCard, use record.Uses) {
+		for _, r := range cards {
+			i := slices.IndexFunc(out, func(o record.Recipient) bool { return o.Certificate.Equal(r.Certificate) })
+			if i < 0 {
+				i = len(out)
+				out = append(out, record.Recipient{Person: r.Person, Name: r.Name, Certificate: r.Certificate})
+			}
+			out[i].Uses |= use
+		}
+	}
+	add(business, record.UseBusiness)
+	add(legal, record.UseLegal)
+	return out
+}
+
+// chains returns all issuing certificates that came with cards.
+func (c PlanConfig) chains() (out []*x509.Certificate) {
+	for _, a := range c.Agents {
+		out = append(out, a.Chain...)
+	}
+	for _, r := range append(slices.Clone(c.Business), c.Legal...) {
+		out = append(out, r.Chain...)
+	}
+	return out
+}
+
+// issuers drops roots and repetitions.
+func issuers(certs []*x509.Certificate) (out []*x509.Certificate) {
+	for _, c := range certs {
+		if !isRoot(c) && !slices.ContainsFunc(out, c.Equal) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// ReadPlan reads the plan in a ceremony's folder, and checks nothing but its form.
+func ReadPlan(dir string) (*record.Plan, error) { return folder{dir}.plan() }
+
+// ReadRoster reads a roster file and checks nothing but its form.
+func ReadRoster(path string) (*record.Roster, error) {
+	b, err := readFile(path, maxRoster)
+	if err != nil {
+		return nil, err
+	}
+	if b == nil {
+		return nil, ErrDisk.Withf("There is no file %s.", path).Because(fs.ErrNotExist)
+	}
+	r, err := record.ParseRoster(b)
+	return r, inFile(path, err)
+}

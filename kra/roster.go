@@ -1,0 +1,132 @@
+package kra
+
+import (
+	"context"
+
+	"github.com/sealpost/sealpost/archive/record"
+)
+
+// Finish writes the roster file into the ceremony's folder, once every agent has acknowledged, and returns the roster. Its
+// hash is the pin that goes into the server's configuration (archive.roster_pins) and that every agent writes down. It
+// needs no keys; the plan must have been agreed on in this home.
+func (o *Officer) Finish(dir string) (*record.Roster, error) {
+	f := folder{dir}
+	plan, err := o.agreed(f)
+	if err != nil {
+		return nil, err
+	}
+	c, err := record.NewCeremony(plan, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.addTo(c); err != nil {
+		return nil, err
+	}
+	if at, missing := c.Missing(); at != record.RoundDone {
+		return nil, waiting(f, plan, at, missing)
+	}
+	r, err := c.Roster()
+	if err != nil {
+		return nil, err
+	}
+	return r, f.publish(RosterFile, r.Bytes())
+}
+
+// VerifyShare checks a roster against the pin that the officer knows from elsewhere than the file, and all that it says
+// against itself, opens the officer's own share from it and compares it with the public one. It returns the agent's id.
+// Whether the certificates are still valid is not asked: the share is there either way.
+func (o *Officer) VerifyShare(r *record.Roster, pin record.Hash) (uint16, error) {
+	if o.keys == nil {
+		return 0, ErrLocked
+	}
+	opt := record.VerifyOptions{Pins: []record.Hash{pin}, SingleAgentMayOpenAlone: r.Plan.SingleAgentMayOpenAlone}
+	if err := r.Verify(opt); err != nil {
+		return 0, err
+	}
+	if err := r.CheckUsages(OIDAgentSigning, OIDAgentDecryption, OIDRecipient); err != nil {
+		return 0, err
+	}
+	a, err := o.self(r.Plan)
+	if err != nil {
+		return 0, err
+	}
+	share, err := r.OpenShare(a.ID, o.keys.recipient(a.Decryption))
+	if err != nil {
+		return 0, err
+	}
+	share.Scalar.Wipe()
+	return a.ID, nil
+}
+
+// Status is how far a ceremony has come.
+type Status struct {
+	Plan    *record.Plan
+	Round   record.Round // what it waits for
+	Missing []uint16     // whose messages of that round are missing; 0 is the dealing machine
+	Agreed  bool         // on this machine somebody has compared the plan
+	Roster  *record.Roster
+}
+
+// Status looks at a ceremony's folder. It needs no keys and no agreement, and says nothing about whom to trust.
+func (o *Officer) Status(dir string) (*Status, error) {
+	f := folder{dir}
+	plan, err := f.plan()
+	if err != nil {
+		return nil, err
+	}
+	c, err := record.NewCeremony(plan, nil)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.addTo(c); err != nil {
+		return nil, err
+	}
+	s := &Status{Plan: plan}
+	s.Round, s.Missing = c.Missing()
+	if s.Agreed, err = o.HasAgreed(plan); err != nil {
+		return nil, err
+	}
+	if r, err := ReadRoster(f.path(RosterFile)); err == nil && r.Plan.Hash() == plan.Hash() {
+		s.Roster = r
+	} else if err != nil && !isMissing(err) {
+		return nil, err
+	}
+	return s, nil
+}
+
+// Perform runs a whole ceremony among officers whose homes are all here, by the same steps and checks as on machines apart:
+// for demonstrations and drills. The officers must be unlocked. agreed is what they compared. Under a plan of the
+// weaker mode the machine has dealt before.
+func Perform(ctx context.Context, dir string, agreed Agreement, officers ...*Officer) (*record.Roster, error) {
+	var plan *record.Plan
+	for _, o := range officers {
+		var err error
+		if plan, err = o.Agree(dir, agreed); err != nil {
+			return nil, err
+		}
+	}
+	if plan == nil {
+		return nil, ErrNotInPlan.Withf("There is no officer.")
+	}
+	steps := []func(*Officer, context.Context, string) (Sent, error){(*Officer).Commit, (*Officer).Reveal, (*Officer).Acknowledge}
+	if plan.Origin == record.OriginDealer {
+		steps = steps[2:]
+	}
+	for _, step := range steps {
+		for _, o := range officers {
+			if _, err := step(o, ctx, dir); err != nil {
+				return nil, err
+			}
+		}
+	}
+	r, err := officers[0].Finish(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, o := range officers {
+		if _, err := o.VerifyShare(r, r.Hash()); err != nil {
+			return nil, err
+		}
+	}
+	return r, nil
+}

@@ -85,9 +85,10 @@ func (s *Server) systemOperations() {
 	register(s, operation{id: "getHealth", method: http.MethodGet, path: "/health", tag: tagSystem,
 		summary: "Whether the server can do its work", about: "The status is 200 when every part is well and 503 otherwise; the body is the same. It is at most a second old.",
 		answer: exampleHealth}, s.getHealth)
-	// Not a problem document: what is wrong is what was asked for.
+	// What is wrong was what was asked for: no problem document, unless the server is too busy to look.
 	responses := s.api.OpenAPI().Paths[api.Base+"/health"].Get.Responses
-	responses["503"] = &huma.Response{Description: "A part is not well.", Content: responses["200"].Content}
+	responses["503"].Description = "A part is not well. " + responses["503"].Description
+	responses["503"].Content[mediaJSON] = responses["200"].Content[mediaJSON]
 }
 
 func marshalDocument(d *huma.OpenAPI) ([]byte, error) {

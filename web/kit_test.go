@@ -32,6 +32,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
+	"github.com/sealpost/sealpost/ocsp"
 	"github.com/sealpost/sealpost/web"
 )
 
@@ -46,6 +47,7 @@ type rig struct {
 	CAFile string // the same in PEM
 	Log    *buffer
 	Lists  *crl.Publisher
+	OCSP   *ocsp.Responder
 }
 
 // buffer is what was logged.
@@ -71,11 +73,25 @@ func setup(t testing.TB, change ...func(*web.Config)) *rig {
 	if p, ok := t.(*testing.T); ok {
 		p.Parallel()
 	}
-	r := &rig{House: housetest.New(t), Log: new(buffer)}
+	return start(t, housetest.New(t), change...)
+}
+
+// setupIn starts another server on the rooms of the first.
+func setupIn(t testing.TB, r *rig, change ...func(*web.Config)) *rig {
+	t.Helper()
+	return start(t, r.House, change...)
+}
+
+func start(t testing.TB, h *housetest.House, change ...func(*web.Config)) *rig {
+	t.Helper()
+	r := &rig{House: h, Log: new(buffer)}
 	var err error
 	r.Lists, err = crl.New(crl.Config{DB: r.DB, Authority: r.PKI.Authority, Jobs: r.PKI.Jobs, Period: time.Hour, Lifetime: 24 * time.Hour, Now: r.Clock.Now})
 	must(t, err)
-	c := web.Config{Registry: r.Enroll, Authority: r.PKI.Authority, Archive: r.Archive, Directory: r.Directory, Audit: r.Audit, CRL: r.Lists,
+	r.OCSP, err = ocsp.New(ocsp.Config{Authority: r.PKI.Authority, Now: r.Clock.Now})
+	must(t, err)
+	c := web.Config{Registry: r.Enroll, Authority: r.PKI.Authority, Archive: r.Archive, Directory: r.Directory, Audit: r.Audit, CRL: r.Lists, OCSP: r.OCSP,
+		Publications: []web.Publication{{Path: "/crl/root.crl", MediaType: "application/pkix-crl", Read: func() ([]byte, error) { return r.PKI.RootCRL(t, r.Clock.Now()), nil }}},
 		Parts: []web.Part{{Name: "database", Check: r.DB.Ping}, {Name: "directory", Check: r.Directory.Ping}},
 		Now:   r.Clock.Now, Log: slog.New(slog.NewJSONHandler(r.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test"}
 	r.serverCertificate(t, &c)
@@ -204,6 +220,11 @@ func (r *rig) askWith(t testing.TB, client *http.Client, who as, method, path st
 	defer resp.Body.Close()
 	read, err := io.ReadAll(resp.Body)
 	must(t, err)
+	if strings.HasPrefix(path, r.API) {
+		if err := r.Server.CheckAnswer(method, req.URL.EscapedPath(), resp.StatusCode, resp.Header.Get("Content-Type"), read); err != nil {
+			t.Errorf("%s %s: %v", method, path, err)
+		}
+	}
 	return reply{resp.StatusCode, resp.Header, read}
 }
 
@@ -270,4 +291,21 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func decode(t testing.TB, body []byte, v any) {
+	t.Helper()
+	if err := json.Unmarshal(body, v); err != nil {
+		t.Fatalf("%v in %s", err, body)
+	}
+}
+
+// removed removes a folder when the test ends, after what was registered later.
+func removed(t testing.TB, dir string) {
+	t.Helper()
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
 }

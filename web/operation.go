@@ -17,6 +17,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/pg"
 )
 
 // operation describes one operation of the interface, for the router and for the document.
@@ -127,11 +128,11 @@ func (a access) faults() []*fault.Error {
 	if a == anybody {
 		return nil
 	}
-	out := []*fault.Error{ErrMissing, ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, ErrFailures}
-	if a == enrolling {
-		return append(out, enroll.ErrToken)
+	out := []*fault.Error{ErrMissing, ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, ErrFailures}
+	if a != enrolling {
+		out = append(out, ErrTokenScope)
 	}
-	return append(out, ErrTokenScope)
+	return out
 }
 
 // responses documents every answer: the one that was asked for, and the faults by status.
@@ -160,7 +161,7 @@ func (o operation) responses(r huma.Registry) map[string]*huma.Response {
 
 // refusals says for each status which codes it may come with.
 func (o operation) refusals() map[int]string {
-	list := slices.Concat(o.faults, o.who.faults(), []*fault.Error{ErrRequest, ErrTimeout, errInternal})
+	list := slices.Concat(o.faults, o.who.faults(), []*fault.Error{ErrRequest, ErrTimeout, ErrBusy, pg.ErrUnavailable, errInternal})
 	if o.method == http.MethodPost {
 		list = append(list, ErrBodyTooBig, ErrMediaType, ErrBroken, ErrBodyTimeout, ErrCrossOrigin)
 	}

@@ -1,0 +1,35 @@
+package demo
+
+import "context"
+
+// tourSteps is the tour, in order. The names are stable: tour.json is read by programs.
+func (d *Demo) tourSteps() []tourStep {
+	return []tourStep{
+		{"database-started", "Start a private PostgreSQL", d.startDatabase},
+		{"directory-started", "Start a private OpenLDAP with a small company", d.startDirectory},
+		{"authority-created", "Make root and issuing authority", d.createAuthority},
+		{"database-migrated", "Make the tables, with one role per room", d.migrate},
+		{"officers-certified", "Give three recovery officers their certificates", d.certifyOfficers},
+		{"ceremony-held", "The officers make the archive's key together (2 of 3)", d.holdCeremony},
+		{"server-started", "Start the server", d.serve},
+		{"alice-enrolled", "Alice enrols over REST", d.enrolStep("alice")},
+		{"bob-enrolled", "Bob enrols over REST", d.enrolStep("bob")},
+		{"keys-archived", "The archive keeps the encryption keys, and says so", d.receipts},
+		{"certificates-in-directory", "The directory shows the encryption certificates", d.published},
+		{"crl-published", "The CRL is the same over HTTP and in the directory", d.crlPublished},
+		{"mail-signed-clear", "Alice signs a mail to Bob, readable by every program", d.signClear},
+		{"mail-signed-opaque", "Alice signs a mail, opaque", d.signOpaque},
+		{"mail-encrypted", "Alice encrypts it to Bob, who reads it", d.encrypt},
+		{"gpgsm-reads-mail", "GnuPG reads it too", d.gpgsmReads},
+		{"signing-key-refused", "A signing key offered for archiving is refused", d.signingKeyRefused},
+		{"certificate-revoked", "Carol loses her computer: her certificate is refused", d.revoked},
+		{"ocsp-agrees", "OCSP says the same", d.ocsp},
+		{"audit-verified", "The audit log is whole", d.auditWhole},
+		{"tampering-caught", "A row altered in a copy of the log is found", d.auditTampered},
+	}
+}
+
+type tourStep struct {
+	name, title string
+	do          func(context.Context) (string, error)
+}

@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/spf13/cobra"
+
+	"github.com/sealpost/sealpost/cmd/sealpost/server"
+	"github.com/sealpost/sealpost/crl"
+	"github.com/sealpost/sealpost/gal"
+)
+
+func crlCommand() *cobra.Command {
+	c := &cobra.Command{Use: "crl", Short: "Look at revocation lists, and make one now"}
+	c.AddCommand(crlPublishCommand(), crlStatusCommand())
+	return c
+}
+
+func crlPublishCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "publish",
+		Short: "Make the next revocation list of every issuer now",
+		Long:  "Makes a list even if nothing was revoked and none is due. A running server delivers it to the distribution points.",
+		Args:  cobra.NoArgs,
+	}
+	path := configFlag(c)
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withServer(cmd.Context(), *path, func(s *server.Server) error {
+			for _, i := range s.Authority.Issuers() {
+				l, err := s.CRL.Renew(cmd.Context(), i.ID())
+				if err != nil {
+					return err
+				}
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: number %d, next update %s\n", l.Issuer, l.Number, l.NextUpdate.Format(time.RFC3339))
+			}
+			return nil
+		})
+	}
+	return c
+}
+
+func crlStatusCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "status",
+		Short: "Show every distribution point, and what was last seen there",
+		Args:  cobra.NoArgs,
+	}
+	path := configFlag(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON")
+	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		return withServer(cmd.Context(), *path, func(s *server.Server) error {
+			points, err := s.CRL.Status(cmd.Context())
+			if err != nil {
+				return err
+			}
+			if *asJSON {
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(points)
+			}
+			return printPoints(cmd.OutOrStdout(), points)
+		})
+	}
+	return c
+}
+
+func printPoints(w io.Writer, points []crl.PointStatus) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "ISSUER\tPOINT\tNUMBER\tSEEN\tFAILURE SINCE")
+	for _, p := range points {
+		seen := "never"
+		if p.SeenAt != nil {
+			seen = p.SeenAt.Format(time.RFC3339)
+		}
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", p.Issuer, p.Point, p.Number, seen, p.Failure)
+	}
+	return t.Flush()
+}
+
+func galCommand() *cobra.Command {
+	c := &cobra.Command{Use: "gal", Short: "Compare the directory with what it should show, and repair it"}
+	c.AddCommand(galPublishCommand("diff", "Show how a person's entry differs from what it should show", (*gal.Publisher).Compare),
+		galPublishCommand("publish", "Repair a person's entry", (*gal.Publisher).Publish))
+	return c
+}
+
+// galPublishCommand is a command that does something about one person's entry.
+func galPublishCommand(use, short string, do func(*gal.Publisher, context.Context, uuid.UUID) (gal.Difference, error)) *cobra.Command {
+	c := &cobra.Command{Use: use + " LOGIN", Short: short, Args: cobra.ExactArgs(1)}
+	path := configFlag(c)
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		return withServer(cmd.Context(), *path, func(s *server.Server) error {
+			person, err := s.Directory.ByLogin(cmd.Context(), args[0])
+			if err != nil {
+				return err
+			}
+			d, err := do(s.GAL, cmd.Context(), person.ID)
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d missing, %d stale, %d of others\n", person.Name, len(d.Missing), len(d.Stale), d.Foreign)
+			return err
+		})
+	}
+	return c
+}

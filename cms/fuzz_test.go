@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/sealpost/sealpost/cms"
+	"github.com/sealpost/sealpost/cms/bundle"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -49,7 +50,7 @@ func FuzzVerify(f *testing.F) {
 		f.Add(openssl(f, plaintext, "cms", "-sign", "-binary", "-nodetach", "-keyid", "-outform", "DER", "-signer", h.certFile, "-inkey", h.keyFile))
 	}
 	f.Add(openssl(f, plaintext, "cms", "-sign", "-binary", "-nodetach", "-outform", "DER", "-signer", p.rsa.certFile, "-inkey", p.rsa.keyFile, "-keyopt", "rsa_padding_mode:pss"))
-	f.Add(must(cms.CertsOnly(certs(p.rsa, p.p256))))
+	f.Add(must(bundle.Write(certs(p.rsa, p.p256))))
 	f.Fuzz(func(t *testing.T, der []byte) {
 		for _, opt := range []cms.VerifyOptions{{Roots: p.pool()}, {Signer: p.p256.cert}} {
 			got, err := cms.Verify(der, opt)
@@ -73,8 +74,8 @@ func FuzzVerify(f *testing.F) {
 func FuzzParseCertsOnly(f *testing.F) {
 	p := thePKI()
 	f.Add([]byte{})
-	f.Add(must(cms.CertsOnly(certs(p.rsa))))
-	f.Add(must(cms.CertsOnly(certs(p.p256, p.x25519))))
+	f.Add(must(bundle.Write(certs(p.rsa))))
+	f.Add(must(bundle.Write(certs(p.p256, p.x25519))))
 	f.Add(sign(f, p.p256, cms.SignOptions{}))
 	f.Fuzz(func(t *testing.T, der []byte) {
 		got, err := cms.ParseCertsOnly(der)
@@ -84,7 +85,7 @@ func FuzzParseCertsOnly(f *testing.F) {
 			}
 			return
 		}
-		again, err := cms.ParseCertsOnly(must(cms.CertsOnly(got)))
+		again, err := cms.ParseCertsOnly(must(bundle.Write(got)))
 		if err != nil || len(again) != len(got) {
 			t.Fatalf("%d certificates become %d: %v", len(got), len(again), err)
 		}

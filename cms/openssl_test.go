@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/sealpost/sealpost/cms"
+	"github.com/sealpost/sealpost/cms/bundle"
 )
 
 var plaintext = []byte("The quick brown fox\r\njumps over the lazy dog.\r\n")
@@ -179,7 +180,7 @@ func TestOpenSSLCertsOnly(t *testing.T) {
 	t.Parallel()
 	p := thePKI()
 	want := certs(p.rsa, p.p384, &holder{cert: p.ca})
-	der, err := cms.CertsOnly(want)
+	der, err := bundle.Write(want)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"go.mozilla.org/pkcs7"
 
 	"github.com/sealpost/sealpost/cms"
+	"github.com/sealpost/sealpost/cms/bundle"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -196,7 +197,7 @@ func TestVerifyRefuses(t *testing.T) {
 		"deep":                   {nest(40), cms.VerifyOptions{Roots: p.pool()}, cms.ErrTooLarge},
 		"sealed":                 {seal(t, plaintext, cms.SealOptions{}, p.p256), cms.VerifyOptions{Roots: p.pool()}, cms.ErrMalformed},
 		"indefinite":             {byOpenSSL(p.p256, "-stream"), cms.VerifyOptions{Roots: p.pool()}, cms.ErrMalformed},
-		"no signer":              {must(cms.CertsOnly(certs(p.p256))), cms.VerifyOptions{AllowAnySigner: true}, cms.ErrVerify},
+		"no signer":              {must(bundle.Write(certs(p.p256))), cms.VerifyOptions{AllowAnySigner: true}, cms.ErrVerify},
 		"two signers":            {two, cms.VerifyOptions{Roots: p.pool()}, cms.ErrVerify},
 		"sha1":                   {byOpenSSL(p.p256, "-md", "sha1"), cms.VerifyOptions{Roots: p.pool()}, cms.ErrUnsupported},
 		"sha1 rsa":               {byOpenSSL(p.rsa, "-md", "sha1"), cms.VerifyOptions{Roots: p.pool()}, cms.ErrUnsupported},
@@ -274,23 +275,23 @@ func (k faultyToken) Sign(r io.Reader, digest []byte, o crypto.SignerOpts) ([]by
 func TestParseCertsOnlyRefuses(t *testing.T) {
 	t.Parallel()
 	p := thePKI()
-	bundle := must(cms.CertsOnly(certs(p.rsa)))
+	packed := must(bundle.Write(certs(p.rsa)))
 	for name, der := range map[string][]byte{
 		"nothing":     nil,
 		"signed":      sign(t, p.p256, cms.SignOptions{}),
 		"detached":    sign(t, p.p256, cms.SignOptions{Detached: true}),
 		"certificate": p.rsa.cert.Raw,
 		"crl only":    openssl(t, nil, "crl2pkcs7", "-nocrl", "-outform", "DER"),
-		"trailing":    append(bytes.Clone(bundle), 0),
-		"cut":         bundle[:len(bundle)-1],
-		"broken":      bytes.Replace(bundle, []byte{0x06, 0x03, 0x55, 0x04, 0x03}, []byte{0x07, 0x03, 0x55, 0x04, 0x03}, 1),
+		"trailing":    append(bytes.Clone(packed), 0),
+		"cut":         packed[:len(packed)-1],
+		"broken":      bytes.Replace(packed, []byte{0x06, 0x03, 0x55, 0x04, 0x03}, []byte{0x07, 0x03, 0x55, 0x04, 0x03}, 1),
 	} {
 		if got, err := cms.ParseCertsOnly(der); got != nil || !errors.Is(err, cms.ErrMalformed) {
 			t.Errorf("%s: got %d certificates, %v", name, len(got), err)
 		}
 	}
 	for name, list := range map[string][]*x509.Certificate{"none": nil, "too many": make([]*x509.Certificate, cms.MaxCertificates+1)} {
-		if _, err := cms.CertsOnly(list); !errors.Is(err, cms.ErrMalformed) {
+		if _, err := bundle.Write(list); !errors.Is(err, cms.ErrMalformed) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

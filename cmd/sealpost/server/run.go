@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/cmd/sealpost/config"
+	"github.com/sealpost/sealpost/cms/bundle"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/gal"
@@ -132,8 +133,27 @@ func (s *Server) openWeb(ctx context.Context) error {
 		file := s.Config.Path(p.File)
 		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})
 	}
+	bundles, err := s.bundles()
+	if err != nil {
+		return err
+	}
+	c.Publications = append(c.Publications, bundles...)
 	s.Web, err = web.New(c)
 	return err
+}
+
+// bundles are each issuer's certificates up to the root in one file, for programs that take no more than one.
+func (s *Server) bundles() ([]web.Publication, error) {
+	var out []web.Publication
+	for _, i := range s.Authority.Issuers() {
+		der, err := bundle.Write(i.Chain())
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, web.Publication{Path: "/ca/" + i.ID() + ".p7c", MediaType: "application/pkcs7-mime; smime-type=certs-only",
+			Read: func() ([]byte, error) { return der, nil }})
+	}
+	return out, nil
 }
 
 // parts are what the server's health consists of.

@@ -163,7 +163,7 @@ func (c change) follows(s Status) (time.Time, error) {
 // lockIssuer makes the changes of one issuer follow each other: whoever sees count n sees all before it.
 func lockIssuer(ctx context.Context, tx pgx.Tx, issuer string) error {
 	var one int
-	err := tx.QueryRow(ctx, `select 1 from ca.issuer where id = $1 for update`, issuer).Scan(&one)
+	err := tx.QueryRow(ctx, `select 1 from ca.issuer where id = $1 for no key update`, issuer).Scan(&one)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return ErrUnknownIssuer.Withf("There is no issuer %q.", clip(issuer))
 	}

@@ -11,8 +11,9 @@ create table ca.issuer (
 );
 
 -- A serial exists from here on. The bytes are linted; nothing but their digest is ever signed.
+-- Its issuer has no foreign key: each check would lock the one row that all share. Nobody may delete an issuer.
 create table ca.prepared (
-  issuer      text not null references ca.issuer,
+  issuer      text not null,
   serial      bytea not null check (length(serial) between 8 and 20 and get_byte(serial, 0) between 1 and 127),
   state       text not null check (state in ('prepared', 'issued', 'abandoned')),
   request     uuid not null,                      -- the enrolment's id
@@ -38,6 +39,7 @@ create index prepared_unsettled on ca.prepared (prepared_at) where state = 'prep
 -- Keys of agents and of the system have one use each among themselves, which keyuse does not tell apart.
 create index prepared_key on ca.prepared (spki_sha256) where use in ('agent', 'service');
 
+-- Rows are inserted from what was prepared, in the statement that settles it; a foreign key would look that up again.
 create table ca.certificate (
   number      bigint generated always as identity unique, -- order of issue; a cursor
   issuer      text not null,
@@ -51,12 +53,11 @@ create table ca.certificate (
   not_after   timestamptz not null,
   issued_at   timestamptz not null,
   der         bytea not null,
-  primary key (issuer, serial),
-  foreign key (issuer, serial) references ca.prepared
+  primary key (issuer, serial)
 );
 create index certificate_person on ca.certificate (person, profile, number);
 create index certificate_key on ca.certificate (spki_sha256);
-create index certificate_mailbox on ca.certificate using gin (mailboxes) with (fastupdate = off);
+create index certificate_mailbox on ca.certificate using gin (mailboxes);
 
 -- Every change of a certificate's standing, in the order of the issuer's count. The last one of a serial holds.
 create table ca.revocation (

@@ -366,7 +366,7 @@ CREATE INDEX leaf_hash ON audit.leaf USING btree (hash);
 
 CREATE INDEX certificate_key ON ca.certificate USING btree (spki_sha256);
 
-CREATE INDEX certificate_mailbox ON ca.certificate USING gin (mailboxes) WITH (fastupdate=off);
+CREATE INDEX certificate_mailbox ON ca.certificate USING gin (mailboxes);
 
 CREATE INDEX certificate_person ON ca.certificate USING btree (person, profile, number);
 
@@ -383,12 +383,6 @@ CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) W
 CREATE INDEX request_received_at_id_idx ON enroll.request USING btree (received_at, id) WHERE (state = 'submitted'::text);
 
 CREATE TRIGGER only_held_records_go BEFORE DELETE ON archive.record FOR EACH ROW EXECUTE FUNCTION archive.only_held_records_go();
-
-ALTER TABLE ONLY ca.certificate
-    ADD CONSTRAINT certificate_issuer_serial_fkey FOREIGN KEY (issuer, serial) REFERENCES ca.prepared(issuer, serial);
-
-ALTER TABLE ONLY ca.prepared
-    ADD CONSTRAINT prepared_issuer_fkey FOREIGN KEY (issuer) REFERENCES ca.issuer(id);
 
 ALTER TABLE ONLY ca.revocation
     ADD CONSTRAINT revocation_issuer_serial_fkey FOREIGN KEY (issuer, serial) REFERENCES ca.prepared(issuer, serial);

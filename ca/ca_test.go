@@ -176,3 +176,27 @@ func TestRevokeHoldRelease(t *testing.T) {
 		t.Errorf("unknown serial: %v", err)
 	}
 }
+
+func TestPrepareBeginsAnewWhenTooLateToSign(t *testing.T) {
+	r := setup(t)
+	alice := pkitest.NewPerson("alice")
+	s, e := alice.Request(ca.SMIMESigning, pkitest.NewKey(t, ca.P256).Public()), alice.Request(ca.SMIMEEncryption, pkitest.NewKey(t, ca.P256).Public())
+	e.ID = s.ID
+	first, err := r.Prepare(t.Context(), by, s, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.now = r.now.Add(11 * time.Minute)
+	second, err := r.Prepare(t.Context(), by, s, e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.Sign(t.Context(), by, second); err != nil {
+		t.Fatal(err)
+	}
+	for i, p := range first {
+		if st, err := r.Status(t.Context(), p.Issuer, p.Serial); err != nil || st.State != ca.Revoked || p.Serial == second[i].Serial {
+			t.Errorf("the first serial: %v, %v", st, err)
+		}
+	}
+}

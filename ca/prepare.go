@@ -2,6 +2,7 @@ package ca
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -50,7 +51,8 @@ type draft struct {
 
 // Prepare builds, lints and stores what is to be signed for all requests, or for none; the keys are claimed and the
 // events written in the same transaction. It is idempotent by a request's id and profile: the same request again yields
-// the same Prepared, also after it was signed, and another one is ErrRequestChanged. After Abandon it begins anew.
+// the same Prepared, also after it was signed, and another one is ErrRequestChanged. What was abandoned, or prepared too
+// long ago to be signed and is abandoned now, is prepared anew.
 func (a *Authority) Prepare(ctx context.Context, by audit.Actor, reqs ...Request) ([]Prepared, error) {
 	now := a.now().UTC().Truncate(time.Microsecond)
 	drafts := make([]*draft, len(reqs))
@@ -67,9 +69,18 @@ func (a *Authority) Prepare(ctx context.Context, by audit.Actor, reqs ...Request
 		}
 	}
 	out := make([]Prepared, len(reqs))
-	err := a.db.InTx(ctx, role, func(tx pgx.Tx) error {
-		return a.prepare(ctx, tx, by, now, drafts, out)
-	})
+	write := func() error {
+		return a.db.InTx(ctx, role, func(tx pgx.Tx) error { return a.prepare(ctx, tx, by, now, drafts, out) })
+	}
+	err := write()
+	if errors.Is(err, ErrStale) {
+		for _, r := range reqs {
+			if _, err := a.Abandon(ctx, by, r.ID); err != nil {
+				return nil, err
+			}
+		}
+		err = write()
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +103,7 @@ func (a *Authority) prepare(ctx context.Context, tx pgx.Tx, by audit.Actor, now 
 	var events []audit.Event
 	for n, d := range drafts {
 		if !isNew[n] {
-			if out[n], err = preparedBefore(ctx, tx, d); err != nil {
+			if out[n], err = preparedBefore(ctx, tx, now, d); err != nil {
 				return err
 			}
 			continue

@@ -105,8 +105,9 @@ func insertPrepared(ctx context.Context, tx pgx.Tx, at time.Time, drafts []*draf
 	return isNew, nil
 }
 
-// preparedBefore returns what was prepared for the same request and profile before, if it asked for the same.
-func preparedBefore(ctx context.Context, tx pgx.Tx, d *draft) (Prepared, error) {
+// preparedBefore returns what was prepared for the same request and profile before, if it asked for the same. It
+// returns ErrStale when that can no longer be signed.
+func preparedBefore(ctx context.Context, tx pgx.Tx, now time.Time, d *draft) (Prepared, error) {
 	rows, err := tx.Query(ctx, `select `+preparedColumns+` from ca.prepared where request = $1 and profile = $2 and state <> 'abandoned'`,
 		d.ID, d.profile.name)
 	if err != nil {
@@ -118,6 +119,9 @@ func preparedBefore(ctx context.Context, tx pgx.Tx, d *draft) (Prepared, error) 
 	}
 	if !bytes.Equal(r.Input, d.asked.digest[:]) {
 		return Prepared{}, ErrRequestChanged
+	}
+	if r.State == statePrepared && now.Sub(r.PreparedAt) > prepareLasts {
+		return Prepared{}, ErrStale
 	}
 	return r.prepared(), nil
 }

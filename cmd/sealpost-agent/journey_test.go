@@ -1,0 +1,191 @@
+package main
+
+import (
+	"context"
+	"crypto/tls"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/housetest"
+	"github.com/sealpost/sealpost/internal/pkitest"
+	"github.com/sealpost/sealpost/internal/slapdtest"
+	"github.com/sealpost/sealpost/web"
+)
+
+// company is the real server on a real PostgreSQL and slapd. Its TLS certificate is the authority's own, so that agents
+// need the root and nothing else.
+type company struct {
+	*housetest.House
+	t   *testing.T
+	url string
+}
+
+func startCompany(t *testing.T) *company {
+	t.Helper()
+	c := &company{House: housetest.New(t), t: t}
+	key := pkitest.NewKey(t, ca.P256)
+	issued := c.PKI.Issue(t, ca.Request{ID: uuid.New(), Profile: ca.ServerTLS, DNSNames: []string{"localhost"}, PublicKey: pkitest.SPKI(key.Public())})
+	certificate := &tls.Certificate{Certificate: [][]byte{issued[0].DER, c.PKI.Issuing.Raw}, PrivateKey: key}
+	server, err := web.New(web.Config{Registry: c.Enroll, Authority: c.PKI.Authority, Archive: c.Archive, Directory: c.Directory, Audit: c.Audit,
+		Version: "test", Now: c.Clock.Now, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }})
+	must(t, err)
+	var l web.Listeners
+	for _, listener := range []*net.Listener{&l.API, &l.Public, &l.Metrics} {
+		*listener, err = net.Listen("tcp", "127.0.0.1:0")
+		must(t, err)
+	}
+	_, port, err := net.SplitHostPort(l.API.Addr().String())
+	must(t, err)
+	c.url = "https://localhost:" + port
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- server.Run(ctx, l) }()
+	t.Cleanup(func() {
+		cancel()
+		if err := <-ended; err != nil {
+			t.Errorf("server: %v", err)
+		}
+	})
+	return c
+}
+
+func (c *company) writeRoot(path string) error {
+	return os.WriteFile(path, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.PKI.Root.Raw}), 0o600)
+}
+
+// decide has the registrar decide every request that waits for her, which must be something.
+func (c *company) decide(ts *testscript.TestScript, do func(ctx context.Context, rita audit.Actor, id uuid.UUID) (*enroll.Request, error)) {
+	rita := c.Actor(c.t, "rita")
+	waiting, err := c.Enroll.List(c.t.Context(), rita, enroll.Submitted, uuid.Nil, 100)
+	ts.Check(err)
+	if len(waiting) == 0 {
+		ts.Fatalf("nothing waits")
+	}
+	for _, req := range waiting {
+		_, err := do(c.t.Context(), rita, req.ID)
+		ts.Check(err)
+	}
+}
+
+// The scripts are journeys of people through the real program and the real server; openssl looks at what they get.
+func TestJourneys(t *testing.T) {
+	t.Parallel()
+	scripts, err := filepath.Glob("testdata/journey/*.txtar")
+	if err != nil || len(scripts) == 0 {
+		t.Fatalf("scripts: %v, %v", scripts, err)
+	}
+	for _, script := range scripts {
+		t.Run(strings.TrimSuffix(filepath.Base(script), ".txtar"), func(t *testing.T) {
+			t.Parallel()
+			c := startCompany(t)
+			testscript.Run(t, testscript.Params{Files: []string{script}, Cmds: c.commands(), Setup: func(e *testscript.Env) error {
+				e.Setenv("SERVER", c.url)
+				return errors.Join(prepare(e), c.writeRoot(filepath.Join(e.WorkDir, "root.pem")))
+			}})
+			c.Settled(t)
+		})
+	}
+}
+
+func (c *company) commands() map[string]func(*testscript.TestScript, bool, []string) {
+	return map[string]func(*testscript.TestScript, bool, []string){
+		"endorse": func(ts *testscript.TestScript, _ bool, _ []string) { c.decide(ts, c.Enroll.Endorse) },
+		"reject": func(ts *testscript.TestScript, _ bool, args []string) {
+			c.decide(ts, func(ctx context.Context, rita audit.Actor, id uuid.UUID) (*enroll.Request, error) {
+				return c.Enroll.Reject(ctx, rita, id, args[0])
+			})
+		},
+		// token FILE MAILBOX: the registrar makes a token.
+		"token": func(ts *testscript.TestScript, _ bool, args []string) {
+			token, err := c.Enroll.MintToken(c.t.Context(), c.Actor(c.t, "rita"), args[1], time.Hour)
+			ts.Check(err)
+			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token.Secret+"\n"), 0o600))
+		},
+		// certificates N: so many the server has issued to people.
+		"certificates": func(ts *testscript.TestScript, _ bool, args []string) {
+			if n := c.issued(); args[0] != strconv.Itoa(n) {
+				ts.Fatalf("%d certificates, want %s", n, args[0])
+			}
+		},
+		// serial USE: the variable SERIAL becomes that of the newest certificate in standard output's JSON of list.
+		"serial": func(ts *testscript.TestScript, _ bool, args []string) {
+			var certs []api.Certificate
+			ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &certs))
+			for _, cert := range certs {
+				if cert.Use == args[0] {
+					ts.Setenv("SERIAL", cert.Serial)
+					return
+				}
+			}
+			ts.Fatalf("no %s certificate", args[0])
+		},
+	}
+}
+
+func (c *company) issued() int {
+	return int(c.Database.Count(c.t, `select count(*) from ca.certificate c join ca.prepared p using (issuer, serial) where p.profile like 'smime-%'`))
+}
+
+// Whenever the agent is killed, and however often, running it again ends in one pair: no certificate without its key,
+// no second pair, no key that is archived twice.
+func TestKilledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	c := startCompany(t)
+	dir := t.TempDir()
+	must(t, link(dir))
+	must(t, c.writeRoot(filepath.Join(dir, "root.pem")))
+	run := func(kill time.Duration) error {
+		cmd := exec.Command(filepath.Join(dir, program), "enroll", "--server", c.url, "--roots", "root.pem", "--login", "alice", "--state", "state", "--encryption-key", "P-256")
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "SEALPOST_PASSWORD="+slapdtest.Password("alice"))
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		must(t, cmd.Start())
+		timer := time.AfterFunc(kill, func() { _ = cmd.Process.Signal(syscall.SIGKILL) }) // it may have ended
+		defer timer.Stop()
+		err := cmd.Wait()
+		if err != nil && cmd.ProcessState.Exited() {
+			t.Fatalf("after up to %v: %v\n%s", kill, err, out.String())
+		}
+		return err
+	}
+	kills := 0
+	for kill := 5 * time.Millisecond; run(kill) != nil; kill += 5 * time.Millisecond {
+		kills++
+	}
+	t.Logf("killed %d times", kills)
+	if kills == 0 {
+		t.Error("it was never killed")
+	}
+	if n := c.issued(); n != 2 {
+		t.Errorf("%d certificates, want 2", n)
+	}
+	if n := c.Database.Count(t, `select count(*) from archive.record`); n != 1 {
+		t.Errorf("%d archived keys, want 1", n)
+	}
+	c.Settled(t)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -144,11 +144,10 @@ func TestRevokeHoldRelease(t *testing.T) {
 	release := func() error { return r.Release(t.Context(), by, pkitest.IssuerID, serial) }
 	do(ca.ErrNotHeld, release)
 	do(nil, revoke(ca.CertificateHold))
-	heldAt := r.now
 	do(ca.ErrRevoked, revoke(ca.CertificateHold))
 	do(nil, release)
 	do(nil, revoke(ca.CertificateHold))
-	heldAt = r.now
+	heldAt := r.now
 	do(nil, revoke(ca.AffiliationChanged))
 	do(ca.ErrRevoked, revoke(ca.Superseded))
 	do(ca.ErrNotHeld, release)

@@ -3,7 +3,8 @@ package ca_test
 import (
 	"bytes"
 	"crypto"
-	"crypto/dsa" //nolint:staticcheck // a kind of key that must be refused
+	//lint:ignore SA1019 a kind of key that must be refused
+	"crypto/dsa"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"

@@ -167,7 +167,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		return err
 	}
 	kills := 0
-	for kill := 5 * time.Millisecond; run(kill) != nil; kill += 5 * time.Millisecond {
+	for kill := 5 * time.Millisecond; run(kill) != nil; kill += max(5*time.Millisecond, kill/10) {
 		kills++
 	}
 	t.Logf("killed %d times", kills)

@@ -20,6 +20,7 @@ var floors = map[string]int{
 	"internal/fault": -1,
 
 	"migrations":      0,
+	"internal/erase":  0,
 	"internal/pg":     0,
 	"internal/audit":  0,
 	"internal/keyuse": 0,
@@ -55,7 +56,7 @@ var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdt
 // Lists that several entries of listed share.
 var (
 	clientParts = []string{"internal/fault", "internal/audit/proof", "api", "cms", "pkcs12", "archive/record", "archive/threshold"}
-	serverParts = []string{"internal/...", "migrations", "cms", "pkcs12", "api", "ca/...", "archive/...", "directory/...",
+	serverParts = []string{"internal/...", "migrations", "cms/...", "pkcs12", "api", "ca/...", "archive/...", "directory/...",
 		"enroll/...", "crl/...", "ocsp/...", "gal/...", "web/..."}
 )
 

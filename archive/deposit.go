@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/erase"
 	"github.com/sealpost/sealpost/internal/keyuse"
 	"github.com/sealpost/sealpost/internal/pg"
 )
@@ -57,7 +58,12 @@ func (a *Archive) Deposit(ctx context.Context, by audit.Actor, d Deposit) (*Rece
 }
 
 // seal checks the key and makes the record. The key's plaintext ends here.
-func (a *Archive) seal(roster *record.Roster, d Deposit, spki keyuse.Hash, now time.Time) (*record.Record, error) {
+func (a *Archive) seal(roster *record.Roster, d Deposit, spki keyuse.Hash, now time.Time) (sealed *record.Record, err error) {
+	erase.After(func() { sealed, err = a.sealPlain(roster, d, spki, now) })
+	return sealed, err
+}
+
+func (a *Archive) sealPlain(roster *record.Roster, d Deposit, spki keyuse.Hash, now time.Time) (*record.Record, error) {
 	pkcs8, algorithm, err := checkKey(d.Key, d.PublicKey)
 	if err != nil {
 		return nil, err

@@ -25,6 +25,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/cms"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/erase"
 	"github.com/sealpost/sealpost/internal/pg"
 )
 
@@ -263,6 +264,16 @@ func (x *exchange) open(ctx context.Context, person uuid.UUID, s Submission) ([]
 	if err != nil {
 		return nil, err
 	}
+	var key []byte
+	erase.After(func() { key = x.openWith(keys, person, s) })
+	if key == nil {
+		return nil, ErrEscrowRefused
+	}
+	return key, nil
+}
+
+// openWith returns the private key, or nil whatever is wrong. It is a part of the message's plaintext; the caller erases it.
+func (x *exchange) openWith(keys []exchangeKey, person uuid.UUID, s Submission) []byte {
 	for _, k := range keys {
 		opened, err := cms.Open(s.EscrowedKey, cms.Recipient{Certificate: k.certificate, Key: k.key}, cms.OpenOptions{MaxSize: api.MaxBody})
 		if err != nil {
@@ -272,11 +283,11 @@ func (x *exchange) open(ctx context.Context, person uuid.UUID, s Submission) ([]
 		if err != nil || !opened.Authenticated || !opened.ContentType.Equal(cms.OIDEncKeyWithID) ||
 			!k.bound(content.Identifier, person, s, x.registry.Now()) {
 			clear(opened.Content)
-			return nil, ErrEscrowRefused
+			return nil
 		}
-		return content.PrivateKey, nil // a part of opened.Content; the caller clears it
+		return content.PrivateKey
 	}
-	return nil, ErrEscrowRefused
+	return nil
 }
 
 // bound reports whether the identifier inside the message names this person, these CSRs and a nonce that we gave this

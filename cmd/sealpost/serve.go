@@ -74,6 +74,9 @@ It stops on SIGINT and SIGTERM, after finishing the requests it has.`,
 	}
 	path := configFlag(c)
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
+		if err := harden(); err != nil {
+			return err
+		}
 		conf, err := load(*path)
 		if err != nil {
 			return err

@@ -173,10 +173,33 @@ func (s *Server) parts() []web.Part {
 			return errors.Join(errs...)
 		}},
 	}
+	parts = append(parts, web.Part{Name: "audit", Check: s.checkAudit})
 	if s.Archive != nil {
 		parts = append(parts, web.Part{Name: "archive", Check: s.Archive.CheckRoster})
 	}
 	return parts
+}
+
+// auditPatience is how long the sequencer, and each place outside, may fall behind before health says so.
+const auditPatience = time.Minute
+
+// checkAudit reports a sequencer or a place for checkpoints that has fallen behind.
+func (s *Server) checkAudit(ctx context.Context) error {
+	st, err := s.Audit.Status(ctx)
+	if err != nil {
+		return err
+	}
+	now := time.Now()
+	var errs []error
+	if st.Pending > 0 && now.Sub(st.Oldest) > auditPatience {
+		errs = append(errs, fmt.Errorf("%d events wait for their place in the log: %w", st.Pending, st.Err))
+	}
+	for _, k := range st.Sinks {
+		if k.Err != nil && now.Sub(k.KeptAt) > auditPatience {
+			errs = append(errs, fmt.Errorf("checkpoints are not kept at %s: %w", k.Sink, k.Err))
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // Listen opens the configured listeners.

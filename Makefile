@@ -29,8 +29,8 @@ bench: ## Measure what docs/performance.md claims
 	@go build -o bin/ ./cmd/sealpost
 	@exec bin/sealpost bench $(ARGS)
 
-build: ## Build the programs into bin/
-	go build -trimpath -o bin/ ./cmd/...
+build: ## Build the programs into bin/, with memory erased after plaintext keys (docs/security-model.md)
+	GOEXPERIMENT=runtimesecret go build -trimpath -o bin/ ./cmd/...
 
 generate: ## Make the generated files anew
 	go generate $(PKG)

@@ -125,6 +125,18 @@ func (b *buffer) String() string {
 	return b.b.String()
 }
 
+// settle waits until nothing has been written for a while: a server writes its log a moment after it has answered.
+func (b *buffer) settle() {
+	const quiet, most = 200 * time.Millisecond, 10 * time.Second
+	for start, last := time.Now(), -1; time.Since(start) < most; time.Sleep(quiet) {
+		if n := len(b.String()); n == last {
+			return
+		} else {
+			last = n
+		}
+	}
+}
+
 // issuer makes certificates and revocation lists.
 type issuer struct {
 	key  *ecdsa.PrivateKey

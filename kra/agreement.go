@@ -42,7 +42,10 @@ func (o *Officer) Agree(dir string, a Agreement) (*record.Plan, error) {
 	if err := (trust{roots: a.Roots, between: between, now: o.now()}).plan(plan); err != nil {
 		return nil, err
 	}
-	return plan, o.home.locked(func() error { return o.remember(plan, a.Roots, between) })
+	if err := o.home.locked(func() error { return o.remember(plan, a.Roots, between) }); err != nil {
+		return nil, err
+	}
+	return plan, nil
 }
 
 func (o *Officer) remember(plan *record.Plan, roots, between []*x509.Certificate) error {

@@ -63,7 +63,10 @@ func NewAgentCard(person uuid.UUID, signing, decryption *x509.Certificate, chain
 	if same(signing.PublicKey, decryption.PublicKey) {
 		return nil, ErrCard.Withf("The two certificates of this card are for the same key.")
 	}
-	return c, checkCard(person, c.Name, chain)
+	if err := checkCard(person, c.Name, chain); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // NewRecipientCard makes a card of a recipient's certificate.
@@ -72,7 +75,10 @@ func NewRecipientCard(person uuid.UUID, certificate *x509.Certificate, chain []*
 		return nil, ErrCard.Withf("A recipient's card holds a certificate.")
 	}
 	c := &RecipientCard{Person: person, Name: commonName(certificate), Certificate: certificate, Chain: chain}
-	return c, checkCard(person, c.Name, chain)
+	if err := checkCard(person, c.Name, chain); err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 func checkCard(person uuid.UUID, name string, chain []*x509.Certificate) error {

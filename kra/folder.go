@@ -107,11 +107,18 @@ func (f folder) messages() ([]message, error) {
 		}
 		out = append(out, m)
 	}
-	// The second byte of every object is its kind, and the rounds are numbered in the order of their kinds.
+	// The kinds of messages are numbered in the order of the rounds.
 	slices.SortStableFunc(out, func(a, b message) int { return kindOf(a.bytes) - kindOf(b.bytes) })
 	return out, nil
 }
 
+// Kinds of objects (docs/archive-format.md, 1.1).
+const (
+	kindPlan   = 5
+	kindRoster = 9
+)
+
+// kindOf returns the second byte of an object, which says what it is.
 func kindOf(b []byte) int {
 	if len(b) < 2 {
 		return 0

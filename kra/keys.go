@@ -106,7 +106,10 @@ func (o *Officer) writeRequests(name string) (*Requests, error) {
 	if err := o.home.write(signingCSR, signing); err != nil {
 		return nil, err
 	}
-	return &Requests{signing, decryption}, o.home.write(decryptionCSR, decryption)
+	if err := o.home.write(decryptionCSR, decryption); err != nil {
+		return nil, err
+	}
+	return &Requests{signing, decryption}, nil
 }
 
 func request(key crypto.Signer, name string) ([]byte, error) {

@@ -56,6 +56,7 @@ var (
 	ErrFolder     = fault.New(fault.Malformed, "kra-folder", "The ceremony's folder cannot be used.")
 	ErrWaiting    = fault.New(fault.Conflict, "kra-waiting", "Messages of others are still missing.")
 	ErrSecretLost = fault.New(fault.Conflict, "kra-secret-lost", "The secret of this ceremony is not in this home.")
+	ErrFile       = fault.New(fault.Malformed, "kra-file", "This is no plan, roster or card.")
 	ErrState      = fault.New(fault.Denied, "kra-state", "What this home keeps of the ceremony cannot be opened.")
 )
 

@@ -3,7 +3,6 @@ package kra
 import (
 	"crypto/rand"
 	"crypto/x509"
-	"io/fs"
 	"os"
 	"slices"
 	"time"
@@ -52,7 +51,10 @@ func WritePlan(dir string, c PlanConfig) (*record.Plan, error) {
 	if err := writeFile(f.path(IntermediatesFile), encodeCertificates(issuers(c.chains())), 0o644); err != nil {
 		return nil, err
 	}
-	return plan, writeFile(f.path(PlanFile), plan.Bytes(), 0o644)
+	if err := writeFile(f.path(PlanFile), plan.Bytes(), 0o644); err != nil {
+		return nil, err
+	}
+	return plan, nil
 }
 
 // newPlan makes a plan. Its session is random: each ceremony has its own.
@@ -83,7 +85,10 @@ func newPlan(c PlanConfig) (*record.Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	return plan, t.plan(plan)
+	if err := t.plan(plan); err != nil {
+		return nil, err
+	}
+	return plan, nil
 }
 
 func recipients(business, legal []*RecipientCard) []record.Recipient {
@@ -122,20 +127,4 @@ func issuers(certs []*x509.Certificate) (out []*x509.Certificate) {
 		}
 	}
 	return out
-}
-
-// ReadPlan reads the plan in a ceremony's folder, and checks nothing but its form.
-func ReadPlan(dir string) (*record.Plan, error) { return folder{dir}.plan() }
-
-// ReadRoster reads a roster file and checks nothing but its form.
-func ReadRoster(path string) (*record.Roster, error) {
-	b, err := readFile(path, maxRoster)
-	if err != nil {
-		return nil, err
-	}
-	if b == nil {
-		return nil, ErrDisk.Withf("There is no file %s.", path).Because(fs.ErrNotExist)
-	}
-	r, err := record.ParseRoster(b)
-	return r, inFile(path, err)
 }

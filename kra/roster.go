@@ -29,7 +29,10 @@ func (o *Officer) Finish(dir string) (*record.Roster, error) {
 	if err != nil {
 		return nil, err
 	}
-	return r, f.publish(RosterFile, r.Bytes())
+	if err := f.publish(RosterFile, r.Bytes()); err != nil {
+		return nil, err
+	}
+	return r, nil
 }
 
 // VerifyShare checks a roster against the pin that the officer knows from elsewhere than the file, and all that it says

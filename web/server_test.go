@@ -185,15 +185,15 @@ func TestHandlerThatPanics(t *testing.T) {
 }
 
 func TestWorkThatTakesTooLong(t *testing.T) {
+	entered := make(chan struct{}, 1)
 	r := setup(t, func(c *web.Config) {
-		c.Limits.Call, c.Limits.AtOnce = 300*time.Millisecond, 1
-		c.CRL = waiting{}
+		c.Limits.Call, c.Limits.AtOnce = 3*time.Second, 1
+		c.CRL = waiting{entered}
 	})
-	ended := make(chan reply)
+	ended := make(chan reply, 1)
 	go func() { ended <- r.ask(t, as{}, "GET", "/issuers/issuing/crl", nil) }()
-	var busy reply
-	for busy = r.ask(t, as{}, "GET", "/health", nil); busy.status == 200; busy = r.ask(t, as{}, "GET", "/health", nil) {
-	}
+	<-entered
+	busy := r.ask(t, as{}, "GET", "/health", nil)
 	if busy.status != 503 || busy.code(t) != "server-busy" {
 		t.Errorf("while another works: status %d, %s", busy.status, busy.body)
 	}
@@ -205,10 +205,11 @@ func TestWorkThatTakesTooLong(t *testing.T) {
 	}
 }
 
-// waiting waits for something that is away.
-type waiting struct{}
+// waiting says that it was entered, and waits for something that is away.
+type waiting struct{ entered chan<- struct{} }
 
-func (waiting) Serve(_ http.ResponseWriter, r *http.Request, _ string) error {
+func (w waiting) Serve(_ http.ResponseWriter, r *http.Request, _ string) error {
+	w.entered <- struct{}{}
 	<-r.Context().Done()
 	return fmt.Errorf("read list: %w", r.Context().Err())
 }

@@ -1,0 +1,130 @@
+package demo_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"encoding/pem"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/sealpost/sealpost/cmd/sealpost/demo"
+	"github.com/sealpost/sealpost/internal/child"
+)
+
+// folder returns a folder for a demo, which the user that servers run as can reach.
+func folder(t *testing.T) string {
+	t.Helper()
+	if testing.Short() {
+		t.Skip("needs PostgreSQL and slapd; not run with -short")
+	}
+	dir, err := child.TempDir("sp-tour-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+// The contract of `sealpost demo --once --dir DIR`: what is left in DIR, and that other programs agree with it.
+func TestTour(t *testing.T) {
+	dir := folder(t)
+	var out bytes.Buffer
+	if err := demo.Run(t.Context(), demo.Config{Dir: dir, Once: true, Out: &out}); err != nil {
+		t.Fatalf("%v\n%s", err, out.String())
+	}
+	var steps []demo.Step
+	text, err := os.ReadFile(filepath.Join(dir, "tour.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(text, &steps); err != nil {
+		t.Fatal(err)
+	}
+	kebab := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
+	if len(steps) < 20 {
+		t.Errorf("%d steps", len(steps))
+	}
+	for _, s := range steps {
+		if !kebab.MatchString(s.Name) || !s.OK || s.Detail == "" {
+			t.Errorf("step %+v", s)
+		}
+	}
+	for _, login := range []string{"alice", "bob"} {
+		for _, kind := range []string{"signing", "encryption"} {
+			leafAlone(t, filepath.Join(dir, "people", login, kind+".pem"))
+		}
+		password := filepath.Join(dir, "people", login, "identity.password")
+		if b, err := os.ReadFile(password); err != nil || bytes.Count(b, []byte("\n")) != 1 || !bytes.HasSuffix(b, []byte("\n")) {
+			t.Errorf("%s is not one line, %v", password, err)
+		}
+		p12 := openssl(t, dir, "pkcs12", "-in", filepath.Join("people", login, "identity.p12"), "-passin", "file:"+password, "-nodes")
+		if k, c := strings.Count(p12, "BEGIN PRIVATE KEY"), strings.Count(p12, "BEGIN CERTIFICATE"); k != 2 || c != 4 {
+			t.Errorf("identity.p12 of %s holds %d keys and %d certificates, want both pairs and the chain", login, k, c)
+		}
+		if _, err := os.Stat(filepath.Join(dir, "people", login, "gpgsm", "01.p12")); err != nil {
+			t.Error(err)
+		}
+	}
+	for _, mail := range []string{"signed.eml", "opaque.eml"} {
+		got := openssl(t, dir, "cms", "-verify", "-in", "mail/"+mail, "-CAfile", "pki/root.pem", "-certfile", "people/alice/signing.pem", "-purpose", "smimesign")
+		if !strings.Contains(got, "At ten") {
+			t.Errorf("%s: %s", mail, got)
+		}
+	}
+	openssl(t, dir, "crl", "-inform", "DER", "-in", "crl/issuing.crl", "-noout", "-CAfile", "pki/issuing.pem")
+	openssl(t, dir, "verify", "-CAfile", "pki/root.pem", "pki/issuing.pem")
+	for _, f := range []string{"server.yaml", "mail/encrypted.eml"} {
+		if _, err := os.Stat(filepath.Join(dir, f)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func leafAlone(t *testing.T, path string) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	block, rest := pem.Decode(b)
+	if block == nil || block.Type != "CERTIFICATE" || len(bytes.TrimSpace(rest)) != 0 {
+		t.Errorf("%s does not hold one certificate alone", path)
+	}
+}
+
+func openssl(t *testing.T, dir string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), "openssl", args...)
+	cmd.Dir = dir
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Errorf("openssl %s: %v: %s", strings.Join(args, " "), err, out)
+	}
+	return string(out)
+}
+
+func TestAFolderWithOtherThingsIsLeftAlone(t *testing.T) {
+	dir := folder(t)
+	precious := filepath.Join(dir, "precious")
+	if err := os.WriteFile(precious, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	err := demo.Run(t.Context(), demo.Config{Dir: dir, Once: true, Out: new(bytes.Buffer)})
+	if err == nil || !strings.Contains(err.Error(), "neither empty nor a former demo's") {
+		t.Errorf("got %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("%d entries, %v", len(entries), err)
+	}
+}

@@ -34,6 +34,10 @@ type Queue struct {
 	worker   *river.Client[pgx.Tx]
 }
 
+// rescueAfter is how long a job may be at work before it counts as cut off by its process's end and is tried again. It is
+// longer than any job's timeout. River's own hour is too long for a revocation list.
+const rescueAfter = 3 * time.Minute
+
 // New returns a queue that can enqueue. It works on jobs after Start.
 func New(c Config) (*Queue, error) {
 	log := c.Log
@@ -50,6 +54,7 @@ func New(c Config) (*Queue, error) {
 	q.config.Workers = river.NewWorkers()
 	q.config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: max(c.MaxWorkers, 4)}}
 	q.config.CompletedJobRetentionPeriod = time.Hour
+	q.config.RescueStuckJobsAfter = rescueAfter
 	return q, nil
 }
 

@@ -98,6 +98,30 @@ func TestRolledBackJobNeverRuns(t *testing.T) {
 	}
 }
 
+// A process that is killed leaves its jobs at work. Another one does them, minutes later and not an hour.
+func TestJobOfAKilledProcessIsDone(t *testing.T) {
+	t.Parallel()
+	d := pgtest.NewDatabase(t)
+	db := pgtest.Open(t, d)
+	q, err := jobs.New(jobs.Config{DB: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.InTx(t.Context(), "enroll", func(tx pgx.Tx) error { return q.Insert(t.Context(), tx, jobs.PublishPerson{}) }); err != nil {
+		t.Fatal(err)
+	}
+	// As the killed process left it, four minutes ago.
+	d.Exec(t, `update river.river_job set state = 'running', attempt = 1, attempted_at = now() - interval '4 minutes', attempted_by = array['killed']`)
+	done := make(chan struct{}, 1)
+	jobs.Handle(q, time.Minute, func(context.Context, jobs.PublishPerson) error { done <- struct{}{}; return nil })
+	start(t, q)
+	select {
+	case <-done:
+	case <-time.After(60 * time.Second):
+		t.Error("the job was not done")
+	}
+}
+
 func TestPeriodicJobRunsAtStart(t *testing.T) {
 	_, q := setup(t)
 	ran := make(chan struct{}, 1)

@@ -40,7 +40,7 @@ func withBase(ctx context.Context, path string, fn func(*server.Base) error) err
 	if err != nil {
 		return err
 	}
-	b, err := server.OpenBase(ctx, c, server.Logger(c))
+	b, err := server.OpenBase(ctx, c, server.Logger(c), server.Hooks{})
 	if err != nil {
 		return err
 	}

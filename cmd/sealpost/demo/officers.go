@@ -35,7 +35,7 @@ func (d *Demo) withBase(ctx context.Context, fn func(*server.Base) error) error 
 	if err := c.Validate(); err != nil {
 		return err
 	}
-	b, err := server.OpenBase(ctx, c, slog.New(slog.DiscardHandler))
+	b, err := server.OpenBase(ctx, c, slog.New(slog.DiscardHandler), server.Hooks{})
 	if err != nil {
 		return err
 	}

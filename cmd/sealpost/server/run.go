@@ -46,15 +46,10 @@ type Server struct {
 	Web     *web.Server
 }
 
-// Hooks let tests into a server.
-type Hooks struct {
-	AfterStep func(string) // enroll.Config.After
-}
-
 // Open opens every room and checks what can be checked before the first request: the roster against its pin, every
 // issuer's key, the exchange certificate.
 func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) (_ *Server, err error) {
-	base, err := OpenBase(ctx, c, log)
+	base, err := OpenBase(ctx, c, log, hooks)
 	if err != nil {
 		return nil, err
 	}
@@ -84,7 +79,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) 
 func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 	e := s.Config.Enrolment
 	s.Enroll, err = enroll.New(enroll.Config{DB: s.DB, Authority: s.Authority, Archive: s.Archive, Directory: s.Directory, Jobs: s.Jobs, Audit: s.Audit,
-		Plans: e.Plans, Issuer: e.Issuer, RenewAfter: e.RenewAfter, After: hooks.AfterStep, Log: s.Log,
+		Plans: e.Plans, Issuer: e.Issuer, RenewAfter: e.RenewAfter, After: hooks.AfterStep, Now: s.now, Log: s.Log,
 		SealKey:   func(b []byte) ([]byte, error) { return keys.SealSecret(b, exchangeLabel, s.Unlock) },
 		UnsealKey: func(b []byte) ([]byte, error) { return keys.UnsealSecret(b, exchangeLabel, s.Unlock) },
 	})
@@ -98,7 +93,7 @@ func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 }
 
 func (s *Server) openPublishers(ctx context.Context) (err error) {
-	c := crl.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Jobs: s.Jobs, Log: s.Log,
+	c := crl.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Jobs: s.Jobs, Now: s.now, Log: s.Log,
 		Period: time.Duration(s.Config.CRL.Period), Lifetime: time.Duration(s.Config.CRL.Lifetime)}
 	for _, i := range s.Config.Issuers {
 		if i.LDAP.DN != "" {
@@ -115,8 +110,8 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 			}
 		}
 	}
-	s.GAL = gal.New(gal.Config{Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Log: s.Log})
-	if s.OCSP, err = ocsp.New(ocsp.Config{Authority: s.Authority, Log: s.Log}); err != nil {
+	s.GAL = gal.New(gal.Config{Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Now: s.now, Log: s.Log})
+	if s.OCSP, err = ocsp.New(ocsp.Config{Authority: s.Authority, Now: s.now, Log: s.Log}); err != nil {
 		return err
 	}
 	return s.OCSP.Ready(ctx)
@@ -128,7 +123,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 		return err
 	}
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Directory: s.Directory, Audit: s.Audit,
-		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Version: Version(), Certificate: certificate, Log: s.Log}
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)
 		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})
@@ -165,7 +160,7 @@ func (s *Server) parts() []web.Part {
 			var errs []error
 			for _, i := range s.Authority.Issuers() {
 				l, err := s.CRL.Newest(ctx, i.ID())
-				if err == nil && time.Now().After(l.NextUpdate) {
+				if err == nil && s.now().After(l.NextUpdate) {
 					err = fmt.Errorf("the list of %s has run out", i.ID())
 				}
 				errs = append(errs, err)
@@ -189,7 +184,7 @@ func (s *Server) checkAudit(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	now := s.now()
 	var errs []error
 	if st.Pending > 0 && now.Sub(st.Oldest) > auditPatience {
 		errs = append(errs, fmt.Errorf("%d events wait for their place in the log: %w", st.Pending, st.Err))

@@ -36,11 +36,22 @@ type Base struct {
 	Directory *directory.Directory
 	Authority *ca.Authority
 	Unlock    keys.Unlock
+
+	now func() time.Time
+}
+
+// Hooks let tests into a server. The zero value changes nothing.
+type Hooks struct {
+	AfterStep func(string)     // enroll.Config.After
+	Now       func() time.Time // the time for every room; nil means time.Now
 }
 
 // OpenBase opens the rooms that stand on their own. The configuration must be valid.
-func OpenBase(ctx context.Context, c *config.Config, log *slog.Logger) (_ *Base, err error) {
-	b := &Base{Config: c, Log: log}
+func OpenBase(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) (_ *Base, err error) {
+	b := &Base{Config: c, Log: log, now: hooks.Now}
+	if b.now == nil {
+		b.now = time.Now
+	}
 	defer func() {
 		if err != nil {
 			b.Close()
@@ -110,7 +121,7 @@ func (b *Base) openAudit(ctx context.Context) error {
 	for _, a := range c.Addresses {
 		sinks = append(sinks, audit.HTTPSink{URL: a})
 	}
-	b.Audit, err = audit.New(audit.Config{DB: b.DB, Name: c.Origin, Signer: signer, Sinks: sinks, Interval: time.Duration(c.Interval), Log: b.Log})
+	b.Audit, err = audit.New(audit.Config{DB: b.DB, Name: c.Origin, Signer: signer, Sinks: sinks, Interval: time.Duration(c.Interval), Now: b.now, Log: b.Log})
 	return err
 }
 
@@ -135,13 +146,13 @@ func (b *Base) openDirectory() error {
 			c.Trust.AddCert(cert)
 		}
 	}
-	c.DB, c.Log = b.DB, b.Log
+	c.DB, c.Now, c.Log = b.DB, b.now, b.Log
 	b.Directory, err = directory.New(c)
 	return err
 }
 
 func (b *Base) openAuthority(ctx context.Context) error {
-	c := ca.Config{DB: b.DB, Jobs: b.Jobs, Arc: b.Config.PolicyArc, Organisation: b.Config.Organisation, Names: b.Config.Names, Log: b.Log,
+	c := ca.Config{DB: b.DB, Jobs: b.Jobs, Arc: b.Config.PolicyArc, Organisation: b.Config.Organisation, Names: b.Config.Names, Now: b.now, Log: b.Log,
 		Profiles: ca.WithDefaults(b.Config.Profiles)}
 	for n, i := range b.Config.Issuers {
 		issuer, err := b.issuer(ctx, i)
@@ -186,7 +197,7 @@ func (b *Base) OpenArchive(ctx context.Context) (*archive.Archive, error) {
 	if len(c.RosterPins) == 0 {
 		return nil, nil
 	}
-	out := archive.Config{DB: b.DB, Log: b.Log,
+	out := archive.Config{DB: b.DB, Now: b.now, Log: b.Log,
 		Usages: archive.Usages{AgentSigning: ca.OIDAgentSigning, AgentDecryption: ca.OIDAgentDecryption, Recipient: ca.OIDRecipient}}
 	for i, p := range c.RosterPins {
 		pin, err := record.ParseHash(p)

@@ -50,7 +50,7 @@ const retryAfter = time.Minute
 func (o *ownCertificate) get(ctx context.Context) (*tls.Certificate, error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	now := time.Now()
+	now := o.server.now()
 	if o.pair != nil {
 		leaf := o.pair.Leaf
 		if now.Before(leaf.NotBefore.Add(leaf.NotAfter.Sub(leaf.NotBefore)*2/3)) || now.Before(o.tried.Add(retryAfter)) {

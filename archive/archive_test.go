@@ -350,7 +350,10 @@ func TestDatabaseHoldsNoPlaintext(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	secret := key.(*ecdsa.PrivateKey).D.FillBytes(make([]byte, 32))
+	secret, err := key.(*ecdsa.PrivateKey).Bytes()
+	if err != nil {
+		t.Fatal(err)
+	}
 	sealed := b.sealed(t, d.Request)
 	inner, err := sealed.UnwrapOuter(b.wrapping)
 	if err != nil {

@@ -73,15 +73,6 @@ func selectReceipts(ctx context.Context, tx pgx.Tx, person, after uuid.UUID, lim
 	return out, err
 }
 
-// selectSealed returns a record's bytes.
-func selectSealed(ctx context.Context, tx pgx.Tx, id uuid.UUID) (sealed []byte, err error) {
-	err = tx.QueryRow(ctx, `select sealed from archive.record where id = $1`, id).Scan(&sealed)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return nil, ErrUnknownReceipt
-	}
-	return sealed, err
-}
-
 func selectRoster(ctx context.Context, tx pgx.Tx, hash record.Hash) (file []byte, err error) {
 	err = tx.QueryRow(ctx, `select file from archive.roster where hash = $1`, hash[:]).Scan(&file)
 	return file, err

@@ -29,7 +29,6 @@ import (
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/enroll"
-	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 	"github.com/sealpost/sealpost/ocsp"
@@ -282,9 +281,6 @@ func (r *rig) enrol(t testing.TB, login, plan string) (api.EnrolmentStatus, hous
 	s, keys := r.Submission(t, r.Actor(t, login), plan)
 	return read[api.EnrolmentStatus](t, r.ask(t, person(login).named(uuid.NewString()), "POST", "/enrolments", wire(s))), keys
 }
-
-// actor is the person behind a login.
-func (r *rig) actor(t testing.TB, login string) audit.Actor { return r.Actor(t, login) }
 
 func must(t testing.TB, err error) {
 	t.Helper()

@@ -56,7 +56,7 @@ func (s *Server) changeStanding(ctx context.Context, by audit.Actor, c ca.Certif
 // mayRevoke decides who may revoke what: people what is theirs, registrars and operators anything. A hold, which can be
 // undone, is the registrars' alone. A refusal is recorded.
 func (s *Server) mayRevoke(ctx context.Context, by audit.Actor, c ca.Certificate, reason string) error {
-	refused := ErrRevocation
+	var refused *fault.Error
 	switch {
 	case by.Has(audit.Registrar):
 		return nil

@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"sync"
 
 	"github.com/sealpost/sealpost/cmd/sealpost/config"
 	"github.com/sealpost/sealpost/cmd/sealpost/server"
@@ -102,7 +101,6 @@ type running struct {
 	*server.Server
 	stop  context.CancelFunc
 	ended chan error
-	once  sync.Once
 }
 
 // startServer opens and runs the server that server.yaml describes, as `sealpost serve` does.

@@ -4,10 +4,10 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -34,20 +34,20 @@ func run(ctx context.Context, args []string) int {
 	return 0
 }
 
-// explain returns what to print of an error: for a fault the sentence that says what to do and its code, then its cause,
-// because whoever is at this command line runs the server.
+// explain returns what to print of an error: for a fault where it lies, the sentence that says what to do and its code,
+// then its cause, because whoever is at this command line runs the server.
 func explain(err error) string {
 	f := fault.Of(err)
 	if f == nil {
 		return err.Error()
 	}
-	s := f.Detail + " (" + f.Code + ")"
+	where, one := strings.CutSuffix(err.Error(), f.Error())
+	if !one { // several were joined
+		return err.Error()
+	}
+	s := where + f.Detail + " (" + f.Code + ")"
 	if f.Err != nil {
 		s += "\n  cause: " + f.Err.Error()
-	}
-	var joined interface{ Unwrap() []error }
-	if errors.As(err, &joined) && err != error(f) && len(err.Error()) > len(f.Error()) {
-		return err.Error()
 	}
 	return s
 }

@@ -107,4 +107,3 @@ func (i *installation) ceremony(t testing.TB) string {
 	must(t, os.Rename(roster, kept))
 	return kept
 }
-

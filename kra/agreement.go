@@ -16,43 +16,57 @@ type Agreement struct {
 	SingleAgentMayOpenAlone bool
 }
 
-// Agree checks the plan in a ceremony's folder, every certificate included, and remembers in the home that it is the one
-// the officers compared. Every later step demands that it still is. Revocation is not checked: it cannot be, offline.
+// Inspect checks the plan in a ceremony's folder, every certificate included, before people go to the trouble of comparing
+// it: a zero Hash is not looked at. Revocation is not checked: it cannot be, offline.
+func (o *Officer) Inspect(dir string, a Agreement) (*record.Plan, error) {
+	plan, _, err := o.inspect(dir, a)
+	return plan, err
+}
+
+// Agree inspects the plan and remembers in the home that it is the one the officers compared. Every later step demands
+// that it still is.
 func (o *Officer) Agree(dir string, a Agreement) (*record.Plan, error) {
-	f := folder{dir}
-	plan, err := f.plan()
+	plan, t, err := o.inspect(dir, a)
 	if err != nil {
 		return nil, err
 	}
 	if plan.Hash() != a.Hash {
-		return nil, ErrPlan.Withf("%s has another hash than the plan that was compared. Somebody may have exchanged it: do not go on, ask the others.", f.path(PlanFile))
+		return nil, ErrNotAgreed
 	}
-	if plan.SingleAgentMayOpenAlone && !a.SingleAgentMayOpenAlone {
-		return nil, record.ErrSingleAgent.Withf("Under this plan a single agent opens everything alone. That must be accepted by name.")
-	}
-	if a.Roots == nil {
-		if a.Roots, err = o.Roots(); err != nil {
-			return nil, err
-		}
-	}
-	between, err := f.intermediates()
-	if err != nil {
-		return nil, err
-	}
-	if err := (trust{roots: a.Roots, between: between, now: o.now()}).plan(plan); err != nil {
-		return nil, err
-	}
-	if err := o.home.locked(func() error { return o.remember(plan, a.Roots, between) }); err != nil {
+	if err := o.home.locked(func() error { return o.remember(plan, t) }); err != nil {
 		return nil, err
 	}
 	return plan, nil
 }
 
-func (o *Officer) remember(plan *record.Plan, roots, between []*x509.Certificate) error {
+func (o *Officer) inspect(dir string, a Agreement) (*record.Plan, trust, error) {
+	f := folder{dir}
+	t := trust{roots: a.Roots, now: o.now()}
+	plan, err := f.plan()
+	switch {
+	case err != nil:
+		return nil, t, err
+	case !a.Hash.IsZero() && plan.Hash() != a.Hash:
+		return nil, t, ErrPlan.Withf("%s has another hash than the plan that was compared. Somebody may have exchanged it: do not go on, ask the others.", f.path(PlanFile))
+	case plan.SingleAgentMayOpenAlone && !a.SingleAgentMayOpenAlone:
+		return nil, t, record.ErrSingleAgent.Withf("Under this plan a single agent opens everything alone. That must be accepted by name.")
+	}
+	if t.roots == nil {
+		if t.roots, err = o.Roots(); err != nil {
+			return nil, t, err
+		}
+	}
+	if t.between, err = f.intermediates(); err != nil {
+		return nil, t, err
+	}
+	return plan, t, t.plan(plan)
+}
+
+func (o *Officer) remember(plan *record.Plan, t trust) error {
 	for _, file := range []struct {
 		name string
 		data []byte
-	}{{rootsFile, encodeCertificates(roots)}, {IntermediatesFile, encodeCertificates(between)}, {PlanFile, plan.Bytes()}} {
+	}{{rootsFile, encodeCertificates(t.roots)}, {IntermediatesFile, encodeCertificates(t.between)}, {PlanFile, plan.Bytes()}} {
 		if err := o.home.write(ceremonyFile(plan, file.name), file.data); err != nil {
 			return err
 		}

@@ -154,7 +154,7 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 		return errors.Join(err, os.Remove(temporary))
 	}
 	if err := os.Rename(temporary, path); err != nil {
-		return err
+		return errors.Join(err, os.Remove(temporary))
 	}
 	d, err := os.Open(filepath.Dir(path))
 	if err != nil {

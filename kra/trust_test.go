@@ -91,7 +91,7 @@ func TestOtherProfilesAreRefused(t *testing.T) {
 		return err
 	}
 	must(t, plan(func(*kra.PlanConfig) {}))
-	refused(t, "an agent's certificate for a recipient's", plan(func(p *kra.PlanConfig) { p.Agents = p.Agents[:0]; p.Threshold = 0; p.Legal = nil }), record.ErrFormat, "threshold")
+	refused(t, "nobody", plan(func(p *kra.PlanConfig) { p.Agents = p.Agents[:0]; p.Threshold = 0; p.Legal = nil }), record.ErrFormat, "threshold")
 	refused(t, "threshold of all", plan(func(p *kra.PlanConfig) { p.Threshold = 3 }), record.ErrFormat, "at least 4")
 	refused(t, "threshold beyond", plan(func(p *kra.PlanConfig) { p.Threshold = 65538 }), kra.ErrPlan, "65538 of 3")
 	refused(t, "alone", plan(func(p *kra.PlanConfig) { p.Threshold = 1 }), record.ErrFormat, "single agent")

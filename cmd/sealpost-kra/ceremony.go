@@ -60,13 +60,13 @@ func (a *agreement) agree(c *cobra.Command, o *kra.Officer, folder string) error
 	if err != nil {
 		return err
 	}
-	given := kra.Agreement{Hash: plan.Hash(), SingleAgentMayOpenAlone: a.single}
+	given := kra.Agreement{SingleAgentMayOpenAlone: a.single}
 	if a.hash != "" {
 		if given.Hash, err = record.ParseHash(a.hash); err != nil {
 			return err
 		}
 	}
-	if done, err := o.HasAgreed(plan); err != nil || done && given.Hash == plan.Hash() {
+	if done, err := o.HasAgreed(plan); err != nil || done && (a.hash == "" || given.Hash == plan.Hash()) {
 		return err
 	}
 	if a.root != "" {
@@ -74,10 +74,14 @@ func (a *agreement) agree(c *cobra.Command, o *kra.Officer, folder string) error
 			return err
 		}
 	}
+	if plan, err = o.Inspect(folder, given); err != nil {
+		return err
+	}
+	given.Hash = plan.Hash()
 	describePlan(plan).print(c.ErrOrStderr())
 	fmt.Fprintln(c.ErrOrStderr())
 	switch {
-	case a.hash != "": // Agree compares
+	case a.hash != "": // Inspect has compared
 	case a.without:
 		fmt.Fprintln(c.ErrOrStderr(), "The plan is NOT compared with the other officers, because --without-comparing-the-plan was given.")
 	default:

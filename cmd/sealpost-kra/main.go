@@ -90,6 +90,7 @@ Once, in this order (docs/runbooks/ceremony.md has every step):
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
+	root.CompletionOptions.HiddenDefaultCmd = true
 	t := &tool{}
 	root.PersistentFlags().StringVar(&t.home, "home", "", "your folder, for your eyes only (default ~/.local/share/sealpost-kra)")
 	root.PersistentFlags().StringVar(&t.passphraseFile, "passphrase-file", "", "file whose first line is your passphrase; else it is taken from "+passphraseEnv+", or asked for")

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/sealpost/sealpost/cmd/sealpost/config"
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
 	"github.com/sealpost/sealpost/internal/keys"
 )
@@ -47,10 +48,13 @@ the root, and their answer to: sealpost init accept`,
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		o.Algorithm = keys.Algorithm(algorithm)
 		t.Organisation, t.PublicURL = o.Organisation, o.PublicURL
+		if err := checkTemplate(t); err != nil { // before any key is made
+			return err
+		}
 		if err := setup.Init(cmd.Context(), o); err != nil {
 			return err
 		}
-		if err := t.Write(filepath.Join(o.Dir, "server.yaml")); err != nil {
+		if err := t.Write(filepath.Join(o.Dir, setup.ConfigFile)); err != nil {
 			return err
 		}
 		tellInit(cmd.OutOrStdout(), o)
@@ -58,6 +62,19 @@ the root, and their answer to: sealpost init accept`,
 	}
 	c.AddCommand(acceptCommand())
 	return c
+}
+
+// checkTemplate checks the configuration that would be written, as far as that can be done without keys.
+func checkTemplate(t setup.Template) error {
+	b, err := t.Render()
+	if err != nil {
+		return err
+	}
+	c, err := config.Decode(b)
+	if err != nil {
+		return err
+	}
+	return c.Validate()
 }
 
 // tellInit says what was made and what is next.
@@ -73,7 +90,7 @@ func tellInit(w io.Writer, o setup.Options) {
 	fmt.Fprintf(w, "  %-28s with its passphrase (%s.passphrase): print or copy, keep apart and OFFLINE; without this key the archive is lost\n", setup.WrappingBackup, setup.WrappingBackup)
 	fmt.Fprintf(w, "  %-28s opens the server's key files\n", setup.PassphraseFile)
 	fmt.Fprintf(w, "\nNext:\n  1. complete %s (database, directory)\n  2. sealpost migrate --config %s\n  3. make the recovery officers' roster: docs/runbooks/ceremony.md\n  4. sealpost check --connect --config %s\n  5. sealpost serve --config %s\n",
-		at("server.yaml"), at("server.yaml"), at("server.yaml"), at("server.yaml"))
+		at(setup.ConfigFile), at(setup.ConfigFile), at(setup.ConfigFile), at(setup.ConfigFile))
 }
 
 func acceptCommand() *cobra.Command {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"strings"
@@ -156,5 +155,3 @@ func read(t testing.TB, path string) string {
 
 // words splits a command line that holds no quotes.
 func words(line string) []string { return strings.Fields(line) }
-
-var _ = exec.Command

@@ -83,13 +83,13 @@ func printPoints(w io.Writer, points []crl.PointStatus) error {
 
 func galCommand() *cobra.Command {
 	c := &cobra.Command{Use: "gal", Short: "Compare the directory with what it should show, and repair it"}
-	c.AddCommand(galPublishCommand("diff", "Show how a person's entry differs from what it should show", (*gal.Publisher).Compare),
-		galPublishCommand("publish", "Repair a person's entry", (*gal.Publisher).Publish))
+	c.AddCommand(galPersonCommand("diff", "Show how a person's entry differs from what it should show", "%s: %d missing, %d stale, %d of others\n", (*gal.Publisher).Compare),
+		galPersonCommand("publish", "Repair a person's entry", "%s: %d added, %d removed, %d of others left alone\n", (*gal.Publisher).Publish))
 	return c
 }
 
-// galPublishCommand is a command that does something about one person's entry.
-func galPublishCommand(use, short string, do func(*gal.Publisher, context.Context, uuid.UUID) (gal.Difference, error)) *cobra.Command {
+// galPersonCommand is a command that does something about one person's entry and says what it found.
+func galPersonCommand(use, short, found string, do func(*gal.Publisher, context.Context, uuid.UUID) (gal.Difference, error)) *cobra.Command {
 	c := &cobra.Command{Use: use + " LOGIN", Short: short, Args: cobra.ExactArgs(1)}
 	path := configFlag(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -102,7 +102,7 @@ func galPublishCommand(use, short string, do func(*gal.Publisher, context.Contex
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: %d missing, %d stale, %d of others\n", person.Name, len(d.Missing), len(d.Stale), d.Foreign)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), found, person.Name, len(d.Missing), len(d.Stale), d.Foreign)
 			return err
 		})
 	}

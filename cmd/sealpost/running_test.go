@@ -3,12 +3,10 @@ package main
 import (
 	"crypto"
 	"crypto/x509"
-	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -216,6 +214,3 @@ func oneLine(t testing.TB, what, said string) {
 		t.Errorf("%s: this is no error that a person can read:\n%s", what, said)
 	}
 }
-
-var _ = errors.New
-var _ = os.Getpid

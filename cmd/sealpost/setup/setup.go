@@ -54,6 +54,7 @@ const (
 	WrappingKey        = "pki/wrapping.key"
 	WrappingBackup     = "pki/wrapping.backup"
 	PassphraseFile     = "passphrase"
+	ConfigFile         = "server.yaml" // which Template.Write writes
 
 	// IssuerID names the issuing authority that Init makes.
 	IssuerID = "issuing"
@@ -61,8 +62,7 @@ const (
 	WrappingLabel = "archive wrapping key"
 )
 
-// Init makes everything. When it fails half-way it says what is there already: nothing of it is used anywhere yet, and
-// the folder can be removed.
+// Init makes everything, or nothing.
 func Init(ctx context.Context, o Options) error {
 	if o.Now == nil {
 		o.Now = time.Now
@@ -74,28 +74,43 @@ func Init(ctx context.Context, o Options) error {
 	if err := m.empty(); err != nil {
 		return err
 	}
-	if err := os.MkdirAll(m.path("pki"), 0o700); err != nil {
+	if err := os.MkdirAll(m.Dir, 0o700); err != nil {
+		return err
+	}
+	if err := os.Mkdir(m.path("pki"), 0o700); err != nil {
 		return err
 	}
 	steps := []func() error{m.passphrases, m.hierarchy, m.services, m.wrapping}
 	for _, s := range steps {
 		if err := s(); err != nil {
-			return err
+			return errors.Join(err, m.undo())
 		}
 	}
 	return nil
 }
 
+// undo removes what was made: nobody has used it yet.
+func (m *maker) undo() error {
+	err := os.RemoveAll(m.path("pki"))
+	if m.wrotePassphrase {
+		err = errors.Join(err, os.Remove(m.path(PassphraseFile)))
+	}
+	return err
+}
+
 type maker struct {
 	Options
-	ctx context.Context
+	ctx             context.Context
+	wrotePassphrase bool
 }
 
 func (m *maker) path(name string) string { return filepath.Join(m.Dir, filepath.FromSlash(name)) }
 
 func (m *maker) empty() error {
-	if _, err := os.Lstat(m.path("pki")); !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("%s is there already: init never replaces keys. Choose another folder", m.path("pki"))
+	for _, name := range []string{"pki", PassphraseFile, ConfigFile} {
+		if _, err := os.Lstat(m.path(name)); !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s is there already: init never replaces anything. Choose another folder", m.path(name))
+		}
 	}
 	return nil
 }
@@ -109,9 +124,10 @@ func (m *maker) passphrases() error {
 			continue
 		}
 		*p.u = NewPassphrase()
-		if err := os.WriteFile(m.path(p.file), append(append([]byte(nil), *p.u...), '\n'), 0o600); err != nil {
+		if err := writeNew(m.path(p.file), append(append([]byte(nil), *p.u...), '\n'), 0o600); err != nil {
 			return err
 		}
+		m.wrotePassphrase = m.wrotePassphrase || p.file == PassphraseFile
 	}
 	return nil
 }

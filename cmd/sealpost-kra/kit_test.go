@@ -1,0 +1,111 @@
+package main
+
+import (
+	"crypto/x509"
+	"encoding/pem"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/internal/pgtest"
+	"github.com/sealpost/sealpost/internal/pkitest"
+	"github.com/sealpost/sealpost/kra"
+)
+
+const program = "sealpost-kra"
+
+// TestMain is the program itself when it is called by its name, and else the tests.
+func TestMain(m *testing.M) {
+	if filepath.Base(os.Args[0]) == program {
+		main()
+	}
+	pgtest.Main(m)
+}
+
+// link puts the program into a folder.
+func link(dir string) error {
+	self, err := os.Executable()
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.MkdirAll(dir, 0o700), os.Symlink(self, filepath.Join(dir, program)))
+}
+
+// authority is a real one, with what its operator does for officers.
+type authority struct {
+	*pkitest.PKI
+	t       *testing.T
+	persons map[string]uuid.UUID
+}
+
+func newAuthority(t *testing.T) *authority {
+	t.Helper()
+	return &authority{pkitest.NewAuthority(t, pgtest.New(t)), t, map[string]uuid.UUID{}}
+}
+
+// request asks for a certificate for the person of a name.
+func (a *authority) request(profile, name string, spki []byte) ca.Request {
+	if a.persons[name] == uuid.Nil {
+		a.persons[name] = uuid.New()
+	}
+	given, surname, _ := strings.Cut(name, " ")
+	return ca.Request{ID: uuid.New(), Profile: profile, Person: a.persons[name], PublicKey: spki,
+		Subject: ca.Subject{CommonName: name, GivenName: given, Surname: surname}}
+}
+
+// certify does what `sealpost roster certify` does, under any two profiles, and writes the card.
+func (a *authority) certify(name, signing, decryption, out string, profiles ...string) error {
+	var certs []*x509.Certificate
+	for i, path := range []string{signing, decryption} {
+		text, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		block, _ := pem.Decode(text)
+		if block == nil {
+			return errors.New(path + " is no PEM")
+		}
+		csr, err := ca.ParseCSR(block.Bytes)
+		if err != nil {
+			return err
+		}
+		c, err := x509.ParseCertificate(a.Issue(a.t, a.request(profiles[i], name, csr.PublicKey))[0].DER)
+		if err != nil {
+			return err
+		}
+		certs = append(certs, c)
+	}
+	card, err := kra.NewAgentCard(a.persons[name], certs[0], certs[1], a.Chain())
+	if err != nil {
+		return err
+	}
+	text, err := card.Encode()
+	return errors.Join(err, os.WriteFile(out, text, 0o644))
+}
+
+// recipient writes the card of somebody who may receive keys.
+func (a *authority) recipient(name, out string) error {
+	key := pkitest.NewKey(a.t, ca.P256)
+	c, err := x509.ParseCertificate(a.Issue(a.t, a.request(ca.RecoveryRecipient, name, pkitest.SPKI(key.Public())))[0].DER)
+	if err != nil {
+		return err
+	}
+	card, err := kra.NewRecipientCard(a.persons[name], c, a.Chain())
+	if err != nil {
+		return err
+	}
+	text, err := card.Encode()
+	return errors.Join(err, os.WriteFile(out, text, 0o644))
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}

@@ -16,8 +16,8 @@ import (
 // ends included.
 const MaxValidityDays = 825
 
-// ProfileConfig is a kind of certificate as the configuration describes it. DefaultProfiles has those that Sealpost
-// comes with; one of the same name replaces it whole.
+// ProfileConfig is a kind of certificate as the configuration describes it. Those of docs/certificate-profile.md
+// are there without being listed; one of the same name replaces that one whole.
 type ProfileConfig struct {
 	// Name is what requests and this configuration call the profile.
 	Name string `yaml:"name"`

@@ -18,8 +18,7 @@ import (
 	"github.com/sealpost/sealpost/internal/pg"
 )
 
-// Config says where the directory is and how it is laid out. The fields with a yaml name are the configuration file's
-// section; relative file names in it start at the file's folder.
+// Config says where the directory is and how it is laid out.
 //
 // Whoever may write the attributes mail and proxyAddresses in the directory decides for which addresses certificates
 // are made, and whoever may write the groups decides who has which role: give that right to nobody lightly, and never to
@@ -71,19 +70,17 @@ type Config struct {
 	// Authorities says where entries of certificate authorities may be written.
 	Authorities Authorities `yaml:"authorities"`
 
-	// Cache is how long what was read about a person may be used again for Person, and so how long a new role, address
-	// or leaver may go unnoticed there. 0 means that every call asks. Authenticate always asks.
+	// Cache is how long what was read about a person may be used again, and so how long a new role, address or leaver may
+	// go unnoticed. 0 means that the directory is asked each time. Signing in with a password always asks.
 	Cache time.Duration `yaml:"cache"`
 
 	// Connections is how many connections each of lookups, publishing and passwords uses at most; 0 means 8.
 	Connections int `yaml:"connections"`
 
-	// ConnectTimeout bounds connecting to one server, with TLS and bind; 0 means 5s. Timeout bounds one operation; 0
-	// means 10s.
-	ConnectTimeout time.Duration `yaml:"connect_timeout"`
-	Timeout        time.Duration `yaml:"timeout"`
+	ConnectTimeout time.Duration `yaml:"connect_timeout"` // bounds connecting to one server, with TLS and bind; 0 means 5s
+	Timeout        time.Duration `yaml:"timeout"`         // bounds one operation; 0 means 10s
 
-	// What follows comes from whoever reads the file.
+	// What has a yaml name is a section of the configuration file. What follows comes from whoever reads that.
 
 	LookupPassword    string         `yaml:"-"` // content of lookup.password_file
 	PublisherPassword string         `yaml:"-"` // content of publisher.password_file

@@ -22,6 +22,8 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 )
 
+//go:generate go run ./manual
+
 // maxSize bounds the file, in bytes.
 const maxSize = 1 << 20
 
@@ -69,7 +71,7 @@ type Database struct {
 
 	// AdminURL is for `sealpost migrate` alone: a role that may create roles and schemas.
 	AdminURL     string `yaml:"admin_url"`
-	AdminURLFile string `yaml:"admin_url_file"`
+	AdminURLFile string `yaml:"admin_url_file"` // a file that holds it, instead
 
 	MaxConns   int32  `yaml:"max_conns"`   // connections of one server; 0 means 16
 	RolePrefix string `yaml:"role_prefix"` // of the database roles; "" means sealpost_
@@ -91,9 +93,10 @@ type Listen struct {
 	// leaves its memory, and renews. Each must be allowed by names.hosts.
 	Hosts []string `yaml:"hosts"`
 
-	// Certificate (PEM, leaf first) and Key (PEM) are the API's server certificate, instead of hosts.
+	// Certificate is a file with the API's server certificate (PEM, leaf first), instead of hosts. It is read once, at the
+	// start.
 	Certificate string `yaml:"certificate"`
-	Key         string `yaml:"key"`
+	Key         string `yaml:"key"` // file with its private key (PEM, not encrypted: keep it from others)
 
 	// Metrics is where Prometheus finds metrics, without authentication: an address that outsiders do not reach. Empty
 	// means nowhere.
@@ -146,7 +149,7 @@ type CRL struct {
 // Publication is a file that the public listener serves.
 type Publication struct {
 	Path string `yaml:"path"` // in public_url: "/crl/root.crl"
-	File string `yaml:"file"`
+	File string `yaml:"file"` // read anew at each request
 	Type string `yaml:"type"` // media type: application/pkix-crl, application/pkix-cert
 }
 

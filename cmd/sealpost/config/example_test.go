@@ -1,0 +1,83 @@
+package config_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"regexp"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/sealpost/sealpost/cmd/sealpost/config"
+)
+
+// excluded are settings of the example that exclude one beside them: commented out, without a space.
+var excluded = regexp.MustCompile(`(?m)^( *)#([a-z_]+:)`)
+
+func example(t *testing.T) string {
+	t.Helper()
+	b, err := os.ReadFile(filepath.FromSlash("../../../docs/config.example.yaml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
+
+func TestExampleIsValid(t *testing.T) {
+	c, err := config.Decode([]byte(example(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); err != nil {
+		t.Error(err)
+	}
+}
+
+// The example has every key, those that exclude another commented out.
+func TestExampleIsComplete(t *testing.T) {
+	text := excluded.ReplaceAllString(example(t), "$1$2")
+	if _, err := config.Decode([]byte(text)); err != nil {
+		t.Fatalf("with what is commented out: %v", err)
+	}
+	var root yaml.Node
+	if err := yaml.Unmarshal([]byte(text), &root); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range missing(root.Content[0], reflect.TypeFor[config.Config](), "") {
+		t.Errorf("docs/config.example.yaml has no %s", key)
+	}
+}
+
+// missing returns the keys of a struct that a node lacks. In a list it is enough that one of the entries has them.
+func missing(n *yaml.Node, structure reflect.Type, path string) (out []string) {
+	for i := range structure.NumField() {
+		f := structure.Field(i)
+		key := f.Tag.Get("yaml")
+		if key == "" || key == "-" {
+			continue
+		}
+		at := strings.TrimPrefix(path+"."+key, ".")
+		value := child(n, key)
+		switch of := f.Type; {
+		case value == nil:
+			out = append(out, at)
+		case of.Kind() == reflect.Struct:
+			out = append(out, missing(value, of, at)...)
+		case of.Kind() == reflect.Slice && of.Elem().Kind() == reflect.Struct:
+			out = append(out, missing(value.Content[0], of.Elem(), fmt.Sprintf("%s[0]", at))...)
+		}
+	}
+	return out
+}
+
+func child(n *yaml.Node, key string) *yaml.Node {
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		if n.Content[i].Value == key {
+			return n.Content[i+1]
+		}
+	}
+	return nil
+}

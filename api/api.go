@@ -1,6 +1,6 @@
-// Package api is the wire of Sealpost's REST interface, version 1: the types that server and clients share, and nothing
-// else. It owns no behaviour. The OpenAPI document (api/openapi.json) is made from these types by package web and
-// committed.
+// Package api is the wire of Sealpost's REST interface, version 1: the types that server and clients share, with the
+// extended key usages that each demands of the other's certificates. It owns no behaviour. The OpenAPI document
+// (api/openapi.json) is made from these types by package web and committed.
 //
 // Binary values (certificates, CSRs, CMS messages, hashes) are DER, in JSON as standard base64. Times are RFC 3339 in
 // UTC. Identifiers are UUIDs or lower-case hexadecimal, as said at each.

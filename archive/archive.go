@@ -11,7 +11,6 @@ package archive
 
 import (
 	"crypto"
-	"encoding/asn1"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,18 +30,12 @@ var (
 	ErrNoRoster       = fault.New(fault.Unavailable, "roster-missing", "The pinned roster is not in the database. Bring it in with: sealpost roster add FILE")
 )
 
-// Usages are the extended key usages that tell the certificates of agents and recipients from all others.
-type Usages struct {
-	AgentSigning, AgentDecryption, Recipient asn1.ObjectIdentifier
-}
-
 // Config is what an Archive is made of. Every field without "nil" in its comment is required.
 type Config struct {
 	DB *pg.DB
 
 	// Pins are the hashes of the rosters that are accepted; the first is the one that new keys are sealed to.
-	Pins   []record.Hash
-	Usages Usages
+	Pins []record.Hash
 	// SingleAgentMayOpenAlone accepts a roster with a threshold of one, which gives up what the archive is for.
 	SingleAgentMayOpenAlone bool
 

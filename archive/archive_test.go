@@ -51,8 +51,7 @@ func setup(t *testing.T) *bundle {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b.config = archive.Config{DB: b.db, Pins: []record.Hash{b.roster.Hash()}, Wrapping: []*record.WrappingKey{b.wrapping}, Receipts: receipts,
-		Usages: archive.Usages{AgentSigning: rostertest.AgentSigning, AgentDecryption: rostertest.AgentDecryption}}
+	b.config = archive.Config{DB: b.db, Pins: []record.Hash{b.roster.Hash()}, Wrapping: []*record.WrappingKey{b.wrapping}, Receipts: receipts}
 	if b.Archive, err = archive.New(b.config); err != nil {
 		t.Fatal(err)
 	}
@@ -328,13 +327,14 @@ func TestOnlyThePinnedRosterReceivesKeys(t *testing.T) {
 
 func TestRosterOfForeignCertificatesIsRefused(t *testing.T) {
 	b := setup(t)
+	foreign := rostertest.NewForeign(t, 2, 3)
 	config := b.config
-	config.Usages.AgentDecryption = rostertest.AgentSigning
+	config.Pins = []record.Hash{foreign.Hash()}
 	fresh, err := archive.New(config)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := fresh.CheckRoster(t.Context()); !errors.Is(err, archive.ErrRosterPin) {
+	if _, err := fresh.AddRoster(t.Context(), by, foreign.Bytes()); !errors.Is(err, archive.ErrRosterPin) {
 		t.Errorf("certificates without the agents' usage: %v", err)
 	}
 }
@@ -374,8 +374,7 @@ func BenchmarkDeposit(b *testing.B) {
 		b.Fatal(err)
 	}
 	receipts, _ := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	a, err := archive.New(archive.Config{DB: pgtest.Open(b, database), Pins: []record.Hash{roster.Hash()}, Wrapping: []*record.WrappingKey{wrapping}, Receipts: receipts,
-		Usages: archive.Usages{AgentSigning: rostertest.AgentSigning, AgentDecryption: rostertest.AgentDecryption}})
+	a, err := archive.New(archive.Config{DB: pgtest.Open(b, database), Pins: []record.Hash{roster.Hash()}, Wrapping: []*record.WrappingKey{wrapping}, Receipts: receipts})
 	if err != nil {
 		b.Fatal(err)
 	}

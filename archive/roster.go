@@ -7,6 +7,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/audit"
 )
@@ -56,8 +57,7 @@ func (a *Archive) verify(file []byte) (*record.Roster, error) {
 	if err != nil {
 		return nil, ErrRosterPin.Because(err)
 	}
-	u := a.Usages
-	if err := roster.CheckUsages(u.AgentSigning, u.AgentDecryption, u.Recipient); err != nil {
+	if err := roster.CheckUsages(api.OIDAgentSigning, api.OIDAgentDecryption, api.OIDRecipient); err != nil {
 		return nil, ErrRosterPin.Withf("The roster names certificates that were not issued for recovery agents and recipients.").Because(err)
 	}
 	return roster, nil

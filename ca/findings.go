@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/keyuse"
 )
 
@@ -188,13 +189,13 @@ func usageOID(name string) (asn1.ObjectIdentifier, error) {
 	case "ocsp-signing":
 		return oidOCSPSigning, nil
 	case "agent-signing":
-		return OIDAgentSigning, nil
+		return api.OIDAgentSigning, nil
 	case "agent-decryption":
-		return OIDAgentDecryption, nil
+		return api.OIDAgentDecryption, nil
 	case "recovery-recipient":
-		return OIDRecipient, nil
+		return api.OIDRecipient, nil
 	case "archive-exchange":
-		return OIDExchange, nil
+		return api.OIDExchange, nil
 	default:
 		return parseOID(name)
 	}

@@ -1,23 +1,10 @@
 package ca
 
-import (
-	"encoding/asn1"
-
-	"github.com/sealpost/sealpost/api"
-)
+import "encoding/asn1"
 
 // Arc is the placeholder for the organisation's own OID arc: the enterprise number that RFC 5612 reserves for
 // documentation. Certificate policies lie under it unless the configuration names another; docs/oids.md lists them.
 const Arc = "1.3.6.1.4.1.32473.1"
-
-// Sealpost's own extended key usages. They are the same in every installation, because clients and the agents' tools
-// demand them; until the project has an enterprise number of its own they lie under the one for documentation.
-var (
-	OIDAgentSigning    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 1} // signs approvals of recovery cases
-	OIDAgentDecryption = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 2} // opens the agent's share
-	OIDRecipient       = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 3} // receives recovered keys
-	OIDExchange        = api.OIDExchange                                      // receives keys that are to be archived
-)
 
 // Extended key usages of RFC 5280 §4.2.1.12.
 var (

@@ -3,6 +3,7 @@ package kra
 import (
 	"context"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
 )
 
@@ -46,7 +47,7 @@ func (o *Officer) VerifyShare(r *record.Roster, pin record.Hash) (uint16, error)
 	if err := r.Verify(opt); err != nil {
 		return 0, err
 	}
-	if err := r.CheckUsages(OIDAgentSigning, OIDAgentDecryption, OIDRecipient); err != nil {
+	if err := r.CheckUsages(api.OIDAgentSigning, api.OIDAgentDecryption, api.OIDRecipient); err != nil {
 		return 0, err
 	}
 	a, err := o.self(r.Plan)

@@ -6,14 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
-)
-
-// The extended key usages of agents and recipients. The same are in the server's package ca; a test compares them.
-var (
-	OIDAgentSigning    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 1}
-	OIDAgentDecryption = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 2}
-	OIDRecipient       = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 3}
 )
 
 var (
@@ -30,10 +24,10 @@ type trust struct {
 
 // agent checks an agent's two certificates.
 func (t trust) agent(name string, signing, decryption *x509.Certificate) error {
-	if err := t.certificate(name, "signature certificate", signing, OIDAgentSigning); err != nil {
+	if err := t.certificate(name, "signature certificate", signing, api.OIDAgentSigning); err != nil {
 		return err
 	}
-	return t.certificate(name, "decryption certificate", decryption, OIDAgentDecryption)
+	return t.certificate(name, "decryption certificate", decryption, api.OIDAgentDecryption)
 }
 
 // plan checks every certificate of a plan.
@@ -44,7 +38,7 @@ func (t trust) plan(p *record.Plan) error {
 		}
 	}
 	for _, r := range p.Recipients {
-		if err := t.certificate(r.Name, "certificate", r.Certificate, OIDRecipient); err != nil {
+		if err := t.certificate(r.Name, "certificate", r.Certificate, api.OIDRecipient); err != nil {
 			return err
 		}
 	}

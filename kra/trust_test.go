@@ -13,24 +13,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/kra"
 )
-
-// The officers' tool links no server code, and so has the usages a second time.
-func TestUsagesAreThoseOfTheAuthority(t *testing.T) {
-	t.Parallel()
-	for _, c := range []struct{ ours, theirs asn1.ObjectIdentifier }{
-		{kra.OIDAgentSigning, ca.OIDAgentSigning}, {kra.OIDAgentDecryption, ca.OIDAgentDecryption}, {kra.OIDRecipient, ca.OIDRecipient},
-	} {
-		if !c.ours.Equal(c.theirs) {
-			t.Errorf("%s is %s in package ca", c.ours, c.theirs)
-		}
-	}
-}
 
 func TestImportIsForTheseKeys(t *testing.T) {
 	t.Parallel()
@@ -154,7 +143,7 @@ func (r *rogue) card(t *testing.T, o *officer, names ...string) *kra.AgentCard {
 		must(t, err)
 		certs = append(certs, sign(t, template(names[i], func(c *x509.Certificate) {
 			c.KeyUsage = []x509.KeyUsage{x509.KeyUsageDigitalSignature, x509.KeyUsageKeyAgreement}[i]
-			c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{[]asn1.ObjectIdentifier{kra.OIDAgentSigning, kra.OIDAgentDecryption}[i]}
+			c.UnknownExtKeyUsage = []asn1.ObjectIdentifier{[]asn1.ObjectIdentifier{api.OIDAgentSigning, api.OIDAgentDecryption}[i]}
 		}), r.issuing, key.(*ecdsa.PrivateKey), r.issuingKey))
 	}
 	return &kra.AgentCard{Person: someone, Name: names[0], Signing: certs[0], Decryption: certs[1], Chain: []*x509.Certificate{r.issuing}}
@@ -163,13 +152,13 @@ func (r *rogue) card(t *testing.T, o *officer, names ...string) *kra.AgentCard {
 func TestChains(t *testing.T) {
 	t.Parallel()
 	o := (&company{t: t}).keyGen("Olga")
-	good := newRogue(t, kra.OIDAgentSigning, kra.OIDAgentDecryption)
+	good := newRogue(t, api.OIDAgentSigning, api.OIDAgentDecryption)
 	must(t, o.Import(good.card(t, o, "Olga", "Olga"), []*x509.Certificate{good.root}))
 	free := newRogue(t)
 	must(t, o.Import(free.card(t, o, "Olga", "Olga"), []*x509.Certificate{free.root}))
 	every := newRogue(t, asn1.ObjectIdentifier{2, 5, 29, 37, 0})
 	must(t, o.Import(every.card(t, o, "Olga", "Olga"), []*x509.Certificate{every.root}))
-	mail := newRogue(t, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 4}, kra.OIDAgentSigning)
+	mail := newRogue(t, asn1.ObjectIdentifier{1, 3, 6, 1, 5, 5, 7, 3, 4}, api.OIDAgentSigning)
 	refused(t, "an authority for mail", o.Import(mail.card(t, o, "Olga", "Olga"), []*x509.Certificate{mail.root}), kra.ErrTrust, "may not issue it")
 	two := good.card(t, o, "Olga", "Otto")
 	refused(t, "two names", o.Import(two, []*x509.Certificate{good.root}), kra.ErrTrust, "for somebody else: Otto")

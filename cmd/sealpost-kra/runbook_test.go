@@ -146,7 +146,7 @@ func (r *room) addRoster(path string) error {
 		return err
 	}
 	a, err := archive.New(archive.Config{DB: pgtest.New(r.t), Pins: []record.Hash{roster.Hash()}, Wrapping: []*record.WrappingKey{wrapping},
-		Receipts: pkitest.NewKey(r.t, ca.P256), Usages: archive.Usages{AgentSigning: ca.OIDAgentSigning, AgentDecryption: ca.OIDAgentDecryption, Recipient: ca.OIDRecipient}})
+		Receipts: pkitest.NewKey(r.t, ca.P256)})
 	if err != nil {
 		return err
 	}

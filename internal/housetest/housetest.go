@@ -81,8 +81,7 @@ func On(t testing.TB, database pgtest.Database, slapd *slapdtest.Server) *House 
 	h.Wrapping, err = record.GenerateWrappingKey()
 	must(t, err)
 	h.Archive, err = archive.New(archive.Config{DB: h.DB, Pins: []record.Hash{h.Roster.Hash()}, Wrapping: []*record.WrappingKey{h.Wrapping},
-		Receipts: pkitest.NewKey(t, ca.P256), Now: h.Clock.Now,
-		Usages: archive.Usages{AgentSigning: rostertest.AgentSigning, AgentDecryption: rostertest.AgentDecryption}})
+		Receipts: pkitest.NewKey(t, ca.P256), Now: h.Clock.Now})
 	must(t, err)
 	_, err = h.Archive.AddRoster(t.Context(), pkitest.Actor(), h.Roster.Bytes())
 	must(t, err)

@@ -16,15 +16,10 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/archive/threshold"
 	"github.com/sealpost/sealpost/cms"
-)
-
-// The extended key usages of the certificates made here.
-var (
-	AgentSigning    = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 99, 1}
-	AgentDecryption = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 99, 2}
 )
 
 // Agent is a recovery agent with both private keys.
@@ -43,11 +38,22 @@ type Roster struct {
 // New holds a ceremony of n agents, any t of whom can open.
 func New(tb testing.TB, t, n int) Roster {
 	tb.Helper()
+	return held(tb, t, n, api.OIDAgentDecryption)
+}
+
+// NewForeign is New with decryption certificates that were not issued for agents.
+func NewForeign(tb testing.TB, t, n int) Roster {
+	tb.Helper()
+	return held(tb, t, n, api.OIDExchange)
+}
+
+func held(tb testing.TB, t, n int, decryption asn1.ObjectIdentifier) Roster {
+	tb.Helper()
 	out := Roster{}
 	plan := record.Plan{Archive: "test", Created: time.Now().UTC().Truncate(time.Second), Epoch: 1, Origin: record.OriginAgents, Threshold: uint16(t)}
 	rand.Read(plan.Session[:])
 	for i := range n {
-		a := newAgent(tb, uint16(i+1))
+		a := newAgent(tb, uint16(i+1), decryption)
 		out.Agents = append(out.Agents, a)
 		plan.Agents = append(plan.Agents, a.Agent)
 		plan.Dealers = append(plan.Dealers, a.ID)
@@ -140,11 +146,11 @@ func combine(t int, c *record.Capsule, shares []threshold.Share) (threshold.Poin
 	return q.Combine(ds)
 }
 
-func newAgent(tb testing.TB, id uint16) Agent {
+func newAgent(tb testing.TB, id uint16, usage asn1.ObjectIdentifier) Agent {
 	tb.Helper()
 	a := Agent{Agent: record.Agent{ID: id, Person: uuid.New(), Name: fmt.Sprintf("Agent %d", id)}}
-	a.Signer, a.Signing = certify(tb, a.Name, x509.KeyUsageDigitalSignature, AgentSigning)
-	decryption, certificate := certify(tb, a.Name, x509.KeyUsageKeyAgreement, AgentDecryption)
+	a.Signer, a.Signing = certify(tb, a.Name, x509.KeyUsageDigitalSignature, api.OIDAgentSigning)
+	decryption, certificate := certify(tb, a.Name, x509.KeyUsageKeyAgreement, usage)
 	a.Decryption = certificate
 	a.Key = cms.Recipient{Certificate: certificate, Key: decryption}
 	return a

@@ -197,8 +197,7 @@ func (b *Base) OpenArchive(ctx context.Context) (*archive.Archive, error) {
 	if len(c.RosterPins) == 0 {
 		return nil, nil
 	}
-	out := archive.Config{DB: b.DB, Now: b.now, Log: b.Log,
-		Usages: archive.Usages{AgentSigning: ca.OIDAgentSigning, AgentDecryption: ca.OIDAgentDecryption, Recipient: ca.OIDRecipient}}
+	out := archive.Config{DB: b.DB, Now: b.now, Log: b.Log}
 	for i, p := range c.RosterPins {
 		pin, err := record.ParseHash(p)
 		if err != nil {

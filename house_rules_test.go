@@ -91,7 +91,7 @@ func refused(s source, to string) string {
 		if s.test || isSupport(s.dir) || (matches("cmd/sealpost/...", s.dir) && slices.Contains(demoSupport, to)) {
 			return ""
 		}
-		return "it runs servers for tests and for cmd/sealpost's demo; nothing else may need it"
+		return "it runs servers for tests and for cmd/sealpost's demo and bench; nothing else may need it"
 	}
 	if room, ok := roomOf(listed, s.dir); ok {
 		if s.test || to == room || matches(room+"/...", to) || anyMatches(listed[room], to) {

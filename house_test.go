@@ -50,7 +50,7 @@ var neighbours = map[string][]string{
 }
 
 // support runs servers and makes samples for tests: internal/child and every internal/…test. Tests and support itself
-// import it, and of the server only the demo, this much:
+// import it, and of the server only the demo and the bench, this much:
 var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdtest", "internal/pkitest"}
 
 // Lists that several entries of listed share.
@@ -60,7 +60,7 @@ var (
 		"enroll/...", "crl/...", "ocsp/...", "gal/...", "web/..."}
 )
 
-// listed stand outside the floors: floor 4, the client side, and the support that the demo needs. Each says what it may
+// listed stand outside the floors: floor 4, the client side, and the support that demo and bench need. Each says what it may
 // import; "x/..." is x and all in it.
 var listed = map[string][]string{
 	"client":             {"api", "internal/fault"},
@@ -86,7 +86,7 @@ var withTables = []string{"internal/pg", "internal/audit", "internal/keyuse", "i
 
 // doors is the whole list of third parties: one that is not here does not come in.
 var doors = []door{
-	{"github.com/jackc/pgx/v5", withTables, true},
+	{"github.com/jackc/pgx/v5", append([]string{"cmd/sealpost/bench"}, withTables...), true},
 	{"github.com/pressly/goose/v3", []string{"internal/pg"}, false},
 	{"github.com/riverqueue/river", []string{"internal/jobs"}, false},
 	{"github.com/go-ldap/ldap/v3", []string{"directory", "internal/slapdtest"}, false},

@@ -60,6 +60,6 @@ func commands() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(initCommand(), migrateCommand(), checkCommand(), serveCommand(), rosterCommand(), auditCommand(), crlCommand(), galCommand(), demoCommand())
+	root.AddCommand(initCommand(), migrateCommand(), checkCommand(), serveCommand(), rosterCommand(), auditCommand(), crlCommand(), galCommand(), demoCommand(), benchCommand())
 	return root
 }

@@ -1,5 +1,5 @@
 // Package pgtest runs a private PostgreSQL: one cluster per test binary, one database per test, all in parallel. The
-// demo uses its Cluster too. It is imported by tests and by cmd/sealpost's demo only.
+// demo uses its Cluster too. It is imported by tests and by cmd/sealpost's demo and bench only.
 package pgtest
 
 import (
@@ -91,6 +91,9 @@ func (c *Cluster) await(ctx context.Context) error {
 		}
 	}
 }
+
+// PID returns the process id of the server that all others are children of.
+func (c *Cluster) PID() int { return c.process.PID() }
 
 // URL returns the address of a database, as the cluster's owner.
 func (c *Cluster) URL(database string) string { return c.URLAs(admin, database) }

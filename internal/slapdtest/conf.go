@@ -131,6 +131,7 @@ func (s *Server) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	b.WriteString("\n" + s.conf.More)
 	if err := s.write("company.ldif", b.Bytes()); err != nil {
 		return err
 	}

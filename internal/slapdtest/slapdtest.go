@@ -1,6 +1,6 @@
 // Package slapdtest runs a private OpenLDAP server (slapd) that holds a small sample company, as an unprivileged child
 // of this process: LDAPS and StartTLS on free loopback ports, and a Unix socket. Tests start one each (New), the demo
-// keeps one in its folder (Start). It is imported by tests and by cmd/sealpost's demo only.
+// keeps one in its folder (Start). It is imported by tests and by cmd/sealpost's demo and bench only.
 //
 // It owns the sample company (company.ldif), the server's configuration with the least rights that Sealpost needs, and
 // the processes. It does not speak LDAP: tests look at the server with Debian's ldapsearch and ldapmodify.
@@ -62,6 +62,7 @@ type Config struct {
 	NoTLS bool      // neither LDAPS nor StartTLS, as a badly run directory
 	Stats bool      // log every operation
 	Extra string    // more lines for slapd.conf, within its database
+	More  string    // more entries (LDIF) beside the sample company's, if the folder is new
 	Log   io.Writer // the server's log; nil discards
 }
 

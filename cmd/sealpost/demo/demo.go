@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/cmd/sealpost/server"
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
 	"github.com/sealpost/sealpost/internal/child"
+	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 	"github.com/sealpost/sealpost/kra"
@@ -39,6 +40,9 @@ type Demo struct {
 	cards    []*kra.AgentCard
 	template setup.Template // of server.yaml, which gets the roster's pin after the ceremony
 	closers  []func()       // in reverse order
+
+	people    string         // more people, as LDIF
+	algorithm keys.Algorithm // of the authorities' keys; empty for what init takes
 }
 
 // Run takes the tour and, unless told to end then, serves until ctx ends. The error says which step failed.

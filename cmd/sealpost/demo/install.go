@@ -55,7 +55,7 @@ func (d *Demo) startDirectory(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d.slapd, err = slapdtest.Start(ctx, slapdtest.Config{Dir: d.path("directory"), Sockets: filepath.Join(d.sockets, "ldap"), Durable: true, Log: log})
+	d.slapd, err = slapdtest.Start(ctx, slapdtest.Config{Dir: d.path("directory"), Sockets: filepath.Join(d.sockets, "ldap"), Durable: true, Log: log, More: d.people})
 	if err != nil {
 		return "", err
 	}
@@ -86,7 +86,7 @@ func (d *Demo) createAuthority(ctx context.Context) (string, error) {
 	}
 	organisation := ca.Organisation{Name: "Example", Country: "DE"}
 	url := "http://" + public
-	if err := setup.Init(ctx, setup.Options{Dir: d.dir, Organisation: organisation, PublicURL: url}); err != nil {
+	if err := setup.Init(ctx, setup.Options{Dir: d.dir, Organisation: organisation, PublicURL: url, Algorithm: d.algorithm}); err != nil {
 		return "", err
 	}
 	t := setup.Template{Organisation: organisation, PublicURL: url, MailDomains: []string{"example.test"}, Public: public, API: api,

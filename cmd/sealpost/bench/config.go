@@ -1,0 +1,72 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/keys"
+)
+
+// How clients show who they are.
+const (
+	ByToken    = "token"    // a fresh enrolment token each: how a roll-out enrols a company
+	ByPassword = "password" // the person's login, which the server tries at the directory
+)
+
+// Config says what to measure.
+type Config struct {
+	Dir     string        // folder for everything; new, empty, or a former run's
+	Rounds  int           // how often everything is measured, in turns
+	Seconds float64       // how long each measurement lasts
+	Clients []int         // numbers of clients at the same time
+	Keys    []string      // kinds of encryption key: P-256, RSA-3072
+	By      string        // ByToken or ByPassword
+	Issuer  string        // algorithm of the authorities' keys
+	People  int           // in the directory, beside the sample company
+	Stored  int           // pairs in the filled database; 0 leaves that measurement out
+	Starts  int           // how often the server is started for its start-up time
+	Profile string        // file for a CPU profile of the server; empty for none
+	Program []string      // this program, to be run again; followed by a command's name and its flags
+	Out     io.Writer     // progress
+	patient time.Duration // how long work behind the answers may take
+}
+
+// check returns what is wrong with the configuration.
+func (c *Config) check() error {
+	c.patient = 2 * time.Minute
+	var errs []error
+	if c.Rounds < 1 || c.Starts < 1 {
+		errs = append(errs, errors.New("--rounds and --starts must be at least 1"))
+	}
+	if c.Seconds <= 0 {
+		errs = append(errs, errors.New("--seconds must be more than 0"))
+	}
+	for _, n := range c.Clients {
+		if n < 1 || n > 512 {
+			errs = append(errs, fmt.Errorf("--clients: %d is not between 1 and 512", n))
+		}
+	}
+	for _, k := range c.Keys {
+		if k != "P-256" && k != "RSA-3072" {
+			errs = append(errs, fmt.Errorf("--keys: %q is neither P-256 nor RSA-3072", k))
+		}
+	}
+	if len(c.Clients) == 0 || len(c.Keys) == 0 {
+		errs = append(errs, errors.New("--clients and --keys must name something"))
+	}
+	if c.By != ByToken && c.By != ByPassword {
+		errs = append(errs, fmt.Errorf("--by: %q is neither %s nor %s", c.By, ByToken, ByPassword))
+	}
+	if k := keys.Algorithm(c.Issuer); k != keys.P256 && k != keys.P384 {
+		errs = append(errs, fmt.Errorf("--issuer: %q is neither P-256 nor P-384", c.Issuer))
+	}
+	if c.People < 2 || c.People > 100_000 {
+		errs = append(errs, errors.New("--people must be between 2 and 100000"))
+	}
+	if c.Stored < 0 {
+		errs = append(errs, errors.New("--stored must not be negative"))
+	}
+	return errors.Join(errs...)
+}

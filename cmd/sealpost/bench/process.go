@@ -1,0 +1,154 @@
+package bench
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// process is this program, run once more with another command.
+type process struct {
+	cmd  *exec.Cmd
+	done chan struct{}
+	log  string // file with what it said
+}
+
+// start runs the program. What it writes to stderr goes to the log file, stdout to out.
+func start(program []string, args []string, log string, out io.Writer) (*process, error) {
+	f, err := os.OpenFile(log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	args = append(program[1:len(program):len(program)], args...)
+	p := &process{cmd: exec.Command(program[0], args...), done: make(chan struct{}), log: log}
+	p.cmd.Stderr, p.cmd.Stdout = f, out
+	p.cmd.WaitDelay = 5 * time.Second
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
+	started := make(chan error)
+	go func() {
+		// The kernel sends the parent-death signal when the thread that forked ends: keep it.
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		err := p.cmd.Start()
+		started <- err
+		if err == nil {
+			_ = p.cmd.Wait() // failed tells by what it logged
+		}
+		close(p.done)
+	}()
+	return p, <-started
+}
+
+// stop ends the process as an operator would.
+func (p *process) stop() {
+	_ = p.cmd.Process.Signal(syscall.SIGTERM) // it may have ended already
+	select {
+	case <-p.done:
+	case <-time.After(20 * time.Second):
+		_ = p.cmd.Process.Kill()
+		<-p.done
+	}
+}
+
+// ended returns why the process is no longer there, nil while it is.
+func (p *process) ended() error {
+	select {
+	case <-p.done:
+		b, err := os.ReadFile(p.log)
+		if len(b) > 1000 {
+			b = b[len(b)-1000:]
+		}
+		return errors.Join(fmt.Errorf("%s ended by itself: …%s", p.cmd.Args[1], b), err)
+	default:
+		return nil
+	}
+}
+
+// tick is the unit of /proc's CPU times on Linux, everywhere but on machines of long ago.
+const tick = 10 * time.Millisecond
+
+// cpuOf returns the CPU time, user and system, that a process and its children have used; 0 where there is no /proc.
+func cpuOf(pid int) time.Duration {
+	used, _ := stat(pid, true)
+	if others, err := filepath.Glob("/proc/[0-9]*"); err == nil {
+		for _, dir := range others {
+			child, err := strconv.Atoi(filepath.Base(dir))
+			if err != nil {
+				continue
+			}
+			if one, parent := stat(child, false); parent == pid {
+				used += one
+			}
+		}
+	}
+	return used
+}
+
+// stat returns the CPU time of a process, if asked with that of children that have ended, and its parent.
+func stat(pid int, ended bool) (used time.Duration, parent int) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return 0, 0
+	}
+	// The name, in parentheses, may hold anything; the third field comes after it (proc(5)).
+	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+	if len(fields) < 15 {
+		return 0, 0
+	}
+	times := fields[11:13]
+	if ended {
+		times = fields[11:15]
+	}
+	for _, f := range times {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, 0
+		}
+		used += time.Duration(n) * tick
+	}
+	parent, err = strconv.Atoi(fields[1])
+	if err != nil {
+		return 0, 0
+	}
+	return used, parent
+}
+
+// ownCPU returns the CPU time of this process.
+func ownCPU() time.Duration { return cpuTime(unix.RUSAGE_SELF) }
+
+func cpuTime(who int) time.Duration {
+	var u unix.Rusage
+	if err := unix.Getrusage(who, &u); err != nil {
+		return 0
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// memoryOf returns how much memory of a process is resident now, and was at most, in MiB; 0 where there is no /proc.
+func memoryOf(pid int) (now, peak float64) {
+	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		return 0, 0
+	}
+	for _, line := range strings.Split(string(b), "\n") {
+		var kib float64
+		if n, err := fmt.Sscanf(line, "VmRSS: %f kB", &kib); err == nil && n == 1 {
+			now = kib / 1024
+		}
+		if n, err := fmt.Sscanf(line, "VmHWM: %f kB", &kib); err == nil && n == 1 {
+			peak = kib / 1024
+		}
+	}
+	return now, peak
+}

@@ -1,0 +1,100 @@
+package demo
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/sealpost/sealpost/cmd/sealpost/setup"
+	"github.com/sealpost/sealpost/internal/child"
+	"github.com/sealpost/sealpost/internal/keys"
+	"github.com/sealpost/sealpost/internal/pg"
+	"github.com/sealpost/sealpost/internal/pgtest"
+	"github.com/sealpost/sealpost/internal/slapdtest"
+)
+
+// InstallConfig says what Install makes.
+type InstallConfig struct {
+	Dir       string         // everything lies here; new, empty, or a former demo's
+	People    string         // LDIF of more people than the sample company's
+	Algorithm keys.Algorithm // of the authorities' keys; empty for what `sealpost init` takes
+}
+
+// Installation is a finished installation, with its servers running but for Sealpost's own: the tour's steps up to there.
+// `sealpost bench` measures one.
+type Installation struct {
+	Dir       string
+	Cluster   *pgtest.Cluster
+	Directory *slapdtest.Server
+	demo      *Demo
+}
+
+// Install makes an installation in a folder. Close stops its servers.
+func Install(ctx context.Context, c InstallConfig) (_ *Installation, err error) {
+	d := &Demo{Config: Config{Dir: c.Dir, Out: io.Discard}, people: c.People, algorithm: c.Algorithm}
+	defer func() {
+		if err != nil {
+			d.close()
+		}
+	}()
+	if d.dir, err = takeFolder(c.Dir); err != nil {
+		return nil, err
+	}
+	if d.sockets, err = child.TempDir("sp-demo-"); err != nil {
+		return nil, err
+	}
+	d.closers = append(d.closers, func() { _ = os.RemoveAll(d.sockets) })
+	for _, do := range []func(context.Context) (string, error){d.startDatabase, d.startDirectory, d.createAuthority, d.migrate, d.certifyOfficers, d.holdCeremony} {
+		if _, err := do(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &Installation{Dir: d.dir, Cluster: d.cluster, Directory: d.slapd, demo: d}, nil
+}
+
+// Close stops the servers.
+func (i *Installation) Close() { i.demo.close() }
+
+// Server is how to run a Sealpost server on an installation.
+type Server struct {
+	Config      string // path of the configuration file
+	API         string // https://localhost:PORT
+	DatabaseURL string // as the database's owner
+}
+
+// First is the installation's own server.
+func (i *Installation) First() Server { return i.server(i.Dir, i.demo.template, database) }
+
+func (i *Installation) server(dir string, t setup.Template, db string) Server {
+	return Server{Config: filepath.Join(dir, setup.ConfigFile), API: "https://localhost:" + port(t.API), DatabaseURL: i.Cluster.URL(db)}
+}
+
+// Another makes another server with the same keys on a copy of the database, which nobody may be using at that moment.
+// Its configuration lies in a folder of that name.
+func (i *Installation) Another(ctx context.Context, name string) (Server, error) {
+	dir, t := filepath.Join(i.Dir, name), i.demo.template
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return Server{}, err
+	}
+	for _, shared := range []string{"pki", setup.PassphraseFile} {
+		if err := os.Symlink(filepath.Join(i.Dir, shared), filepath.Join(dir, shared)); err != nil {
+			return Server{}, err
+		}
+	}
+	if _, err := i.demo.psql(ctx, "postgres", fmt.Sprintf("create database %s template %s", name, database)); err != nil {
+		return Server{}, err
+	}
+	var err error
+	if t.Public, err = freeAddress(); err != nil {
+		return Server{}, err
+	}
+	if t.API, err = freeAddress(); err != nil {
+		return Server{}, err
+	}
+	t.DatabaseURL = i.Cluster.URLAs(pg.DefaultRolePrefix+string(pg.LoginRole), name)
+	t.AdminURL = i.Cluster.URL(name)
+	t.CRLEntry = "cn=" + name + "," + slapdtest.PKI // one list a place
+	return i.server(dir, t, name), t.Write(filepath.Join(dir, setup.ConfigFile))
+}

@@ -37,7 +37,7 @@ func crlPublishCommand() *cobra.Command {
 				if err != nil {
 					return err
 				}
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: number %d, next update %s\n", l.Issuer, l.Number, l.NextUpdate.Format(time.RFC3339))
+				printList(cmd.OutOrStdout(), l)
 			}
 			return nil
 		})
@@ -45,11 +45,17 @@ func crlPublishCommand() *cobra.Command {
 	return c
 }
 
+func printList(w io.Writer, l *crl.List) {
+	fmt.Fprintf(w, "%s: number %d, next update %s\n", l.Issuer, l.Number, l.NextUpdate.Format(time.RFC3339))
+}
+
 func crlStatusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show every distribution point, and what was last seen there",
-		Args:  cobra.NoArgs,
+		Short: "Show every issuer's newest list, and what was last seen at its distribution points",
+		Long: `Shows the newest list of every issuer, which every server serves over HTTP, and for each distribution point beside that
+which list was last read back there, when, and what has failed since. With --json it prints the points alone.`,
+		Args: cobra.NoArgs,
 	}
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
@@ -61,6 +67,16 @@ func crlStatusCommand() *cobra.Command {
 			}
 			if *asJSON {
 				return json.NewEncoder(cmd.OutOrStdout()).Encode(points)
+			}
+			for _, i := range s.Authority.Issuers() {
+				l, err := s.CRL.Newest(cmd.Context(), i.ID())
+				if err != nil {
+					return err
+				}
+				printList(cmd.OutOrStdout(), l)
+			}
+			if len(points) == 0 {
+				return nil
 			}
 			return printPoints(cmd.OutOrStdout(), points)
 		})

@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/sealpost/sealpost/archive/record"
@@ -69,6 +70,11 @@ func New(c Config) (*Archive, error) {
 		return nil, errors.New("archive: there is no wrapping key")
 	case c.Receipts == nil:
 		return nil, errors.New("archive: there is no key that signs receipts")
+	}
+	for i, k := range c.Wrapping {
+		if slices.ContainsFunc(c.Wrapping[:i], func(o *record.WrappingKey) bool { return o.ID() == k.ID() }) {
+			return nil, fmt.Errorf("archive: the wrapping key %s is there twice", k.ID())
+		}
 	}
 	spki, err := marshalSPKI(c.Receipts.Public())
 	if err != nil {

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -83,4 +84,47 @@ func insertRoster(ctx context.Context, tx pgx.Tx, r *record.Roster, at time.Time
 	tag, err := tx.Exec(ctx, `insert into archive.roster (hash, key_id, epoch, file, added_at) values ($1, $2, $3, $4, $5)
 		on conflict (hash) do nothing`, hash[:], keyID[:], int64(r.Epoch()), r.Bytes(), at)
 	return tag.RowsAffected() == 1, err
+}
+
+func selectWrappingUse(ctx context.Context, tx pgx.Tx) ([]WrappingUse, error) {
+	rows, err := tx.Query(ctx, `select wrapping_id, count(*), min(deposited_at), max(deposited_at) from archive.record
+		group by wrapping_id order by min(deposited_at), wrapping_id`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (u WrappingUse, err error) {
+		var id []byte
+		if err := row.Scan(&id, &u.Records, &u.First, &u.Last); err != nil {
+			return u, err
+		}
+		u.Key, err = wrappingID(id)
+		return u, err
+	})
+}
+
+// selectWrappingIDs goes from one id to the next by the index, and so never reads the records.
+func selectWrappingIDs(ctx context.Context, tx pgx.Tx) ([]record.Hash, error) {
+	rows, err := tx.Query(ctx, `with recursive used (id) as (
+			(select wrapping_id from archive.record order by 1 limit 1)
+			union all
+			select (select wrapping_id from archive.record where wrapping_id > used.id order by 1 limit 1) from used where used.id is not null)
+		select id from used where id is not null`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (record.Hash, error) {
+		var id []byte
+		if err := row.Scan(&id); err != nil {
+			return record.Hash{}, err
+		}
+		return wrappingID(id)
+	})
+}
+
+// wrappingID refuses what the server did not write: the database is not believed.
+func wrappingID(id []byte) (record.Hash, error) {
+	if len(id) != len(record.Hash{}) {
+		return record.Hash{}, fmt.Errorf("a record's wrapping_id has %d bytes", len(id))
+	}
+	return record.Hash(id), nil
 }

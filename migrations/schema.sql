@@ -356,6 +356,8 @@ CREATE INDEX record_deposited_at_idx ON archive.record USING btree (deposited_at
 
 CREATE INDEX record_person_deposited_at_idx ON archive.record USING btree (person, deposited_at);
 
+CREATE INDEX record_wrapping_id_deposited_at_idx ON archive.record USING btree (wrapping_id, deposited_at);
+
 CREATE INDEX event_kind ON audit.event USING btree (kind, id);
 
 CREATE INDEX event_person ON audit.event USING btree (person, id) WHERE (person <> '00000000-0000-0000-0000-000000000000'::uuid);

@@ -315,6 +315,13 @@ func TestWrappingKeys(t *testing.T) {
 	if err != nil || again.ID() != current.ID() {
 		t.Errorf("the key of the seed is another: %v", err)
 	}
+	clear(seed) // whoever asked for it erases it, and the key stays whole
+	if seed, err = current.Seed(); err != nil {
+		t.Fatal(err)
+	}
+	if whole, err := record.NewWrappingKey(seed); err != nil || whole.ID() != current.ID() {
+		t.Errorf("after its seed was erased the key has another: %v", err)
+	}
 	public, err := record.ParseWrappingPublicKey(current.Public().Bytes())
 	if err != nil || public.ID() != current.ID() {
 		t.Errorf("the parsed public key is another: %v", err)

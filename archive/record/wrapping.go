@@ -1,6 +1,7 @@
 package record
 
 import (
+	"bytes"
 	"crypto/hpke"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -63,7 +64,10 @@ func ParseWrappingPublicKey(b []byte) (*WrappingPublicKey, error) {
 }
 
 // Seed returns the 32 bytes from which NewWrappingKey makes the key again. The caller seals and erases them.
-func (k *WrappingKey) Seed() ([]byte, error) { return k.key.Bytes() }
+func (k *WrappingKey) Seed() ([]byte, error) {
+	b, err := k.key.Bytes()
+	return bytes.Clone(b), err // those are the key's own, and erasing them would break it
+}
 
 // Public returns the key that wraps.
 func (k *WrappingKey) Public() *WrappingPublicKey { return k.public }

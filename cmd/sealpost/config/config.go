@@ -133,8 +133,9 @@ type Archive struct {
 	// prints them. The first is the active one; a second only while agents change.
 	RosterPins []string `yaml:"roster_pins"`
 
-	// WrappingKeys are files with the sealed keys of the archive's outer layer. New records use the first. They are not
-	// in the database: back them up offline, without them the archive is lost.
+	// WrappingKeys are files with the sealed keys of the archive's outer layer. New records use the first; the others stay
+	// as long as a record needs them (`sealpost wrapping check`). They are not in the database, and without them the archive
+	// is lost: keep the offline backups that `sealpost init` and `sealpost wrapping rotate` write.
 	WrappingKeys []string `yaml:"wrapping_keys"`
 
 	ReceiptKey string `yaml:"receipt_key"` // URI of the key that signs receipts

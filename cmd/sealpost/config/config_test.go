@@ -65,6 +65,19 @@ log: {level: loud}
 	}
 }
 
+func TestWrappingKeysAreNamedOnce(t *testing.T) {
+	c, err := config.Decode([]byte("archive: {roster_pins: [" + strings.Repeat("ab", 32) + "], wrapping_keys: [a, b, a, '']}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Validate()
+	for _, want := range []string{`archive.wrapping_keys[2]: "a" is there twice`, "archive.wrapping_keys[3]: is missing"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in:\n%v", want, err)
+		}
+	}
+}
+
 func TestDecodeIsStrict(t *testing.T) {
 	for what, text := range map[string]string{
 		"an unknown key":    "organisaton: {name: x}",

@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/url"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -101,6 +102,13 @@ func (c *Config) validateArchive(f *faults) {
 	}
 	if len(a.WrappingKeys) == 0 {
 		f.say("archive.wrapping_keys", "names no file; `sealpost init` makes one")
+	}
+	for i, k := range a.WrappingKeys {
+		at := fmt.Sprintf("archive.wrapping_keys[%d]", i)
+		f.need(at, k)
+		if slices.Contains(a.WrappingKeys[:i], k) {
+			f.say(at, fmt.Sprintf("%q is there twice", k))
+		}
 	}
 	f.need("archive.receipt_key", a.ReceiptKey)
 }

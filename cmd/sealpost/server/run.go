@@ -63,7 +63,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) 
 		return nil, err
 	}
 	if s.Archive != nil {
-		if err := s.Archive.CheckRoster(ctx); err != nil {
+		if err := s.checkArchive(ctx); err != nil {
 			return nil, err
 		}
 	}
@@ -170,9 +170,14 @@ func (s *Server) parts() []web.Part {
 	}
 	parts = append(parts, web.Part{Name: "audit", Check: s.checkAudit})
 	if s.Archive != nil {
-		parts = append(parts, web.Part{Name: "archive", Check: s.Archive.CheckRoster})
+		parts = append(parts, web.Part{Name: "archive", Check: s.checkArchive})
 	}
 	return parts
+}
+
+// checkArchive reports a roster that is not the pinned one, and records whose wrapping key is not there.
+func (s *Server) checkArchive(ctx context.Context) error {
+	return errors.Join(s.Archive.CheckRoster(ctx), s.Archive.CheckWrapping(ctx))
 }
 
 // auditPatience is how long the sequencer, and each place outside, may fall behind before health says so.

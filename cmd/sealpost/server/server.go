@@ -60,11 +60,7 @@ func OpenBase(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hoo
 	if b.Unlock, err = c.Passphrase(); err != nil {
 		return nil, err
 	}
-	url, err := c.DatabaseURL()
-	if err != nil {
-		return nil, err
-	}
-	if b.DB, err = pg.Open(ctx, pg.Config{URL: url, MaxConns: c.Database.MaxConns, RolePrefix: c.Database.RolePrefix, Log: log}); err != nil {
+	if b.DB, err = OpenDatabase(ctx, c, log); err != nil {
 		return nil, err
 	}
 	if b.Jobs, err = jobs.New(jobs.Config{DB: b.DB, Log: quiet(log)}); err != nil {
@@ -80,6 +76,15 @@ func OpenBase(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hoo
 		return nil, err
 	}
 	return b, nil
+}
+
+// OpenDatabase opens the database alone. The caller closes it.
+func OpenDatabase(ctx context.Context, c *config.Config, log *slog.Logger) (*pg.DB, error) {
+	url, err := c.DatabaseURL()
+	if err != nil {
+		return nil, err
+	}
+	return pg.Open(ctx, pg.Config{URL: url, MaxConns: c.Database.MaxConns, RolePrefix: c.Database.RolePrefix, Log: log})
 }
 
 // quiet leaves out what the queue says of its own running.
@@ -206,7 +211,7 @@ func (b *Base) OpenArchive(ctx context.Context) (*archive.Archive, error) {
 		out.Pins = append(out.Pins, pin)
 	}
 	for i, f := range c.WrappingKeys {
-		key, err := b.wrappingKey(f)
+		key, err := setup.OpenServersWrappingKey(b.Config.Path(f), b.Unlock)
 		if err != nil {
 			return nil, fmt.Errorf("archive.wrapping_keys[%d]: %w", i, err)
 		}
@@ -217,15 +222,6 @@ func (b *Base) OpenArchive(ctx context.Context) (*archive.Archive, error) {
 		return nil, fmt.Errorf("archive.receipt_key: %w", err)
 	}
 	return archive.New(out)
-}
-
-func (b *Base) wrappingKey(file string) (*record.WrappingKey, error) {
-	seed, err := keys.ReadSecret(b.Config.Path(file), setup.WrappingLabel, b.Unlock)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(seed)
-	return record.NewWrappingKey(seed)
 }
 
 // Logger returns a logger of the configured level that writes JSON to standard error.

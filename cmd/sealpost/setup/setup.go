@@ -18,7 +18,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/internal/keys"
 )
@@ -58,8 +57,6 @@ const (
 
 	// IssuerID names the issuing authority that Init makes.
 	IssuerID = "issuing"
-	// WrappingLabel is what wrapping keys are sealed as.
-	WrappingLabel = "archive wrapping key"
 )
 
 // Init makes everything, or nothing.
@@ -212,24 +209,9 @@ func (m *maker) services() error {
 	return err
 }
 
-// wrapping makes the archive's wrapping key and its offline backup: the same seed under a passphrase of its own, because a
-// backup that the server's passphrase opens is lost with it.
 func (m *maker) wrapping() error {
-	key, err := record.GenerateWrappingKey()
-	if err != nil {
-		return err
-	}
-	seed, err := key.Seed()
-	if err != nil {
-		return err
-	}
-	defer clear(seed)
-	backup := NewPassphrase()
-	defer clear(backup)
-	return errors.Join(
-		keys.WriteSecret(m.path(WrappingKey), seed, WrappingLabel, m.Passphrase),
-		keys.WriteSecret(m.path(WrappingBackup), seed, WrappingLabel, backup),
-		writeNew(m.path(WrappingBackup+".passphrase"), append(backup, '\n'), 0o600))
+	_, err := MakeWrappingKey(m.path(WrappingKey), m.path(WrappingBackup), m.Passphrase)
+	return err
 }
 
 // Accept takes an outside root's answer to the issuing request: chain is PEM, the issuing certificate first, the root

@@ -109,8 +109,8 @@ func readRevoked(file, reason string) (*setup.Revoked, error) {
 
 func rootCertifyCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "certify REQUEST",
-		Short: "Answer the request of a further issuing authority",
+		Use:     "certify REQUEST",
+		Short:   "Answer the request of a further issuing authority",
 		Example: `  sealpost root certify issuing.csr --name "Example Secure Mail CA 2" --public-url http://pki.example.com --out chain.pem`,
 		Long: `Signs the request that sealpost init --outside-root has made, for ten years, and writes the certificate with the root
 behind it, for sealpost init accept. Compare the request's key with whoever made it: its holder will be an authority.`,

@@ -63,6 +63,34 @@ func WithDefaults(custom []ProfileConfig) []ProfileConfig {
 	return out
 }
 
+// ResponderProfile is the name of the profile of an issuer's OCSP responder, where OCSPSigning is another issuer's.
+func ResponderProfile(issuer string) string { return OCSPSigning + "-" + issuer }
+
+// WithResponders returns the profiles with one for the OCSP responder of each of the issuers, in the order of the
+// configuration: copies of OCSPSigning for those that it does not belong to and that have none of their own.
+func WithResponders(profiles []ProfileConfig, issuers ...string) []ProfileConfig {
+	named := func(name string) int {
+		return slices.IndexFunc(profiles, func(p ProfileConfig) bool { return p.Name == name })
+	}
+	i := named(OCSPSigning)
+	if i < 0 || len(issuers) == 0 {
+		return profiles
+	}
+	out, responder := slices.Clone(profiles), profiles[i]
+	owner := responder.Issuer
+	if owner == "" {
+		owner = issuers[0]
+	}
+	for _, id := range issuers {
+		if id == owner || named(ResponderProfile(id)) >= 0 {
+			continue
+		}
+		responder.Name, responder.Issuer = ResponderProfile(id), id
+		out = append(out, responder)
+	}
+	return out
+}
+
 // internalOnly are the rules for public authorities that one within an organisation breaks without harm.
 var internalOnly = []Exception{
 	{"e_subscribers_crl_distribution_points_are_http",

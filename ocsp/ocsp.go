@@ -138,8 +138,11 @@ func (r *Responder) signer(ctx context.Context, i *ca.Issuer) (*signer, error) {
 
 func (r *Responder) certify(ctx context.Context, i *ca.Issuer) (*signer, error) {
 	profile, err := r.Authority.Profile(ca.OCSPSigning)
+	if err == nil && profile.Issuer().ID() != i.ID() {
+		profile, err = r.Authority.Profile(ca.ResponderProfile(i.ID()))
+	}
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("ocsp: responder of %s: %w", i.ID(), err)
 	}
 	if profile.Issuer().ID() != i.ID() {
 		return nil, fmt.Errorf("ocsp: the profile %s is signed by %s, not by %s", profile.Name(), profile.Issuer().ID(), i.ID())

@@ -168,7 +168,7 @@ everything that the file names: key files, database, directory, roster.`,
 
 // checkProfiles checks what the authority would, without its keys.
 func checkProfiles(c *config.Config) error {
-	a := ca.Config{Arc: c.PolicyArc, Organisation: c.Organisation, Names: c.Names, Profiles: ca.WithDefaults(c.Profiles)}
+	a := ca.Config{Arc: c.PolicyArc, Organisation: c.Organisation, Names: c.Names, Profiles: c.AllProfiles()}
 	var errs []error
 	for n, i := range c.Issuers {
 		chain, err := server.ReadCertificates(c.Path(i.Certificate))

@@ -103,7 +103,8 @@ type Listen struct {
 	Metrics string `yaml:"metrics"`
 }
 
-// Issuer is one certificate authority. Certificates name its URLs, which begin with public_url.
+// Issuer is one certificate authority. Certificates name its URLs, which begin with public_url. The first is the one
+// that profiles mean which name none.
 type Issuer struct {
 	ID          string `yaml:"id"`          // lower-case letters, digits, hyphens: part of URLs
 	Certificate string `yaml:"certificate"` // PEM: the issuing certificate, then those above it up to the root
@@ -260,6 +261,16 @@ func (c *Config) KeyURI(uri string) string {
 		return "file:" + c.Path(p)
 	}
 	return uri
+}
+
+// AllProfiles returns the profiles that the file describes, those that Sealpost comes with, and one for each issuer's OCSP
+// responder.
+func (c *Config) AllProfiles() []ca.ProfileConfig {
+	var ids []string
+	for _, i := range c.Issuers {
+		ids = append(ids, i.ID)
+	}
+	return ca.WithResponders(ca.WithDefaults(c.Profiles), ids...)
 }
 
 // CRLURLs returns where an issuer's certificates say that its revocation list is: HTTP first, then LDAP. The filter of

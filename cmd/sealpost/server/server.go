@@ -158,7 +158,7 @@ func (b *Base) openDirectory() error {
 
 func (b *Base) openAuthority(ctx context.Context) error {
 	c := ca.Config{DB: b.DB, Jobs: b.Jobs, Arc: b.Config.PolicyArc, Organisation: b.Config.Organisation, Names: b.Config.Names, Now: b.now, Log: b.Log,
-		Profiles: ca.WithDefaults(b.Config.Profiles)}
+		Profiles: b.Config.AllProfiles()}
 	for n, i := range b.Config.Issuers {
 		issuer, err := b.issuer(ctx, i)
 		if err != nil {

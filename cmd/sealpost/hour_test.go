@@ -66,6 +66,18 @@ func makeFirst(t testing.TB) {
 		t.Errorf("roster show: %s", out)
 	}
 	i.run(t, "check --connect")
+	i.quickKeys(t)
+}
+
+// quickKeys makes a copy of the first installation whose key files open with few iterations: other tests start servers often.
+func (i *installation) quickKeys(t testing.TB) {
+	t.Helper()
+	must(t, os.CopyFS(shared.path("quick"), os.DirFS(i.dir)))
+	for _, key := range []string{"issuing", "audit", "receipt"} {
+		file := filepath.Join("pki", key+".key")
+		openssl(t, shared.path("quick"), "pkcs8", "-topk8", "-v2", "aes-256-cbc", "-iter", "1000", "-in", i.path(file), "-passin", "file:"+i.path("passphrase"),
+			"-out", file, "-passout", "file:passphrase") // of the same file it would read the second line
+	}
 }
 
 // ceremony has the officers make their keys, get their certificates and make the archive's key together, each with their

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"os"
@@ -21,10 +22,12 @@ import (
 // installation is a server's folder, with a database and a directory.
 type installation struct {
 	dir    string // server.yaml and what it names
+	config string // another name of server.yaml; a server's that shares the folder
 	db     pgtest.Database
 	slapd  *slapdtest.Server
 	api    string // address, host:port
 	public string
+	trusts []string // more files with certificates that its clients trust, beside the root's
 }
 
 // databases numbers the databases of the cluster.
@@ -46,7 +49,7 @@ func newInstallationOn(t testing.TB, db pgtest.Database) *installation {
 	t.Helper()
 	firstHour(t)
 	i := &installation{dir: filepath.Join(t.TempDir(), "ca"), db: db, slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t)}
-	must(t, os.CopyFS(i.dir, os.DirFS(shared.path("first"))))
+	must(t, os.CopyFS(i.dir, os.DirFS(shared.path("quick"))))
 	for _, secret := range []string{setup.PassphraseFile, "server.yaml", "pki/*.key", "pki/*.passphrase", "pki/*.backup"} { // CopyFS opens them to all
 		files, err := filepath.Glob(i.path(secret))
 		must(t, err)
@@ -93,13 +96,14 @@ func (i *installation) path(name string) string {
 func (i *installation) edit(t testing.TB, changes map[string]any) {
 	t.Helper()
 	var root any
-	must(t, yaml.Unmarshal([]byte(read(t, i.path("server.yaml"))), &root))
+	file := i.path(cmp.Or(i.config, "server.yaml"))
+	must(t, yaml.Unmarshal([]byte(read(t, file)), &root))
 	for path, v := range changes {
 		root = put(root, strings.Split(path, "."), v)
 	}
 	b, err := yaml.Marshal(root)
 	must(t, err)
-	write(t, i.path("server.yaml"), string(b))
+	write(t, file, string(b))
 }
 
 // put returns the tree with the value at a path; nil removes what is there.
@@ -128,7 +132,7 @@ func put(at any, path []string, v any) any {
 // command is a run of sealpost on this installation.
 func (i *installation) command(line string, args ...string) e2etest.Command {
 	all := append(words(line), args...)
-	return e2etest.Command{Path: shared.path(program), Args: append(all, "--config", i.path("server.yaml")), Dir: i.dir}
+	return e2etest.Command{Path: shared.path(program), Args: append(all, "--config", i.path(cmp.Or(i.config, "server.yaml"))), Dir: i.dir}
 }
 
 // run runs sealpost, which must succeed.

@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -36,24 +38,60 @@ func TestMain(m *testing.M) {
 // By these a test lets itself into a server that it starts. The program that people get knows nothing of them.
 const (
 	clockVariable = "SEALPOST_TEST_CLOCK"     // a duration: how far the server's clock is ahead
-	killVariable  = "SEALPOST_TEST_KILL_FILE" // a file: when it holds a step's name, the server is killed after that step
+	killVariable  = "SEALPOST_TEST_KILL_FILE" // a file: see killAfter
+	stepsVariable = "SEALPOST_TEST_STEPS"     // a file: every step of an enrolment adds its name as a line
 )
 
 func hooksFromEnvironment() (hooks server.Hooks, ok bool) {
+	var after []func(step string)
 	if ahead, err := time.ParseDuration(os.Getenv(clockVariable)); err == nil {
 		ok = true
 		hooks.Now = func() time.Time { return time.Now().Add(ahead) }
 	}
+	if file := os.Getenv(stepsVariable); file != "" {
+		after = append(after, func(step string) { noteStep(file, step) })
+	}
 	if file := os.Getenv(killVariable); file != "" {
-		ok = true
-		hooks.AfterStep = func(step string) {
-			if armed, err := os.ReadFile(file); err == nil && string(armed) == step {
-				_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-				select {}
-			}
+		after = append(after, killAfter(file))
+	}
+	hooks.AfterStep = func(step string) {
+		for _, fn := range after {
+			fn(step)
 		}
 	}
-	return hooks, ok
+	return hooks, ok || len(after) > 0
+}
+
+// killAfter returns a hook that kills this process after a step. The file holds the step's name and how many enrolments are
+// to have taken it: those that come first wait there for the others.
+func killAfter(file string) func(step string) {
+	var came atomic.Int64
+	return func(step string) {
+		var armed string
+		var count int64
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return // not armed
+		}
+		if n, err := fmt.Sscan(string(content), &armed, &count); n != 2 || err != nil || armed != step {
+			return
+		}
+		if came.Add(1) == count {
+			_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}
+		select {}
+	}
+}
+
+func noteStep(file, step string) {
+	f, err := os.OpenFile(file, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
+	if err == nil {
+		_, err = f.WriteString(step + "\n")
+		err = errors.Join(err, f.Close())
+	}
+	if err != nil {
+		panic(err)
+	}
 }
 
 // serveWith is `sealpost serve --config FILE` with hooks.

@@ -87,10 +87,12 @@ func (i *installation) url() string {
 // client returns a client of the API that trusts the root and tries each call once.
 func (i *installation) client(t testing.TB, c client.Config) *client.Client {
 	t.Helper()
-	roots, err := server.ReadCertificates(i.path("pki/root.pem"))
-	must(t, err)
 	c.BaseURL, c.Roots = i.url(), x509.NewCertPool()
-	c.Roots.AddCert(roots[0])
+	for _, file := range append([]string{"pki/root.pem"}, i.trusts...) {
+		roots, err := server.ReadCertificates(i.path(file))
+		must(t, err)
+		c.Roots.AddCert(roots[0])
+	}
 	if c.Retries == 0 {
 		c.Retries = -1
 	}

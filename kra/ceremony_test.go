@@ -180,7 +180,7 @@ func TestStepsMayBeRepeated(t *testing.T) {
 	}
 }
 
-// secrets takes the polynomial out of what a home keeps (docs/archive-format.md, section 9).
+// secrets takes the polynomial out of what a home keeps (docs/archive-format.md, section 10).
 func (o *officer) secrets(t *testing.T, plan *record.Plan) [][]byte {
 	t.Helper()
 	key, err := keys.Open(t.Context(), filepath.Join(o.home, "decryption.key"), passphrase)

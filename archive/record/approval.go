@@ -143,12 +143,6 @@ func (s *SignedApproval) Verify(r *Roster, c *SignedCase) error {
 	return nil
 }
 
-// Answer is what an agent sends back: the signed approval and, per delivery, the partials sealed to its recipient.
-type Answer struct {
-	Approval *SignedApproval
-	Sealed   [][]byte // CMS, in the order of the case's deliveries; none in a denial
-}
-
 // Approving is what an agent's tool has after its human decided.
 type Approving struct {
 	Bundles []*Bundle       // every delivery of the case, in its order

@@ -37,6 +37,16 @@ func (w *writer) certificate(c *x509.Certificate) {
 	w.blob16(c.Raw)
 }
 
+// signs refuses a certificate with whose key nothing here is signed.
+func (r *reader) signs(field string, c *x509.Certificate) {
+	if r.err != nil {
+		return
+	}
+	if _, err := algorithmOf(c.PublicKey); err != nil {
+		r.failed(field, err)
+	}
+}
+
 // checkSigning holds that a certificate's key can sign and, as far as the certificate says, does nothing else.
 func checkSigning(c *x509.Certificate) error {
 	if _, err := algorithmOf(c.PublicKey); err != nil {

@@ -157,6 +157,12 @@ var reencoders = map[kind]func([]byte) ([]byte, error){
 		return signed(&writer{b: acknowledgeStatement(m.core, m.agent, m.sealed)}, m.signature)
 	}),
 	kindApproval: reencoder(ParseApproval, func(s *SignedApproval) *writer { return signed(s.Approval.statement(), s.Signature) }),
+	kindAnswer: reencoder(ParseAnswer, func(a *Answer) *writer {
+		b, err := a.Encode()
+		return &writer{b: b, err: err}
+	}),
+	kindDispute: reencoder(ParseDispute, func(s *SignedDispute) *writer { return signed(s.Dispute.statement(), s.Signature) }),
+	kindConsent: reencoder(ParseConsent, func(s *SignedConsent) *writer { return signed(s.Consent.statement(), s.Signature) }),
 	kindRoster: reencoder(ParseRoster, func(r *Roster) *writer {
 		b, err := r.encode()
 		return &writer{b: b, err: err}

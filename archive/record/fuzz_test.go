@@ -45,6 +45,16 @@ func specimens(tb testing.TB) [][]byte {
 		header, rec.Capsule.Bytes(), rec.Bytes(), in.Bytes(), a.roster.Plan.Bytes(), a.roster.Bytes(), share,
 		receipt.Bytes(), s.Bytes(), answer.Approval.Bytes(), denial.Bytes(), partials,
 	}
+	out = append(out, encoded(tb, answer), encoded(tb, &record.Answer{Approval: denial}))
+	dispute, err := a.dispute(tb, s, answer).Sign(device(tb).signKey)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	consent, err := consentTo(tb, signCase(tb, a.legalCase(tb), newPerson(tb, "clerk"))).Sign(newPerson(tb, "auditor").signKey)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	out = append(out, dispute.Bytes(), consent.Bytes())
 	return append(out, ceremonySpecimens(tb, a.people)...)
 }
 
@@ -99,7 +109,7 @@ func TestEveryKindIsStrict(t *testing.T) {
 			}
 		}
 	}
-	for k := byte(1); k <= 16; k++ {
+	for k := byte(1); k <= 19; k++ {
 		if !seen[k] && k != 10 { // a sub-share looks like a share
 			t.Errorf("there is no specimen of kind %d", k)
 		}

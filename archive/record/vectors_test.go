@@ -68,6 +68,10 @@ type caseVector struct {
 	Approvals []signedVector
 	Denial    signedVector
 	Opened    string
+	Answers   []string // of the approvals, then of the denial
+	Dispute   signedVector
+	Legal     signedVector // another case
+	Consent   signedVector // to it
 }
 
 func TestVectors(t *testing.T) {
@@ -120,7 +124,7 @@ func (v *maker) make() vectors {
 		Comment: "Test vectors of archive/record, see docs/archive-format.md. Hexadecimal. Given is random and an input, all else follows.",
 		Keys:    map[string]string{},
 	}
-	names := []string{"machine", "receipts", "alice signing", "alice decryption"}
+	names := []string{"machine", "receipts", "alice signing", "alice decryption", "clerk signing", "auditor signing"}
 	for _, p := range v.people {
 		names = append(names, p.name+" signing", p.name+" decryption")
 	}
@@ -223,6 +227,17 @@ func signedOf(b []byte, s record.Signature, digest record.Hash) signedVector {
 	}
 }
 
+// silence is a legal case like c, and an auditor's consent to it.
+func (v *maker) silence(c record.Case) (legal, consent signedVector) {
+	t, clerk := v.t, newPerson(v.t, "clerk")
+	c.ID, c.Kind = uuid.NewSHA1(uuid.NameSpaceURL, []byte("legal case")), record.CaseLegal
+	c.Requester = record.Requester{Person: clerk.id, Name: clerk.name, Certificate: clerk.signing}
+	c.Deliveries = []record.Delivery{{Recipient: counsel(t).decryption, Subjects: c.Deliveries[0].Subjects}}
+	s := signCase(t, c, clerk)
+	x := must(consentTo(t, s).Sign(newPerson(t, "auditor").signKey))(t)
+	return signedOf(s.Bytes(), s.Signature, s.Hash()), signedOf(x.Bytes(), x.Signature, x.Hash())
+}
+
 func (v *maker) caseOf() caseVector {
 	t := v.t
 	a := &archive{roster: v.roster, people: v.people, key: v.key, records: map[string]*record.Record{"alice": v.rec}}
@@ -255,9 +270,15 @@ func (v *maker) caseOf() caseVector {
 		}
 		out.Partials = append(out.Partials, hex.EncodeToString(raw))
 		out.Approvals = append(out.Approvals, signedOf(x.Bytes(), x.Signature, x.Hash()))
+		answer := &record.Answer{Approval: x, Sealed: [][]byte{sealed}}
+		out.Answers = append(out.Answers, hex.EncodeToString(encoded(t, answer)))
+		dispute := must(a.dispute(t, s, answer).Sign(alice.signKey))(t)
+		out.Dispute = signedOf(dispute.Bytes(), dispute.Signature, dispute.Hash())
 	}
 	d := must(record.NewDenial(v.roster, s, 2, v.people[2].signKey, day, "No.\nCall me first."))(t)
 	out.Denial = signedOf(d.Bytes(), d.Signature, d.Hash())
+	out.Answers = append(out.Answers, hex.EncodeToString(encoded(t, &record.Answer{Approval: d})))
+	out.Legal, out.Consent = v.silence(c)
 	out.Opened = hex.EncodeToString(must(o.Open(unwrap(t, v.rec, v.key)))(t))
 	return out
 }

@@ -39,13 +39,16 @@ const (
 	kindApproval    kind = 14
 	kindPartials    kind = 15
 	kindState       kind = 16
+	kindAnswer      kind = 17
+	kindDispute     kind = 18
+	kindConsent     kind = 19
 )
 
 var kindNames = map[kind]string{
 	kindHeader: "header", kindCapsule: "capsule", kindRecord: "record", kindInner: "inner record", kindPlan: "plan",
 	kindCommit: "commit message", kindReveal: "reveal message", kindAcknowledge: "acknowledgement", kindRoster: "roster",
 	kindSubShare: "sub-share", kindShare: "share", kindReceipt: "receipt", kindCase: "case", kindApproval: "approval",
-	kindPartials: "partials", kindState: "ceremony state",
+	kindPartials: "partials", kindState: "ceremony state", kindAnswer: "answer", kindDispute: "dispute", kindConsent: "consent",
 }
 
 // Limits of single fields in bytes: generous for what they hold, and a bound for what a parser allocates.

@@ -362,6 +362,7 @@ def read_plan(b):
     r.end()
     fingerprints = [c.fingerprint(hashes.SHA256()) for _, _, _, c in recipients]
     assert fingerprints == sorted(fingerprints)
+    plan["legal"] = [f for f, r in zip(fingerprints, recipients) if r[0] & 2]
     return plan
 
 
@@ -494,6 +495,36 @@ def check_answers(v, given, plan, roster, recipient, pr, y, unseal):
     return total(l * point(partials[i]) for l, i in zip(lambdas([1, 3]), [1, 3])).encode()
 
 
+def check_folder(v, given, plan, roster, recipient, requester, keys, person, capsule, y):
+    """What is sent around a case: answers, a dispute, and an auditor's consent to a legal case."""
+    case, fingerprint = v["Case"]["Digest"], recipient.fingerprint(hashes.SHA256())
+    approvals = [a["Signed"] for a in v["Approvals"]] + [v["Denial"]["Signed"]]
+    for answer, approval, sealed in zip(v["Answers"], approvals, [[s] for s in given["Partials"]] + [[]], strict=True):
+        assert answer == b"\1\x11" + blob32(approval) + struct.pack(">H", len(sealed)) + b"".join(map(blob32, sealed))
+    r = read_signed(v["Dispute"], 18, requester)
+    assert (r.hash(), r.hash(), r.u16(), r.hash(), r.hash()) == (case, roster, 3, fingerprint, sha(given["Partials"][1]))
+    r.time()
+    assert r.blob16() != b"" and r.certificate().public_key() == requester
+    r.end()
+
+    clerk, auditor = keys["clerk signing"].public_key(), keys["auditor signing"].public_key()
+    r = read_signed(v["Legal"], 13, clerk)
+    r.uuid()
+    assert (r.u8(), r.hash(), r.hash(), r.u32()) == (3, roster, sha(y), 1)
+    r.uuid(), r.blob16()
+    assert r.certificate().public_key() == clerk
+    r.blob16(), r.blob16(), r.time(), r.time()
+    assert r.u16() == 1 and r.certificate().fingerprint(hashes.SHA256()) in plan["legal"]
+    assert (r.u16(), r.uuid(), r.u32(), r.hash()) == (1, person, 1, sha(capsule))
+    r.end()
+    r = read_signed(v["Consent"], 19, auditor)
+    assert r.hash() == v["Legal"]["Digest"]
+    assert r.uuid() != bytes(16) and r.blob16() == b"auditor"
+    assert r.certificate().public_key() == auditor
+    assert r.time() > r.time()
+    r.end()
+
+
 def check_record(v, folder):
     keys = {n: ec.derive_private_key(int.from_bytes(k, "big"), ec.SECP256R1()) for n, k in v["Keys"].items()}
 
@@ -513,6 +544,8 @@ def check_record(v, folder):
     check_receipt(v["Receipt"], keys["receipts"].public_key(), header, seal["Capsule"], y)
     recipient = check_case(v["Case"], given, keys["alice signing"].public_key(), roster, header, seal["Capsule"], y)
     assert check_answers(v["Case"], given, plan, roster, recipient, pr, y, unseal) == z
+    requester = keys["alice signing"].public_key()
+    check_folder(v["Case"], given, plan, roster, recipient, requester, keys, header["person"], seal["Capsule"], y)
     k = key_encryption_key(z, pr, y, seal["Header"])
     data_key = AESGCM(k).decrypt(bytes(12), seal["Wrapped"], seal["Header"] + seal["InnerHash"])
     opened = AESGCM(data_key).decrypt(bytes(12), seal["Inner"], seal["Header"])

@@ -156,7 +156,11 @@ func (p *Publisher) build(ctx context.Context, issuer string, due func(lastList,
 		list = next.list
 		return p.store(ctx, tx, next)
 	})
-	return list, err
+	if err != nil {
+		return nil, err
+	}
+	p.newest.keep(list)
+	return list, nil
 }
 
 // built is a list with the count of changes that it holds.

@@ -53,6 +53,22 @@ func (n *newest) get(ctx context.Context, issuer string) (cached, error) {
 	return fresh, nil
 }
 
+// keep takes a list that was just made or read, unless there is a newer one: a server has it at hand from its start on,
+// also when the database goes away before anybody has asked.
+func (n *newest) keep(l *List) {
+	now := n.publisher.Now()
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if have, ok := n.lists[l.Issuer]; !ok || have.list.Number < l.Number {
+		n.lists[l.Issuer] = newCached(l, now)
+	}
+}
+
+func newCached(l *List, checked time.Time) cached {
+	sum := sha256.Sum256(l.DER)
+	return cached{list: l, etag: `"` + hex.EncodeToString(sum[:16]) + `"`, checked: checked}
+}
+
 func (n *newest) read(ctx context.Context, issuer string, have cached) (cached, error) {
 	var out cached
 	err := n.publisher.DB.InTx(ctx, role, func(tx pgx.Tx) error {
@@ -64,12 +80,11 @@ func (n *newest) read(ctx context.Context, issuer string, have cached) (cached, 
 			out = have
 			return nil
 		}
-		if out.list, err = selectNewest(ctx, tx, issuer); err != nil {
-			return err
+		list, err := selectNewest(ctx, tx, issuer)
+		if err == nil {
+			out = newCached(list, time.Time{}) // get knows when
 		}
-		sum := sha256.Sum256(out.list.DER)
-		out.etag = `"` + hex.EncodeToString(sum[:16]) + `"`
-		return nil
+		return err
 	})
 	return out, err
 }

@@ -152,7 +152,11 @@ func (r *running) prepare(t testing.TB, login, enrolment string) submission {
 	p, err := c.Policy(t.Context())
 	must(t, err)
 	k := newKeys(t)
-	return submission{login, uuid.NewString(), k, request(t, p, enrolment, k)}
+	return newSubmission(login, k, request(t, p, enrolment, k))
+}
+
+func newSubmission(login string, k keyPair, r api.EnrolmentRequest) submission {
+	return submission{login, uuid.NewString(), k, r}
 }
 
 // submit sends a request, once.

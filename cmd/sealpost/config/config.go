@@ -22,7 +22,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 )
 
-//go:generate go run ./manual
+//go:generate go test ./manual -run ^TestPageIsCurrent$ -count=1 -update
 
 // maxSize bounds the file, in bytes.
 const maxSize = 1 << 20

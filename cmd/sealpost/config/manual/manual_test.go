@@ -1,21 +1,30 @@
-package main
+package manual
 
 import (
+	"flag"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 )
 
+var update = flag.Bool("update", false, "write docs/config.md")
+
 // TestPageIsCurrent: docs/config.md is what the comments yield now, and every setting has a comment.
 func TestPageIsCurrent(t *testing.T) {
 	t.Parallel()
-	up := filepath.FromSlash("../" + root)
-	want, err := page(up)
+	root := filepath.FromSlash("../../../..")
+	want, err := Page(root)
 	if err != nil {
 		t.Fatal(err)
 	}
-	got, err := os.ReadFile(filepath.Join(up, "docs", "config.md"))
+	file := filepath.Join(root, "docs", "config.md")
+	if *update {
+		if err := os.WriteFile(file, want, 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	got, err := os.ReadFile(file)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -68,7 +77,7 @@ type Rule struct {
 // Kind is one of a few words.
 type Kind string
 `})
-	b, err := page(dir)
+	b, err := Page(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +117,7 @@ func TestPageRefuses(t *testing.T) {
 		"is no struct":          "type Config string",
 		"expected":              "type Config struct {",
 	} {
-		_, err := page(tree(t, map[string]string{"cmd/sealpost/config/config.go": "package config\n" + config}))
+		_, err := Page(tree(t, map[string]string{"cmd/sealpost/config/config.go": "package config\n" + config}))
 		if err == nil || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v, want %q", config, err, what)
 		}

@@ -1,4 +1,8 @@
-package main
+// Package manual makes docs/config.md, the manual of the configuration file, from the comments of the structs that the file
+// is decoded into. `go generate ./cmd/sealpost/config` writes it, by this package's test; nothing else uses it.
+//
+// It owns the page's form and its introduction. What is said of a setting is said beside its field, and nowhere else.
+package manual
 
 import (
 	"bytes"
@@ -26,8 +30,8 @@ writes one to start from; [config.example.yaml](config.example.yaml) has every s
 // width is where lines of the page end, in characters.
 const width = 120
 
-// page returns docs/config.md.
-func page(root string) ([]byte, error) {
+// Page returns docs/config.md, made from the sources below the repository's root.
+func Page(root string) ([]byte, error) {
 	s := &source{root: root}
 	all, err := s.sections("cmd/sealpost/config", "Config", "")
 	if err != nil {

@@ -100,6 +100,7 @@ var doors = []door{
 	{"github.com/zmap/zlint/v3", []string{"ca", "crl"}, true},
 	{"github.com/zmap/zcrypto", []string{"ca", "crl"}, true},
 	{"github.com/cloudflare/circl", []string{"archive/threshold"}, false},
+	{"github.com/bwesterb/go-ristretto", []string{"archive/threshold"}, false},
 	{"go.mozilla.org/pkcs7", []string{"cms/bundle"}, true},
 	{"software.sslmate.com/src/go-pkcs12", []string{"pkcs12"}, true},
 	{"golang.org/x/mod/sumdb", []string{"internal/audit/..."}, true},

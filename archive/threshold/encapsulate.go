@@ -32,7 +32,7 @@ func EncapsulateWith(y Point, r Scalar) (*Encapsulation, error) {
 	if e.R, err = r.Point(); err != nil {
 		return nil, err
 	}
-	if e.R2, err = pointOf(curve.NewElement().Mul(secondGenerator(), r.s)); err != nil {
+	if e.R2, err = pointFrom(timesSecond(r.s)); err != nil {
 		return nil, err
 	}
 	if e.z, err = e.Shared(); err != nil {
@@ -60,12 +60,7 @@ func (e *Encapsulation) ProveWith(binding [32]byte, w Scalar) (Proof, error) {
 	if err := w.check(); err != nil {
 		return Proof{}, err
 	}
-	w1 := curve.NewElement().MulGen(w.s)
-	w2 := curve.NewElement().Mul(secondGenerator(), w.s)
-	c, err := sealChallenge(e.y, e.R, e.R2, w1, w2, binding)
-	if err != nil {
-		return Proof{}, err
-	}
+	c := sealChallenge(e.y, e.R, e.R2, encoded(curve.NewElement().MulGen(w.s)), timesSecond(w.s), binding)
 	f := curve.NewScalar()
 	f.Add(f.Mul(c, e.r.s), w.s)
 	return packProof(c, f)
@@ -84,28 +79,12 @@ func VerifyProof(y, r, r2 Point, binding [32]byte, p Proof) error {
 	if err != nil {
 		return err
 	}
-	re, err := r.element()
-	if err != nil {
-		return err
-	}
-	r2e, err := r2.element()
-	if err != nil {
-		return err
-	}
-	if !y.ok {
-		return ErrEncoding.Withf("The archive key is missing.")
+	if !y.ok || !r.ok || !r2.ok {
+		return ErrEncoding.Withf("A point is missing.")
 	}
 	// W = f·G − c·R and W₂ = f·G₂ − c·R₂ are what the prover hashed.
-	minus := curve.NewScalar()
-	minus.Neg(c)
-	w1 := curve.NewElement().MulGen(f)
-	w1.Add(w1, re.Mul(re, minus))
-	w2 := curve.NewElement().Mul(secondGenerator(), f)
-	w2.Add(w2, r2e.Mul(r2e, minus))
-	want, err := sealChallenge(y, r, r2, w1, w2, binding)
-	if err != nil {
-		return err
-	}
+	w1, w2 := publicCommitments(f, c, r, r2)
+	want := sealChallenge(y, r, r2, w1, w2, binding)
 	b, err := want.MarshalBinary()
 	if err != nil {
 		return ErrProof.Because(err)
@@ -117,17 +96,12 @@ func VerifyProof(y, r, r2 Point, binding [32]byte, p Proof) error {
 }
 
 // sealChallenge hashes the statement: every part has a fixed length, so that the concatenation is unambiguous.
-func sealChallenge(y, r, r2 Point, w1, w2 group.Element, binding [32]byte) (group.Scalar, error) {
+func sealChallenge(y, r, r2 Point, w1, w2 [PointSize]byte, binding [32]byte) group.Scalar {
 	input := make([]byte, 0, 5*PointSize+len(binding))
-	input = append(append(append(input, y.enc[:]...), r.enc[:]...), r2.enc[:]...)
-	for _, w := range []group.Element{w1, w2} {
-		b, err := w.MarshalBinaryCompress()
-		if err != nil {
-			return nil, ErrEncoding.Because(err)
-		}
-		input = append(input, b...)
+	for _, part := range [][PointSize]byte{y.enc, r.enc, r2.enc, w1, w2, binding} {
+		input = append(input, part[:]...)
 	}
-	return curve.HashToScalar(append(input, binding[:]...), []byte(labelSeal)), nil
+	return curve.HashToScalar(input, []byte(labelSeal))
 }
 
 func packProof(c, f group.Scalar) (Proof, error) {

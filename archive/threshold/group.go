@@ -56,19 +56,22 @@ func ParsePoint(b []byte) (Point, error) {
 	return pointOf(e)
 }
 
-// pointOf encodes e; the encoding of the identity, and only that, is all zero.
+// pointOf encodes e and refuses the identity.
 func pointOf(e group.Element) (Point, error) {
 	b, err := e.MarshalBinaryCompress()
 	if err != nil {
 		return Point{}, ErrEncoding.Because(err)
 	}
-	p := Point{ok: true}
-	copy(p.enc[:], b)
-	clear(b)
-	if p.enc == [PointSize]byte{} {
+	defer clear(b)
+	return pointFrom([PointSize]byte(b))
+}
+
+// pointFrom is the point with an encoding that was just made. That of the identity, and only that, is all zero.
+func pointFrom(enc [PointSize]byte) (Point, error) {
+	if enc == [PointSize]byte{} {
 		return Point{}, ErrEncoding.Withf("The identity is not accepted as a point.")
 	}
-	return p, nil
+	return Point{enc: enc, ok: true}, nil
 }
 
 // element decodes p again. It is always a fresh value, because circl's elements are changed by their methods.

@@ -52,8 +52,9 @@ type measured struct {
 	answers   int
 	took      time.Duration
 	latencies []time.Duration
-	work      cost          // from the first request until all that follows from the requests was done
-	settling  time.Duration // how long that took after the last answer
+	work      cost          // until the last answer
+	after     cost          // from there until all that follows from the requests was done
+	settling  time.Duration // how long that took
 }
 
 // cost is CPU time.
@@ -61,6 +62,10 @@ type cost struct{ server, postgres, directory, load time.Duration }
 
 func (c cost) minus(d cost) cost {
 	return cost{c.server - d.server, c.postgres - d.postgres, c.directory - d.directory, c.load - d.load}
+}
+
+func (c cost) plus(d cost) cost {
+	return cost{c.server + d.server, c.postgres + d.postgres, c.directory + d.directory, c.load + d.load}
 }
 
 func (m measured) perSecond() float64 { return float64(m.answers) / m.took.Seconds() }
@@ -178,7 +183,7 @@ func (s *target) settle(ctx context.Context, patient time.Duration) (time.Durati
 	begun := time.Now()
 	for {
 		var left int
-		err := s.db.QueryRow(ctx, `select (select count(*) from river.river_job where kind = 'gal.publish-person' and finalized_at is null)
+		err := s.db.QueryRow(ctx, `select (select count(*) from river.river_job where state in ('available', 'running', 'retryable') and kind = 'gal.publish-person')
 			+ (select count(*) from audit.pending)`).Scan(&left)
 		if err != nil {
 			return 0, err
@@ -192,7 +197,7 @@ func (s *target) settle(ctx context.Context, patient time.Duration) (time.Durati
 		select {
 		case <-ctx.Done():
 			return 0, ctx.Err()
-		case <-time.After(5 * time.Millisecond):
+		case <-time.After(20 * time.Millisecond):
 		}
 	}
 }

@@ -47,7 +47,8 @@ type Rate struct {
 	// Settled is PerSecond with the time counted in that publication in the directory and the audit log's sequencer took
 	// after the last answer.
 	Settled float64 `json:"settled_per_second,omitempty"`
-	CPU     CPU     `json:"cpu_ms"` // of one answer, with all that follows from it
+	CPU     CPU     `json:"cpu_ms"`                 // of one answer
+	After   float64 `json:"cpu_ms_after,omitempty"` // and of what follows from it after the last answer, in server, PostgreSQL and directory
 }
 
 // CPU is CPU time in milliseconds.
@@ -92,16 +93,13 @@ func rate(key string, rounds []measured) Rate {
 	out := Rate{Key: key, Clients: rounds[0].clients}
 	var all []time.Duration
 	var per, settled []float64
-	var work cost
+	var work, after cost
 	for _, m := range rounds {
 		all = append(all, m.latencies...)
 		out.Answers += m.answers
 		per = append(per, m.perSecond())
 		settled = append(settled, float64(m.answers)/(m.took+m.settling).Seconds())
-		work.server += m.work.server
-		work.postgres += m.work.postgres
-		work.directory += m.work.directory
-		work.load += m.work.load
+		work, after = work.plus(m.work), after.plus(m.after)
 	}
 	slices.Sort(all)
 	out.PerSecond, out.P50, out.P99 = median(per), ms(quantile(all, 0.5)), ms(quantile(all, 0.99))
@@ -110,6 +108,7 @@ func rate(key string, rounds []measured) Rate {
 	}
 	n := time.Duration(max(1, out.Answers))
 	out.CPU = CPU{ms(work.server / n), ms(work.postgres / n), ms(work.directory / n), ms(work.load / n)}
+	out.After = ms((after.server + after.postgres + after.directory) / n)
 	return out
 }
 
@@ -143,17 +142,17 @@ func (r *Report) Print(out io.Writer) error {
 		r.Machine.CPUs, r.Machine.CPU, r.Machine.Go, r.Machine.Postgres, r.Machine.Fsync, r.Machine.SyncAfter)
 	fmt.Fprintf(out, "Clients show who they are by %s. The authorities' keys are %s.\n\n", r.By, r.Issuer)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "\tclients\tper second\tp50 ms\tp99 ms\tof the floor\tall done\tCPU ms each: server\tPostgreSQL\tdirectory\tclients\t")
+	fmt.Fprintln(w, "\tclients\tper second\tp50 ms\tp99 ms\tof the floor\tall done\tCPU ms each: server\tPostgreSQL\tdirectory\tclients\tafterwards\t")
 	row := func(name string, x Rate) {
-		ratio, settled := "", ""
+		ratio, settled, after := "", "", ""
 		if x.Ratio > 0 {
 			ratio = fmt.Sprintf("%.3f", x.Ratio)
 		}
 		if x.Settled > 0 {
-			settled = fmt.Sprintf("%.0f", x.Settled)
+			settled, after = fmt.Sprintf("%.0f", x.Settled), fmt.Sprintf("%.2f", x.After)
 		}
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f\t%.2f\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t\n", name, x.Clients, x.PerSecond, x.P50, x.P99, ratio, settled,
-			x.CPU.Server, x.CPU.Postgres, x.CPU.Directory, x.CPU.Load)
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.2f\t%.2f\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t\n", name, x.Clients, x.PerSecond, x.P50, x.P99, ratio, settled,
+			x.CPU.Server, x.CPU.Postgres, x.CPU.Directory, x.CPU.Load, after)
 	}
 	for _, x := range r.Floor {
 		row("floor (certificates)", x)

@@ -42,6 +42,7 @@ type Demo struct {
 	closers  []func()       // in reverse order
 
 	people    string         // more people, as LDIF
+	limits    string         // for slapd.conf
 	algorithm keys.Algorithm // of the authorities' keys; empty for what init takes
 }
 

@@ -55,7 +55,7 @@ func (d *Demo) startDirectory(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	d.slapd, err = slapdtest.Start(ctx, slapdtest.Config{Dir: d.path("directory"), Sockets: filepath.Join(d.sockets, "ldap"), Durable: true, Log: log, More: d.people})
+	d.slapd, err = slapdtest.Start(ctx, slapdtest.Config{Dir: d.path("directory"), Sockets: filepath.Join(d.sockets, "ldap"), Durable: true, Log: log, More: d.people, Extra: d.limits})
 	if err != nil {
 		return "", err
 	}

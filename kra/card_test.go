@@ -12,6 +12,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/kra"
 )
 
@@ -89,7 +90,7 @@ func TestCards(t *testing.T) {
 	_, err = kra.NewAgentCard(someone, card.Signing, card.Decryption, slices.Repeat([]*x509.Certificate{card.Signing}, 9))
 	refused(t, "a long chain", err, kra.ErrCard, "chain of 9")
 	_, err = kra.ReadAgentCard(path + ".not")
-	refused(t, "no file", err, kra.ErrDisk, "olga.card.not")
+	refused(t, "no file", err, disk.ErrDisk, "olga.card.not")
 	write(t, text[1:], path)
 	_, err = kra.ReadAgentCard(path)
 	refused(t, "names the file", err, kra.ErrCard, path)

@@ -15,6 +15,7 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/archive/threshold"
 	"github.com/sealpost/sealpost/cms"
+	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/kra"
 )
@@ -370,7 +371,7 @@ func TestFoldersThatLie(t *testing.T) {
 		"a plan among the messages": {func(t *testing.T, dir string, _ *officer) { write(t, said(dir)(kra.PlanFile), dir, "00-x.msg") },
 			record.ErrFormat, "00-x.msg"},
 		"a folder among the messages": {func(t *testing.T, dir string, _ *officer) { must(t, os.Mkdir(filepath.Join(dir, "05-x.msg"), 0o700)) },
-			kra.ErrDisk, "05-x.msg is not a file"},
+			disk.ErrDisk, "05-x.msg is not a file"},
 		"the plan of another ceremony, compared too": {func(t *testing.T, dir string, _ *officer) { write(t, said(elsewhere)(kra.PlanFile), dir, kra.PlanFile) },
 			record.ErrCeremony, "01-agent-commit.msg: This message belongs to another plan."},
 		"a plan nobody has compared": {func(t *testing.T, dir string, _ *officer) {

@@ -13,6 +13,7 @@ import (
 	"strings"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 // Files in a ceremony's folder. Messages are called NN-agent-ROUND.msg, where NN is the agent's id and ROUND commit,
@@ -54,7 +55,7 @@ type folder struct{ dir string }
 func (f folder) path(name string) string { return filepath.Join(f.dir, name) }
 
 func (f folder) plan() (*record.Plan, error) {
-	b, err := readFile(f.path(PlanFile), maxPlan)
+	b, err := disk.Read(f.path(PlanFile), maxPlan)
 	if err != nil {
 		return nil, err
 	}
@@ -73,7 +74,7 @@ func (f folder) plan() (*record.Plan, error) {
 
 // intermediates returns the issuing certificates beside the plan; none if there is no such file.
 func (f folder) intermediates() ([]*x509.Certificate, error) {
-	b, err := readFile(f.path(IntermediatesFile), maxCard*4)
+	b, err := disk.Read(f.path(IntermediatesFile), maxCard*4)
 	if err != nil || len(bytes.TrimSpace(b)) == 0 {
 		return nil, err
 	}
@@ -102,7 +103,7 @@ func (f folder) messages() ([]message, error) {
 			return nil, ErrFolder.Withf("There are more than %d messages in %s.", maxMessages, f.dir)
 		}
 		m := message{path: f.path(e.Name())}
-		if m.bytes, err = readFile(m.path, maxMessage); err != nil {
+		if m.bytes, err = disk.Read(m.path, maxMessage); err != nil {
 			return nil, err
 		}
 		out = append(out, m)
@@ -143,12 +144,12 @@ func (f folder) addTo(c *record.Ceremony) error {
 // publish writes a file for the others to see. It leaves alone what is there already, and never replaces anything else.
 func (f folder) publish(name string, data []byte) error {
 	path := f.path(name)
-	old, err := readFile(path, maxRoster)
+	old, err := disk.Read(path, maxRoster)
 	switch {
 	case err != nil:
 		return err
 	case old == nil:
-		return writeFile(path, data, 0o644)
+		return disk.Write(path, data, 0o644)
 	case !bytes.Equal(old, data):
 		return ErrFolder.Withf("There is a file %s already, with other content. It was not touched.", path).Because(fs.ErrExist)
 	}

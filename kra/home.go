@@ -2,11 +2,12 @@ package kra
 
 import (
 	"errors"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 // An officer's home:
@@ -69,13 +70,13 @@ func (h home) lock() (unlock func() error, err error) {
 		return nil, ErrNoKeys.Withf("There is no home %s. Begin with: sealpost-kra keygen", h.dir)
 	}
 	if err != nil {
-		return nil, ErrDisk.Withf("The home %s cannot be locked.", h.dir).Because(err)
+		return nil, disk.ErrDisk.Withf("The home %s cannot be locked.", h.dir).Because(err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		if errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, errors.Join(ErrBusy.Withf("Another sealpost-kra is at work in %s. Wait until it has ended.", h.dir), f.Close())
 		}
-		return nil, errors.Join(ErrDisk.Withf("The home %s cannot be locked.", h.dir).Because(err), f.Close())
+		return nil, errors.Join(disk.ErrDisk.Withf("The home %s cannot be locked.", h.dir).Because(err), f.Close())
 	}
 	return f.Close, nil
 }
@@ -91,74 +92,12 @@ func (h home) locked(fn func() error) (err error) {
 }
 
 // read returns a file of the home; nil if there is none.
-func (h home) read(name string, most int64) ([]byte, error) { return readFile(h.path(name), most) }
+func (h home) read(name string, most int64) ([]byte, error) { return disk.Read(h.path(name), most) }
 
 func (h home) write(name string, data []byte) error {
 	path := h.path(name)
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return ErrDisk.Withf("%s cannot be written.", path).Because(err)
+		return disk.ErrDisk.Withf("%s cannot be written.", path).Because(err)
 	}
-	return writeFile(path, data, 0o600)
-}
-
-// readFile reads a regular file of at most so many bytes; nil if there is none.
-func readFile(path string, most int64) ([]byte, error) {
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil
-	}
-	switch {
-	case err != nil:
-		return nil, ErrDisk.Withf("%s cannot be read.", path).Because(err)
-	case !info.Mode().IsRegular():
-		return nil, ErrDisk.Withf("%s is not a file.", path)
-	}
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, ErrDisk.Withf("%s cannot be read.", path).Because(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, most+1))
-	switch {
-	case err != nil:
-		return nil, ErrDisk.Withf("%s cannot be read.", path).Because(err)
-	case int64(len(b)) > most:
-		return nil, ErrDisk.Withf("%s is larger than anything that belongs here (%d bytes).", path, most)
-	case b == nil:
-		b = []byte{}
-	}
-	return b, nil
-}
-
-// writeFile writes a file so that a crash, or a stick that is pulled out, leaves the old one or the new one, never a part.
-func writeFile(path string, data []byte, mode fs.FileMode) error {
-	if err := replace(path, data, mode); err != nil {
-		return ErrDisk.Withf("%s cannot be written.", path).Because(err)
-	}
-	return nil
-}
-
-func replace(path string, data []byte, mode fs.FileMode) error {
-	temporary := path + ".new"
-	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
-	if err != nil {
-		return err
-	}
-	if _, err = f.Write(data); err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return errors.Join(err, os.Remove(temporary))
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return errors.Join(err, os.Remove(temporary))
-	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return disk.Write(path, data, 0o600)
 }

@@ -9,6 +9,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/kra"
 )
@@ -110,7 +111,7 @@ func TestStateThatCannotBeOpened(t *testing.T) {
 		want := kra.ErrState
 		if b == nil {
 			must(t, os.Mkdir(state(officers[0]), 0o700))
-			want = kra.ErrDisk
+			want = disk.ErrDisk
 		} else {
 			write(t, b, state(officers[0]))
 		}

@@ -41,7 +41,6 @@ import (
 var (
 	ErrHome       = fault.New(fault.Denied, "kra-home", "This folder cannot be an officer's home.")
 	ErrBusy       = fault.New(fault.Conflict, "kra-busy", "Another sealpost-kra is at work in this home. Wait until it has ended.")
-	ErrDisk       = fault.New(fault.Unavailable, "kra-disk", "A file cannot be read or written.")
 	ErrNoKeys     = fault.New(fault.NotFound, "kra-no-keys", "There are no keys in this home. Begin with: sealpost-kra keygen")
 	ErrKeysExist  = fault.New(fault.Conflict, "kra-keys-exist", "There are keys in this home already. They were not touched.")
 	ErrPassphrase = fault.New(fault.Malformed, "kra-passphrase-weak", "The passphrase is too short.")

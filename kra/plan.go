@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 // PlanConfig says what a ceremony shall make.
@@ -41,17 +42,17 @@ func WritePlan(dir string, c PlanConfig) (*record.Plan, error) {
 		return nil, ErrFolder.Withf("The folder %s cannot be made.", dir).Because(err)
 	}
 	f := folder{dir}
-	old, err := readFile(f.path(PlanFile), maxPlan)
+	old, err := disk.Read(f.path(PlanFile), maxPlan)
 	if err != nil {
 		return nil, err
 	}
 	if old != nil {
 		return nil, ErrFolder.Withf("There is a plan in %s already. Every ceremony has a folder of its own.", dir)
 	}
-	if err := writeFile(f.path(IntermediatesFile), encodeCertificates(issuers(c.chains())), 0o644); err != nil {
+	if err := disk.Write(f.path(IntermediatesFile), encodeCertificates(issuers(c.chains())), 0o644); err != nil {
 		return nil, err
 	}
-	if err := writeFile(f.path(PlanFile), plan.Bytes(), 0o644); err != nil {
+	if err := disk.Write(f.path(PlanFile), plan.Bytes(), 0o644); err != nil {
 		return nil, err
 	}
 	return plan, nil

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 // ReadPlan reads the plan in a ceremony's folder, and checks nothing but its form.
@@ -49,12 +50,12 @@ func Read(path string) (any, error) {
 // read reads a file, of which every fault names it.
 func read[T any](path string, most int64, parse func([]byte) (T, error)) (T, error) {
 	var none T
-	b, err := readFile(path, most)
+	b, err := disk.Read(path, most)
 	if err != nil {
 		return none, err
 	}
 	if b == nil {
-		return none, ErrDisk.Withf("There is no file %s.", path).Because(fs.ErrNotExist)
+		return none, disk.ErrDisk.Withf("There is no file %s.", path).Because(fs.ErrNotExist)
 	}
 	v, err := parse(b)
 	if err != nil {

@@ -1,0 +1,90 @@
+// Package disk reads and writes the small files of programs on people's machines: homes, and folders that others write to
+// as well, on shared drives and sticks. A file is written whole or not at all, and none is read beyond a limit.
+//
+// It owns no names and no formats, and does not lock: two who write one file at once get one of the two.
+package disk
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+// ErrDisk is returned when a file cannot be read or written; the detail names it.
+var ErrDisk = fault.New(fault.Unavailable, "disk", "A file cannot be read or written.")
+
+// Read reads a regular file of at most so many bytes; nil if there is none.
+func Read(path string, most int64) ([]byte, error) {
+	f, err := Open(path)
+	if f == nil || err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, most+1))
+	switch {
+	case err != nil:
+		return nil, ErrDisk.Withf("%s cannot be read.", path).Because(err)
+	case int64(len(b)) > most:
+		return nil, ErrDisk.Withf("%s is larger than anything that belongs here (%d bytes).", path, most)
+	case b == nil:
+		b = []byte{}
+	}
+	return b, nil
+}
+
+// Open opens a regular file for reading; nil if there is none. Whatever else has the name, such as a pipe that nobody
+// writes to, is refused.
+func Open(path string) (*os.File, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	switch {
+	case err != nil:
+		return nil, ErrDisk.Withf("%s cannot be read.", path).Because(err)
+	case !info.Mode().IsRegular():
+		return nil, ErrDisk.Withf("%s is not a file.", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, ErrDisk.Withf("%s cannot be read.", path).Because(err)
+	}
+	return f, nil
+}
+
+// Write writes a file so that a crash, or a stick that is pulled out, leaves the old one or the new one, never a part.
+func Write(path string, data []byte, mode fs.FileMode) error {
+	if err := replace(path, data, mode); err != nil {
+		return ErrDisk.Withf("%s cannot be written.", path).Because(err)
+	}
+	return nil
+}
+
+func replace(path string, data []byte, mode fs.FileMode) error {
+	temporary := path + ".new"
+	if err := os.Remove(temporary); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	f, err := os.OpenFile(temporary, os.O_WRONLY|os.O_CREATE|os.O_EXCL, mode)
+	if err != nil {
+		return err
+	}
+	if _, err = f.Write(data); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	if err := os.Rename(temporary, path); err != nil {
+		return errors.Join(err, os.Remove(temporary))
+	}
+	d, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}

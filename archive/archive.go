@@ -51,7 +51,7 @@ type Config struct {
 type Archive struct {
 	Config
 	receiptKey []byte // SubjectPublicKeyInfo of Receipts
-	roster     *activeRoster
+	roster     *rosters
 }
 
 // New checks the configuration. The roster is read from the database, and verified against its pin, by CheckRoster or
@@ -81,7 +81,7 @@ func New(c Config) (*Archive, error) {
 		return nil, fmt.Errorf("archive: receipt key: %w", err)
 	}
 	a := &Archive{Config: c, receiptKey: spki}
-	a.roster = &activeRoster{archive: a}
+	a.roster = &rosters{archive: a, byHash: map[record.Hash]*record.Roster{}}
 	return a, nil
 }
 

@@ -40,8 +40,13 @@ type bundle struct {
 
 func setup(t *testing.T) *bundle {
 	t.Helper()
+	return setupWith(t, rostertest.New(t, 2, 3))
+}
+
+func setupWith(t *testing.T, roster rostertest.Roster) *bundle {
+	t.Helper()
 	t.Parallel()
-	b := &bundle{database: pgtest.NewDatabase(t), roster: rostertest.New(t, 2, 3)}
+	b := &bundle{database: pgtest.NewDatabase(t), roster: roster}
 	b.db = pgtest.Open(t, b.database)
 	var err error
 	if b.wrapping, err = record.GenerateWrappingKey(); err != nil {

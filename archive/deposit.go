@@ -33,7 +33,7 @@ type Deposit struct {
 // It returns ErrKeyFormat, ErrKeyMismatch, ErrKeyWeak, ErrKeyDoesNotWork, keyuse.ErrInUse (the key signs, or is another
 // person's), ErrArchivedTwice, ErrNoRoster and ErrRosterPin. After any of them nothing is kept.
 func (a *Archive) Deposit(ctx context.Context, by audit.Actor, d Deposit) (*Receipt, error) {
-	roster, err := a.roster.get(ctx)
+	roster, err := a.roster.active(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -3,6 +3,7 @@ package archive
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync"
 
 	"github.com/jackc/pgx/v5"
@@ -12,25 +13,29 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 )
 
-// activeRoster is the roster that new keys are sealed to, verified against the pin. It is read once: what is in memory was
-// verified, and the database can change nothing about it.
-type activeRoster struct {
+// rosters are those that the configuration pins, verified. Each is read once: what is in memory was verified, and the
+// database can change nothing about it.
+type rosters struct {
 	archive *Archive
 	mu      sync.Mutex
-	roster  *record.Roster
+	byHash  map[record.Hash]*record.Roster
 }
 
-// get returns the verified roster. It returns ErrNoRoster or ErrRosterPin when there is none.
-func (r *activeRoster) get(ctx context.Context) (*record.Roster, error) {
+// get returns the verified roster with a hash. It returns ErrRosterPin when that is not pinned, or what the database
+// holds is not it, and ErrNoRoster when the database has none.
+func (r *rosters) get(ctx context.Context, hash record.Hash) (*record.Roster, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.roster != nil {
-		return r.roster, nil
+	if known := r.byHash[hash]; known != nil {
+		return known, nil
 	}
 	a := r.archive
+	if !slices.Contains(a.Pins, hash) {
+		return nil, ErrRosterPin
+	}
 	var file []byte
 	err := a.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
-		file, err = selectRoster(ctx, tx, a.Pins[0])
+		file, err = selectRoster(ctx, tx, hash)
 		return err
 	})
 	if errors.Is(err, pgx.ErrNoRows) {
@@ -43,8 +48,37 @@ func (r *activeRoster) get(ctx context.Context) (*record.Roster, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.roster = roster
+	if roster.Hash() != hash {
+		return nil, ErrRosterPin
+	}
+	r.byHash[hash] = roster
 	return roster, nil
+}
+
+// active returns the roster that new keys are sealed to.
+func (r *rosters) active(ctx context.Context) (*record.Roster, error) {
+	return r.get(ctx, r.archive.Pins[0])
+}
+
+// forKey returns the newest pinned roster of an archive key.
+func (r *rosters) forKey(ctx context.Context, key record.Hash) (*record.Roster, error) {
+	var newest *record.Roster
+	for _, pin := range r.archive.Pins {
+		roster, err := r.get(ctx, pin)
+		if errors.Is(err, ErrNoRoster) && pin != r.archive.Pins[0] { // pinned ahead of a change
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if roster.KeyID() == key && (newest == nil || roster.Epoch() > newest.Epoch()) {
+			newest = roster
+		}
+	}
+	if newest == nil {
+		return nil, ErrNoRoster.Withf("No roster that archive.roster_pins names can open the key %s.", key)
+	}
+	return newest, nil
 }
 
 // verify parses a roster file and checks it against the pins, itself, and what its certificates may be used for.
@@ -65,12 +99,12 @@ func (a *Archive) verify(file []byte) (*record.Roster, error) {
 
 // CheckRoster reads and verifies the active roster, as at start.
 func (a *Archive) CheckRoster(ctx context.Context) error {
-	_, err := a.roster.get(ctx)
+	_, err := a.roster.active(ctx)
 	return err
 }
 
 // Roster returns the active roster, verified.
-func (a *Archive) Roster(ctx context.Context) (*record.Roster, error) { return a.roster.get(ctx) }
+func (a *Archive) Roster(ctx context.Context) (*record.Roster, error) { return a.roster.active(ctx) }
 
 // AddRoster brings a roster file in. Its hash must be one of the configuration's pins. Adding it again changes nothing.
 func (a *Archive) AddRoster(ctx context.Context, by audit.Actor, file []byte) (*record.Roster, error) {

@@ -106,7 +106,7 @@ type People struct {
 // RoleRule gives the members of a group a role. The attributes member and uniqueMember count, and in Active Directory
 // nested groups too.
 type RoleRule struct {
-	Role  audit.Role `yaml:"role"`  // registrar, recovery-agent, auditor or operator
+	Role  audit.Role `yaml:"role"`  // registrar, recovery-requester, recovery-agent, auditor or operator
 	Group string     `yaml:"group"` // "cn=registrars,ou=groups,dc=example,dc=com"
 }
 
@@ -179,13 +179,13 @@ func (c Config) validateRules(say func(path, format string, args ...any), dn fun
 			say(at, "needs exactly one of value and bits")
 		}
 	}
-	roles := []audit.Role{audit.Registrar, audit.RecoveryAgent, audit.Auditor, audit.Operator}
+	roles := []audit.Role{audit.Registrar, audit.RecoveryRequester, audit.RecoveryAgent, audit.Auditor, audit.Operator}
 	for i, r := range c.Roles {
 		at := fmt.Sprintf("roles[%d]", i)
 		if r.Role == audit.Subscriber {
 			say(at+".role", "everybody that people matches is a subscriber; narrow people.filter instead")
 		} else if !slices.Contains(roles, r.Role) {
-			say(at+".role", "there is no role %q: use registrar, recovery-agent, auditor or operator", r.Role)
+			say(at+".role", "there is no role %q: use registrar, recovery-requester, recovery-agent, auditor or operator", r.Role)
 		}
 		dn(at+".group", r.Group)
 	}

@@ -14,11 +14,12 @@ type Role string
 
 // The roles. Everybody known to the directory is a subscriber.
 const (
-	Subscriber    Role = "subscriber"     // has certificates
-	Registrar     Role = "registrar"      // decides on requests
-	RecoveryAgent Role = "recovery-agent" // opens archived keys, together with others
-	Auditor       Role = "auditor"        // reads everything here, changes nothing
-	Operator      Role = "operator"       // keeps the system running
+	Subscriber        Role = "subscriber"         // has certificates
+	Registrar         Role = "registrar"          // decides on requests
+	RecoveryRequester Role = "recovery-requester" // may ask for other people's archived keys
+	RecoveryAgent     Role = "recovery-agent"     // opens archived keys, together with others
+	Auditor           Role = "auditor"            // reads everything here, changes nothing
+	Operator          Role = "operator"           // keeps the system running
 )
 
 // Method is how an actor showed who they are.

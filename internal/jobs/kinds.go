@@ -72,4 +72,25 @@ func (RenewServiceCertificates) Kind() string { return "service.renew-certificat
 // InsertOpts keeps one at a time.
 func (RenewServiceCertificates) InsertOpts() river.InsertOpts { return once }
 
+// TellCase tells those whom a recovery case concerns what became of it.
+type TellCase struct {
+	Case  uuid.UUID `json:"case"`
+	About string    `json:"about"` // the case's new state, answered or disputed
+}
+
+// Kind names the job.
+func (TellCase) Kind() string { return "archive.tell-case" }
+
+// InsertOpts retries without end.
+func (TellCase) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
+
+// ExpireCases ends recovery cases whose deadline has passed (package archive).
+type ExpireCases struct{}
+
+// Kind names the job.
+func (ExpireCases) Kind() string { return "archive.expire-cases" }
+
+// InsertOpts keeps one at a time.
+func (ExpireCases) InsertOpts() river.InsertOpts { return once }
+
 var once = river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByState: pending}}

@@ -41,16 +41,23 @@ func New(tb testing.TB, t, n int) Roster {
 	return held(tb, t, n, api.OIDAgentDecryption)
 }
 
+// NewWith is New with recipients of business and legal cases.
+func NewWith(tb testing.TB, t, n int, recipients ...record.Recipient) Roster {
+	tb.Helper()
+	return held(tb, t, n, api.OIDAgentDecryption, recipients...)
+}
+
 // NewForeign is New with decryption certificates that were not issued for agents.
 func NewForeign(tb testing.TB, t, n int) Roster {
 	tb.Helper()
 	return held(tb, t, n, api.OIDExchange)
 }
 
-func held(tb testing.TB, t, n int, decryption asn1.ObjectIdentifier) Roster {
+func held(tb testing.TB, t, n int, decryption asn1.ObjectIdentifier, recipients ...record.Recipient) Roster {
 	tb.Helper()
 	out := Roster{}
-	plan := record.Plan{Archive: "test", Created: time.Now().UTC().Truncate(time.Second), Epoch: 1, Origin: record.OriginAgents, Threshold: uint16(t)}
+	plan := record.Plan{Archive: "test", Created: time.Now().UTC().Truncate(time.Second), Epoch: 1, Origin: record.OriginAgents, Threshold: uint16(t),
+		Recipients: recipients}
 	rand.Read(plan.Session[:])
 	for i := range n {
 		a := newAgent(tb, uint16(i+1), decryption)
@@ -128,6 +135,25 @@ func (r Roster) Open(tb testing.TB, inner *record.InnerRecord, agents ...uint16)
 	return inner.Open(z, r.Key())
 }
 
+// Approve answers a case of one delivery as the agent with that id would.
+func (r Roster) Approve(tb testing.TB, c *record.SignedCase, capsules []*record.Capsule, agent uint16, now time.Time) *record.Answer {
+	tb.Helper()
+	b, err := record.NewBundle(r.Roster, c, 0, capsules, nil)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	a := r.Agents[agent-1]
+	share, err := r.OpenShare(agent, a.Key)
+	if err != nil {
+		tb.Fatal(err)
+	}
+	answer, err := record.Approving{Bundles: []*record.Bundle{b}, Share: share, Signer: a.Signer, Time: now}.Approve()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return answer
+}
+
 // combine makes the shared point of a capsule from bare shares. Agents' tools never hold more than their own.
 func combine(t int, c *record.Capsule, shares []threshold.Share) (threshold.Point, error) {
 	var ids []uint16
@@ -149,14 +175,15 @@ func combine(t int, c *record.Capsule, shares []threshold.Share) (threshold.Poin
 func newAgent(tb testing.TB, id uint16, usage asn1.ObjectIdentifier) Agent {
 	tb.Helper()
 	a := Agent{Agent: record.Agent{ID: id, Person: uuid.New(), Name: fmt.Sprintf("Agent %d", id)}}
-	a.Signer, a.Signing = certify(tb, a.Name, x509.KeyUsageDigitalSignature, api.OIDAgentSigning)
-	decryption, certificate := certify(tb, a.Name, x509.KeyUsageKeyAgreement, usage)
+	a.Signer, a.Signing = Certify(tb, a.Name, x509.KeyUsageDigitalSignature, api.OIDAgentSigning)
+	decryption, certificate := Certify(tb, a.Name, x509.KeyUsageKeyAgreement, usage)
 	a.Decryption = certificate
 	a.Key = cms.Recipient{Certificate: certificate, Key: decryption}
 	return a
 }
 
-func certify(tb testing.TB, name string, usage x509.KeyUsage, eku asn1.ObjectIdentifier) (*ecdsa.PrivateKey, *x509.Certificate) {
+// Certify makes a P-256 key and a certificate for it, signed by itself.
+func Certify(tb testing.TB, name string, usage x509.KeyUsage, eku asn1.ObjectIdentifier) (*ecdsa.PrivateKey, *x509.Certificate) {
 	tb.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {

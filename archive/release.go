@@ -1,0 +1,164 @@
+package archive
+
+import (
+	"context"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/audit"
+)
+
+// Collect releases a delivery to its recipient, once enough agents have approved. Only after its event is committed do
+// Records and Sealed give anything out. Each collection is an event; repeating it is allowed until the case ends, for a
+// recipient whose download broke off.
+//
+// It returns ErrUnknownCase, ErrNotRecipient and ErrCaseState.
+func (c *Cases) Collect(ctx context.Context, by audit.Actor, id uuid.UUID, delivery int) (*Case, error) {
+	k, err := c.collect(ctx, by, id, delivery)
+	if err != nil {
+		return nil, c.refused(ctx, by, id, "archive.collection-refused", err)
+	}
+	return k, nil
+}
+
+func (c *Cases) collect(ctx context.Context, by audit.Actor, id uuid.UUID, delivery int) (*Case, error) {
+	before, err := c.Get(ctx, by, id)
+	if err != nil {
+		return nil, err
+	}
+	roster, err := c.roster(ctx, before.SignedCase)
+	if err != nil {
+		return nil, err
+	}
+	return c.change(ctx, by, id, func(tx pgx.Tx, k *Case) error {
+		if err := c.mayCollect(by, k, delivery); err != nil {
+			return err
+		}
+		if missing := int(roster.Plan.Threshold) - k.approvals(); missing > 0 && k.State == CaseRequested {
+			return ErrCaseState.Withf("%d more agents must approve this case.", missing)
+		}
+		now := c.Now()
+		if k.State == CaseApproved {
+			if err := c.move(ctx, tx, by, k, CaseReleased, ""); err != nil {
+				return err
+			}
+		}
+		k.Collected[delivery] = now
+		if err := updateCollected(ctx, tx, id, delivery, now); err != nil {
+			return err
+		}
+		return c.event(ctx, tx, by, k, "archive.case-collected", map[string]any{"delivery": delivery,
+			"recipient": record.Fingerprint(k.Deliveries[delivery].Recipient).String()})
+	})
+}
+
+// mayCollect says whether the actor is the recipient of a delivery in a case that can still come to something.
+func (c *Cases) mayCollect(by audit.Actor, k *Case, delivery int) error {
+	if delivery < 0 || delivery >= len(k.Deliveries) || k.recipients[delivery] != by.Person {
+		return ErrNotRecipient
+	}
+	return c.inTime(k)
+}
+
+// Records returns inner records (record.InnerRecord) of a delivery that was collected, in its order, from the given
+// position on, at most limit: without the server's layer, and under the agents'.
+func (c *Cases) Records(ctx context.Context, by audit.Actor, id uuid.UUID, delivery, from, limit int) ([][]byte, error) {
+	var sealed []*record.Record
+	err := c.collected(ctx, by, id, delivery, func(tx pgx.Tx, k *Case) (err error) {
+		first, count := k.positions(delivery)
+		from, limit = max(from, 0), min(max(limit, 1), 500)
+		sealed, err = selectCaseRecords(ctx, tx, id, first+from, min(limit, count-from))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([][]byte, len(sealed))
+	for i, s := range sealed {
+		inner, err := s.UnwrapOuter(c.Archive.Wrapping...)
+		if err != nil {
+			return nil, err
+		}
+		out[i] = inner.Bytes()
+	}
+	return out, nil
+}
+
+// positions returns where a delivery's records begin in the case, and how many they are.
+func (c *Case) positions(delivery int) (first, count int) {
+	for _, d := range c.Deliveries[:delivery+1] {
+		first += count
+		count = 0
+		for _, s := range d.Subjects {
+			count += len(s.Records)
+		}
+	}
+	return first, count
+}
+
+// Sealed is what one agent sealed to a delivery's recipient.
+type Sealed struct {
+	Approval []byte // record.SignedApproval
+	Partials []byte // CMS
+}
+
+// Sealed returns the approvals of a delivery that was collected, each with what it sealed to the recipient.
+func (c *Cases) Sealed(ctx context.Context, by audit.Actor, id uuid.UUID, delivery int) ([]Sealed, error) {
+	var out []Sealed
+	err := c.collected(ctx, by, id, delivery, func(tx pgx.Tx, _ *Case) (err error) {
+		out, err = selectPartials(ctx, tx, id, delivery)
+		return err
+	})
+	return out, err
+}
+
+// collected reads something of a delivery whose release is committed.
+func (c *Cases) collected(ctx context.Context, by audit.Actor, id uuid.UUID, delivery int, read func(pgx.Tx, *Case) error) error {
+	return c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		if err := c.maySee(ctx, tx, by, id); err != nil {
+			return err
+		}
+		k, err := selectCase(ctx, tx, id, false)
+		if err != nil {
+			return err
+		}
+		if err := c.mayCollect(by, k, delivery); err != nil {
+			return err
+		}
+		if k.State != CaseReleased || k.Collected[delivery].IsZero() {
+			return ErrCaseState.Withf("The case is %s; collect it first.", k.State)
+		}
+		return read(tx, k)
+	})
+}
+
+// Close ends a case whose recipients have what they asked for. The recipient of its only delivery may say so, or the
+// requester. What the agents sealed is deleted.
+func (c *Cases) Close(ctx context.Context, by audit.Actor, id uuid.UUID) (*Case, error) {
+	return c.change(ctx, by, id, func(tx pgx.Tx, k *Case) error {
+		alone := len(k.recipients) == 1 && k.recipients[0] == by.Person
+		if k.Requester.Person != by.Person && !alone {
+			return ErrNotRequester
+		}
+		if k.State == CaseClosed {
+			return nil
+		}
+		return c.move(ctx, tx, by, k, CaseClosed, "")
+	})
+}
+
+// CaseOf returns a case for a component of the server, such as the one that writes mails.
+func (c *Cases) CaseOf(ctx context.Context, id uuid.UUID) (*Case, *record.Roster, error) {
+	var k *Case
+	err := c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+		k, err = selectCase(ctx, tx, id, false)
+		return err
+	})
+	if err != nil {
+		return nil, nil, err
+	}
+	r, err := c.roster(ctx, k.SignedCase)
+	return k, r, err
+}

@@ -1,0 +1,300 @@
+package archive
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/keyuse"
+)
+
+func insertCase(ctx context.Context, tx pgx.Tx, k *Case, consent []byte, parties []party) error {
+	hash := k.Hash()
+	b := &pgx.Batch{}
+	b.Queue(`insert into archive.recovery_case (id, hash, kind, state, requester, roster, statement, silent_until, consent, opened_at, deadline, changed_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
+		k.ID, hash[:], k.Kind.String(), k.State, k.Requester.Person, k.Roster[:], k.Bytes(), orNull(k.SilentUntil), consent, k.Opened, k.Deadline, k.Changed)
+	var persons []uuid.UUID
+	var parts []string
+	for _, p := range parties {
+		persons, parts = append(persons, p.person), append(parts, p.part)
+	}
+	b.Queue(`insert into archive.case_party (case_id, person, part) select $1, p, part from unnest($2::uuid[], $3::text[]) as x (p, part)
+		on conflict do nothing`, k.ID, persons, parts)
+	var capsules [][]byte
+	for _, d := range k.Deliveries {
+		for _, s := range d.Subjects {
+			for _, h := range s.Records {
+				capsules = append(capsules, h[:])
+			}
+		}
+	}
+	b.Queue(`insert into archive.case_record (case_id, position, capsule_sha256)
+		select $1, n - 1, c from unnest($2::bytea[]) with ordinality as x (c, n)`, k.ID, capsules)
+	b.Queue(`insert into archive.case_delivery (case_id, delivery, recipient)
+		select $1, n - 1, r from unnest($2::uuid[]) with ordinality as x (r, n)`, k.ID, k.recipients)
+	return tx.SendBatch(ctx, b).Close()
+}
+
+func orNull(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	return &t
+}
+
+const caseColumns = `id, state, statement, silent_until, coalesce(reason, ''), changed_at`
+
+// scanCase reads a row of caseColumns. The statement is parsed again: the database is not believed.
+func scanCase(row pgx.CollectableRow) (*Case, error) {
+	k := &Case{}
+	var id uuid.UUID
+	var statement []byte
+	var silent *time.Time
+	if err := row.Scan(&id, &k.State, &statement, &silent, &k.Reason, &k.Changed); err != nil {
+		return nil, err
+	}
+	if silent != nil {
+		k.SilentUntil = *silent
+	}
+	var err error
+	if k.SignedCase, err = record.ParseCase(statement); err != nil {
+		return nil, err
+	}
+	if k.ID != id {
+		return nil, ErrUnknownCase.Because(errors.New("the statement is another case's"))
+	}
+	return k, k.Verify()
+}
+
+func selectCase(ctx context.Context, tx pgx.Tx, id uuid.UUID, lock bool) (*Case, error) {
+	query := `select ` + caseColumns + ` from archive.recovery_case where id = $1`
+	if lock {
+		query += ` for update`
+	}
+	rows, err := tx.Query(ctx, query, id)
+	if err != nil {
+		return nil, err
+	}
+	k, err := pgx.CollectExactlyOneRow(rows, scanCase)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return nil, ErrUnknownCase
+	}
+	if err != nil {
+		return nil, err
+	}
+	if k.recipients, k.Collected, err = selectDeliveries(ctx, tx, id); err != nil {
+		return nil, err
+	}
+	k.Answers, err = selectAnswers(ctx, tx, id)
+	return k, err
+}
+
+func selectDeliveries(ctx context.Context, tx pgx.Tx, id uuid.UUID) (recipients []uuid.UUID, collected []time.Time, err error) {
+	rows, err := tx.Query(ctx, `select recipient, collected_at from archive.case_delivery where case_id = $1 order by delivery`, id)
+	if err != nil {
+		return nil, nil, err
+	}
+	var person uuid.UUID
+	var at *time.Time
+	_, err = pgx.ForEachRow(rows, []any{&person, &at}, func() error {
+		recipients, collected = append(recipients, person), append(collected, time.Time{})
+		if at != nil {
+			collected[len(collected)-1] = *at
+		}
+		return nil
+	})
+	return recipients, collected, err
+}
+
+func selectAnswers(ctx context.Context, tx pgx.Tx, id uuid.UUID) ([]CaseAnswer, error) {
+	rows, err := tx.Query(ctx, `select approval, received_at, dispute is not null from archive.case_answer where case_id = $1 order by received_at, agent`, id)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (a CaseAnswer, err error) {
+		var approval []byte
+		if err := row.Scan(&approval, &a.Received, &a.Disputed); err != nil {
+			return a, err
+		}
+		a.SignedApproval, err = record.ParseApproval(approval)
+		return a, err
+	})
+}
+
+// visible is whether person $1 may see case c; $2 is whether they are an auditor, $3 the time. A subject who is not to
+// know yet does not see the case in any other part either.
+const visible = `not exists (select from archive.case_party p where p.case_id = c.id and p.person = $1 and p.part = 'subject' and c.silent_until > $3)
+	and ($2 or c.requester = $1 or exists (select from archive.case_party p where p.case_id = c.id and p.person = $1))`
+
+func selectMaySee(ctx context.Context, tx pgx.Tx, id, person uuid.UUID, auditor bool, now time.Time) (sees bool, err error) {
+	err = tx.QueryRow(ctx, `select exists (select from archive.recovery_case c where c.id = $4 and `+visible+`)`, person, auditor, now, id).Scan(&sees)
+	return sees, err
+}
+
+func selectCases(ctx context.Context, tx pgx.Tx, person uuid.UUID, auditor bool, state CaseState, after uuid.UUID, now time.Time, limit int) ([]*Case, error) {
+	rows, err := tx.Query(ctx, `select `+caseColumns+` from archive.recovery_case c where `+visible+`
+		and ($4 = '' or c.state = $4)
+		and ($5 = '00000000-0000-0000-0000-000000000000'::uuid or (c.opened_at, c.id) < (select x.opened_at, x.id from archive.recovery_case x where x.id = $5))
+		order by c.opened_at desc, c.id desc limit $6`, person, auditor, now, string(state), after, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanCase)
+}
+
+func selectOverdue(ctx context.Context, tx pgx.Tx, now time.Time, limit int) ([]uuid.UUID, error) {
+	rows, err := tx.Query(ctx, `select id from archive.recovery_case where deadline < $1 and state in ('requested', 'approved', 'released')
+		order by deadline limit $2 for update skip locked`, now, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}
+
+func updateCase(ctx context.Context, tx pgx.Tx, id uuid.UUID, to CaseState, reason string, at time.Time) error {
+	_, err := tx.Exec(ctx, `update archive.recovery_case set state = $2, reason = nullif($3, ''), changed_at = $4 where id = $1`, id, string(to), reason, at)
+	return err
+}
+
+func updateCollected(ctx context.Context, tx pgx.Tx, id uuid.UUID, delivery int, at time.Time) error {
+	_, err := tx.Exec(ctx, `update archive.case_delivery set collected_at = $3 where case_id = $1 and delivery = $2`, id, delivery, at)
+	return err
+}
+
+func insertAnswer(ctx context.Context, tx pgx.Tx, id uuid.UUID, a *record.Answer, at time.Time) error {
+	_, err := tx.Exec(ctx, `insert into archive.case_answer (case_id, agent, decision, approval, received_at) values ($1, $2, $3, $4, $5)`,
+		id, a.Approval.Agent, a.Approval.Decision.String(), a.Approval.Bytes(), at)
+	if err != nil || len(a.Sealed) == 0 {
+		return err
+	}
+	_, err = tx.Exec(ctx, `insert into archive.case_partials (case_id, agent, delivery, sealed)
+		select $1, $2, n - 1, s from unnest($3::bytea[]) with ordinality as x (s, n)`, id, a.Approval.Agent, a.Sealed)
+	return err
+}
+
+func updateDispute(ctx context.Context, tx pgx.Tx, id uuid.UUID, s *record.SignedDispute) error {
+	_, err := tx.Exec(ctx, `update archive.case_answer set dispute = $3 where case_id = $1 and agent = $2`, id, s.Agent, s.Bytes())
+	return err
+}
+
+func selectPartials(ctx context.Context, tx pgx.Tx, id uuid.UUID, delivery int) ([]Sealed, error) {
+	rows, err := tx.Query(ctx, `select a.approval, p.sealed from archive.case_partials p join archive.case_answer a using (case_id, agent)
+		where p.case_id = $1 and p.delivery = $2 order by a.received_at, a.agent`, id, delivery)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Sealed])
+}
+
+func deletePartials(ctx context.Context, tx pgx.Tx, id uuid.UUID) error {
+	_, err := tx.Exec(ctx, `delete from archive.case_partials where case_id = $1`, id)
+	return err
+}
+
+// capsuleOf is the capsule within a sealed record: docs/archive-format.md, 3.4.
+const capsuleOf = `substring(sealed from 5 for get_byte(sealed, 2) * 256 + get_byte(sealed, 3))`
+
+// selectKept returns the capsules of people's kept records, by person and then by age. A nil list of keys means all.
+func selectKept(ctx context.Context, tx pgx.Tx, persons []uuid.UUID, keys []keyuse.Hash, limit int) ([]*record.Capsule, error) {
+	var only [][]byte
+	for _, k := range keys {
+		only = append(only, k[:])
+	}
+	rows, err := tx.Query(ctx, `select `+capsuleOf+` from archive.record where person = any($1) and state = 'kept'
+		and ($2::bytea[] is null or spki_sha256 = any($2)) order by person, deposited_at, id limit $3`, persons, only, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanCapsule)
+}
+
+func scanCapsule(row pgx.CollectableRow) (*record.Capsule, error) {
+	var raw []byte
+	if err := row.Scan(&raw); err != nil {
+		return nil, err
+	}
+	return record.ParseCapsule(raw)
+}
+
+func insertDrill(ctx context.Context, tx pgx.Tx, r *record.Record, at time.Time) error {
+	hash := r.Capsule.Hash()
+	_, err := tx.Exec(ctx, `insert into archive.drill_record (capsule_sha256, key_id, sealed, made_at) values ($1, $2, $3, $4)`,
+		hash[:], r.Capsule.KeyID[:], r.Bytes(), at)
+	return err
+}
+
+// selectDrills returns the newest drill records.
+func selectDrills(ctx context.Context, tx pgx.Tx, limit int) ([]*record.Capsule, error) {
+	rows, err := tx.Query(ctx, `select `+capsuleOf+` from archive.drill_record order by made_at desc, capsule_sha256 limit $1`, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, scanCapsule)
+}
+
+// owner says whose a record is and under which archive key.
+type owner struct {
+	person uuid.UUID
+	keyID  record.Hash
+}
+
+// selectOwners returns whose the records of a case are; in a drill, whose records are nobody's, under uuid.Nil.
+func selectOwners(ctx context.Context, tx pgx.Tx, s *record.SignedCase) (map[record.Hash]owner, error) {
+	var wanted [][]byte
+	for _, d := range s.Deliveries {
+		for _, p := range d.Subjects {
+			for _, h := range p.Records {
+				wanted = append(wanted, h[:])
+			}
+		}
+	}
+	query := `select capsule_sha256, person, key_id from archive.record where capsule_sha256 = any($1) and state = 'kept'`
+	if s.Kind == record.CaseDrill {
+		query = `select capsule_sha256, '00000000-0000-0000-0000-000000000000'::uuid, key_id from archive.drill_record where capsule_sha256 = any($1)`
+	}
+	rows, err := tx.Query(ctx, query, wanted)
+	if err != nil {
+		return nil, err
+	}
+	out := map[record.Hash]owner{}
+	var hash, key []byte
+	var o owner
+	_, err = pgx.ForEachRow(rows, []any{&hash, &o.person, &key}, func() error {
+		o.keyID = record.Hash(key)
+		out[record.Hash(hash)] = o
+		return nil
+	})
+	return out, err
+}
+
+// sealedOf finds the records of a case, in its order: people's, or in a drill nobody's.
+const sealedOf = `select c.position, coalesce(r.sealed, d.sealed) as sealed from archive.case_record c
+	left join archive.record r using (capsule_sha256) left join archive.drill_record d using (capsule_sha256)
+	where c.case_id = $1 and c.position >= $2 order by c.position limit $3`
+
+func selectCaseCapsules(ctx context.Context, tx pgx.Tx, id uuid.UUID, from, limit int) ([][]byte, error) {
+	rows, err := tx.Query(ctx, `select `+capsuleOf+` from (`+sealedOf+`) x order by position`, id, from, limit)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[[]byte])
+}
+
+func selectCaseRecords(ctx context.Context, tx pgx.Tx, id uuid.UUID, from, limit int) ([]*record.Record, error) {
+	rows, err := tx.Query(ctx, `select sealed from (`+sealedOf+`) x order by position`, id, from, max(limit, 0))
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (*record.Record, error) {
+		var raw []byte
+		if err := row.Scan(&raw); err != nil {
+			return nil, err
+		}
+		return record.ParseRecord(raw)
+	})
+}

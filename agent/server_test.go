@@ -151,9 +151,9 @@ func (s *server) policy() api.Policy {
 	p := api.Policy{Person: s.person, Enrolments: s.plans, RenewAfter: 0.75}
 	p.Person.Restricted = s.restrict
 	cert := s.pki.issue(s.t, template{name: "Exchange", now: s.now(), usage: x509.KeyUsageKeyAgreement, extended: api.OIDExchange}, s.pki.exchange.Public())
-	p.Exchange = api.Exchange{Certificate: cert, Chain: s.pki.chain(), Nonce: "nonce." + s.now().UTC().Format("20060102T150405"), NonceEnds: s.now().Add(time.Hour)}
+	p.Exchange = &api.Exchange{Certificate: cert, Chain: s.pki.chain(), Nonce: "nonce." + s.now().UTC().Format("20060102T150405"), NonceEnds: s.now().Add(time.Hour)}
 	if s.exchange != nil {
-		s.exchange(&p.Exchange)
+		s.exchange(p.Exchange)
 	}
 	return p
 }

@@ -256,13 +256,16 @@ func TestBadExchangeCertificates(t *testing.T) {
 				chain = tt.chain(p)
 			}
 			x := api.Exchange{Certificate: p.issue(t, c, p.exchange.Public()), Chain: chain}
-			_, err := agent.CheckExchange(x, anchors, start)
+			_, err := agent.CheckExchange(&x, anchors, start)
 			if tt.good && err != nil || !tt.good && !errors.Is(err, agent.ErrExchange) {
 				t.Errorf("error = %v, want good %v", err, tt.good)
 			}
 		})
 	}
-	if _, err := agent.CheckExchange(api.Exchange{Certificate: []byte("x")}, x509.NewCertPool(), start); !errors.Is(err, agent.ErrExchange) {
+	if _, err := agent.CheckExchange(&api.Exchange{Certificate: []byte("x")}, x509.NewCertPool(), start); !errors.Is(err, agent.ErrExchange) {
 		t.Errorf("garbage: %v, want ErrExchange", err)
+	}
+	if _, err := agent.CheckExchange(nil, x509.NewCertPool(), start); !errors.Is(err, agent.ErrExchange) {
+		t.Errorf("none: %v, want ErrExchange", err)
 	}
 }

@@ -29,7 +29,7 @@ const IdempotencyHeader = "Idempotency-Key"
 type Policy struct {
 	Person     Person      `json:"person" doc:"Who is asking, as the directory knows them."`
 	Enrolments []Enrolment `json:"enrolments" doc:"What may be asked for."`
-	Exchange   Exchange    `json:"exchange" doc:"How a private encryption key is sent to the archive."`
+	Exchange   *Exchange   `json:"exchange,omitempty" doc:"How a private encryption key is sent to the archive; absent where none is archived."`
 	RenewAfter float64     `json:"renew_after" doc:"The part of a certificate's life after which it is renewed, between 0 and 1."`
 }
 

@@ -1,6 +1,7 @@
 package enroll
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -18,7 +19,7 @@ import (
 type Policy struct {
 	Person     directory.Person
 	Plans      []PlanPolicy
-	Exchange   *x509.Certificate   // private encryption keys are sent to it
+	Exchange   *x509.Certificate   // private encryption keys are sent to it; nil where no plan archives them
 	Chain      []*x509.Certificate // of Exchange, up to the root
 	Nonce      string              // goes into the message with the key
 	NonceEnds  time.Time
@@ -47,18 +48,30 @@ func (r *Registry) Policy(ctx context.Context, by audit.Actor) (*Policy, error) 
 		resolved := r.plans[p.Name]
 		out.Plans = append(out.Plans, PlanPolicy{Plan: p, SigningProfile: resolved.signing, EncryptionProfile: resolved.encryption})
 	}
+	if r.Archive == nil { // then no plan needs it: New has checked
+		return out, nil
+	}
+	return out, r.addExchange(ctx, out)
+}
+
+// addExchange says how a private encryption key is sent.
+func (r *Registry) addExchange(ctx context.Context, p *Policy) error {
 	keys, err := r.exchange.current(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	issuer, err := r.Authority.Issuer(r.Issuer)
-	if err != nil {
-		return nil, err
+	p.Exchange = keys[0].certificate
+	for _, i := range r.Authority.Issuers() { // not always r.Issuer: that may have been another when the certificate was made
+		if bytes.Equal(i.Certificate().SubjectKeyId, p.Exchange.AuthorityKeyId) {
+			p.Chain = i.Chain()
+		}
 	}
-	out.Exchange, out.Chain = keys[0].certificate, issuer.Chain()
-	out.NonceEnds = r.Now().Add(nonceLife).Truncate(time.Second)
-	out.Nonce = keys[0].newNonce(by.Person, out.NonceEnds)
-	return out, nil
+	if p.Chain == nil {
+		return ErrEscrowRefused.Withf("The exchange certificate is of an issuer that is not configured any more. Ask the operator.")
+	}
+	p.NonceEnds = r.Now().Add(nonceLife).Truncate(time.Second)
+	p.Nonce = keys[0].newNonce(p.Person.ID, p.NonceEnds)
+	return nil
 }
 
 // refusedDecision records a refused endorsement or rejection.

@@ -124,7 +124,7 @@ var (
 		Enrolments: []api.Enrolment{{Name: "smime", Title: "Secure mail",
 			Signing:    &api.KeyPlan{Profile: "smime-signing", Algorithms: []string{"P-256", "RSA-3072"}, ValidityDays: 730},
 			Encryption: &api.KeyPlan{Profile: "smime-encryption", Algorithms: []string{"RSA-3072", "P-256"}, Escrowed: true, ValidityDays: 730}}},
-		Exchange:   api.Exchange{Certificate: exampleDER, Chain: [][]byte{exampleDER, exampleDER}, Nonce: "AAAAAGmoBgjX", NonceEnds: exampleTime.Add(time.Hour)},
+		Exchange:   &api.Exchange{Certificate: exampleDER, Chain: [][]byte{exampleDER, exampleDER}, Nonce: "AAAAAGmoBgjX", NonceEnds: exampleTime.Add(time.Hour)},
 		RenewAfter: 0.75,
 	}
 	exampleEnrolment   = api.EnrolmentRequest{Enrolment: "smime", SigningCSR: exampleDER, EncryptionCSR: exampleDER, EscrowedKey: exampleDER}

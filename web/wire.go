@@ -26,8 +26,10 @@ import (
 func utc(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func policyOf(p *enroll.Policy) api.Policy {
-	out := api.Policy{Person: personOf(p.Person), Enrolments: make([]api.Enrolment, len(p.Plans)), RenewAfter: p.RenewAfter,
-		Exchange: api.Exchange{Certificate: p.Exchange.Raw, Chain: derOf(p.Chain), Nonce: p.Nonce, NonceEnds: utc(p.NonceEnds)}}
+	out := api.Policy{Person: personOf(p.Person), Enrolments: make([]api.Enrolment, len(p.Plans)), RenewAfter: p.RenewAfter}
+	if p.Exchange != nil {
+		out.Exchange = &api.Exchange{Certificate: p.Exchange.Raw, Chain: derOf(p.Chain), Nonce: p.Nonce, NonceEnds: utc(p.NonceEnds)}
+	}
 	out.Person.Restricted = p.Restricted
 	for i, plan := range p.Plans {
 		out.Enrolments[i] = api.Enrolment{Name: plan.Name, Title: plan.Title, Endorsed: plan.Endorsement,

@@ -174,6 +174,8 @@ func TestKeyReplacementRunbook(t *testing.T) {
 	f.document("docs/runbooks/key-replacement.md", "", "")
 
 	bob, _ := f.server.enrol(t, "bob")
+	carol := t.TempDir() // her agent trusts the exchange certificate, which is the old authority's for some days yet
+	e2etest.Good(t, f.enrolAgent(carol, "carol"))
 	dir := f.at("root")
 	openssl(t, dir, "crl", "-inform", "DER", "-in", "root-next.crl", "-out", "root-next.pem")
 	write(t, f.at("root/bob.pem"), string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: bob.Certificates[0].DER})))

@@ -48,7 +48,7 @@ func (a *Archive) Deposit(ctx context.Context, by audit.Actor, d Deposit) (*Rece
 		receipt, err = a.keep(ctx, tx, by, d, spki, sealed, now)
 		return err
 	})
-	if pg.Violates(err, "record_request_key") { // a repetition at the same moment was first
+	if errors.Is(err, errRepeated) {
 		return a.repetition(ctx, d, spki)
 	}
 	if pg.Violates(err, "record_spki_sha256_key") {
@@ -85,20 +85,15 @@ func (a *Archive) sealPlain(roster *record.Roster, d Deposit, spki keyuse.Hash, 
 	return sealed, nil
 }
 
-// keep stores a record with its claim on the key, its event and its receipt.
+// errRepeated says that the request has a record already.
+var errRepeated = errors.New("the request was made before")
+
+// keep stores a record with its claim on the key, its event and its receipt, in one round trip.
 func (a *Archive) keep(ctx context.Context, tx pgx.Tx, by audit.Actor, d Deposit, spki keyuse.Hash, sealed *record.Record, now time.Time) (*Receipt, error) {
-	existing, err := selectReceipt(ctx, tx, `request = $1`, d.Request)
-	if err == nil {
-		return existing, existing.sameAs(d, spki)
-	}
-	if !errors.Is(err, ErrUnknownReceipt) {
-		return nil, err
-	}
-	if err := keyuse.Make(ctx, tx, now, keyuse.Claim{Key: spki, Use: keyuse.Encryption, Person: d.Person}); err != nil {
-		return nil, err
-	}
+	b := &pgx.Batch{}
+	finish := keyuse.Queue(b, now, keyuse.Claim{Key: spki, Use: keyuse.Encryption, Person: d.Person})
 	hash := sealed.Capsule.Hash()
-	leaves, err := audit.Append(ctx, tx, now, by, audit.Event{Kind: "archive.deposited", Subject: "key:" + record.Hash(spki).String(), Person: d.Person,
+	leaves, err := audit.Queue(b, now, by, audit.Event{Kind: "archive.deposited", Subject: "key:" + record.Hash(spki).String(), Person: d.Person,
 		Data: map[string]any{"request": d.Request, "record": hash.String(), "key_id": sealed.Capsule.KeyID.String()}})
 	if err != nil {
 		return nil, err
@@ -107,7 +102,16 @@ func (a *Archive) keep(ctx context.Context, tx pgx.Tx, by audit.Actor, d Deposit
 	if err != nil {
 		return nil, err
 	}
-	return receipt, insertRecord(ctx, tx, receipt, sealed)
+	var inserted bool
+	queueInsert(b, receipt, sealed, func(ok bool) { inserted = ok })
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return nil, err
+	}
+	if !inserted {
+		return nil, errRepeated
+	}
+	receipt.Event = leaves[0].Event
+	return receipt, finish(ctx, tx)
 }
 
 func (a *Archive) repetition(ctx context.Context, d Deposit, spki keyuse.Hash) (*Receipt, error) {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/pg"
@@ -15,14 +16,19 @@ import (
 
 const role pg.Role = "archive"
 
-func insertRecord(ctx context.Context, tx pgx.Tx, r *Receipt, sealed *record.Record) error {
-	_, err := tx.Exec(ctx, `
+// queueInsert stores a record, whose event is the last that the transaction appended to the audit log. It stores nothing
+// where the request has a record already.
+func queueInsert(b *pgx.Batch, r *Receipt, sealed *record.Record, done func(inserted bool)) {
+	b.Queue(`
 		insert into archive.record (id, request, person, spki_sha256, key_id, wrapping_id, state, sealed,
 			receipt, leaf_hash, event, deposited_at)
-		values ($1, $2, $3, $4, $5, $6, 'held', $7, $8, $9, $10, $11)`,
+		values ($1, $2, $3, $4, $5, $6, 'held', $7, $8, $9, currval('audit.event_id'), $10)
+		on conflict (request) do nothing`,
 		r.ID, r.Request, r.Person, r.Key[:], r.KeyID[:], sealed.WrappingKey[:], sealed.Bytes(),
-		r.Signed, r.Leaf[:], r.Event, r.Time)
-	return err
+		r.Signed, r.Leaf[:], r.Time).Exec(func(tag pgconn.CommandTag) error {
+		done(tag.RowsAffected() == 1)
+		return nil
+	})
 }
 
 // receiptRow is the part of a record that its receipt is made of.

@@ -69,17 +69,20 @@ func (a *Authority) Prepare(ctx context.Context, by audit.Actor, reqs ...Request
 		}
 	}
 	out := make([]Prepared, len(reqs))
-	write := func() error {
-		return a.db.InTx(ctx, role, func(tx pgx.Tx) error { return a.prepare(ctx, tx, by, now, drafts, out) })
+	write := func(store func(pgx.Tx) error) error { return a.db.InTx(ctx, role, store) }
+	first := func(tx pgx.Tx) error { return a.prepare(ctx, tx, by, now, drafts, out, true) }
+	again := func(tx pgx.Tx) error { return a.prepare(ctx, tx, by, now, drafts, out, false) }
+	err := write(first)
+	if errors.Is(err, errPreparedBefore) {
+		err = write(again)
 	}
-	err := write()
 	if errors.Is(err, ErrStale) {
 		for _, r := range reqs {
 			if _, err := a.Abandon(ctx, by, r.ID); err != nil {
 				return nil, err
 			}
 		}
-		err = write()
+		err = write(again)
 	}
 	if err != nil {
 		return nil, err
@@ -87,33 +90,56 @@ func (a *Authority) Prepare(ctx context.Context, by audit.Actor, reqs ...Request
 	return out, nil
 }
 
-func (a *Authority) prepare(ctx context.Context, tx pgx.Tx, by audit.Actor, now time.Time, drafts []*draft, out []Prepared) error {
-	claims := make([]keyuse.Claim, len(drafts))
-	for n, d := range drafts {
-		claims[n] = keyuse.Claim{Key: keyuse.HashOf(d.key.spki), Use: d.profile.use, Person: d.Person}
-	}
-	// The claim comes first: it waits for whoever else is at work with the same key, so that what is read below is final.
-	if err := keyuse.Make(ctx, tx, now, claims...); err != nil {
-		return err
-	}
-	isNew, err := insertPrepared(ctx, tx, now, drafts)
-	if err != nil {
-		return err
-	}
+// errPreparedBefore says that not all drafts are new.
+var errPreparedBefore = errors.New("prepared before")
+
+// prepare stores drafts with their claims and events. It supposes that all are new when told so, and then takes one round
+// trip; if they are not it returns errPreparedBefore, and nothing must be committed.
+func (a *Authority) prepare(ctx context.Context, tx pgx.Tx, by audit.Actor, now time.Time, drafts []*draft, out []Prepared, allNew bool) error {
+	claims, isNew := make([]keyuse.Claim, len(drafts)), make([]bool, len(drafts))
 	var events []audit.Event
 	for n, d := range drafts {
-		if !isNew[n] {
-			if out[n], err = preparedBefore(ctx, tx, now, d); err != nil {
-				return err
-			}
-			continue
-		}
+		claims[n] = keyuse.Claim{Key: keyuse.HashOf(d.key.spki), Use: d.profile.use, Person: d.Person}
 		out[n] = Prepared{d.profile.issuer.id, d.serial, d.ID, d.profile.name, d.Person, claims[n].Key, now}
-		events = append(events, audit.Event{Kind: "certificate.prepared", Subject: subjectOf(d.profile.issuer.id, d.serial),
-			Person: d.Person, Data: d.event()})
+		events = append(events, d.prepared())
 	}
-	_, err = audit.Append(ctx, tx, now, by, events...)
+	b := &pgx.Batch{}
+	// The claim comes first: it waits for whoever else is at work with the same key, so that what is read below is final.
+	finish := keyuse.Queue(b, now, claims...)
+	queuePrepared(b, now, drafts, isNew)
+	if allNew {
+		if _, err := audit.Queue(b, now, by, events...); err != nil {
+			return err
+		}
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	if err := finish(ctx, tx); err != nil {
+		return err
+	}
+	if allNew {
+		if slices.Contains(isNew, false) {
+			return errPreparedBefore
+		}
+		return nil
+	}
+	events = nil
+	for n, d := range drafts {
+		var err error
+		if isNew[n] {
+			events = append(events, d.prepared())
+		} else if out[n], err = preparedBefore(ctx, tx, now, d); err != nil {
+			return err
+		}
+	}
+	_, err := audit.Append(ctx, tx, now, by, events...)
 	return err
+}
+
+// prepared is the event of a draft that is stored.
+func (d *draft) prepared() audit.Event {
+	return audit.Event{Kind: "certificate.prepared", Subject: subjectOf(d.profile.issuer.id, d.serial), Person: d.Person, Data: d.event()}
 }
 
 // event is what the audit log says of a draft.

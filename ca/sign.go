@@ -75,7 +75,12 @@ func (a *Authority) sign(ctx context.Context, tx pgx.Tx, by audit.Actor, prepare
 			SHA256  string    `json:"sha256"`
 		}{c.Request, c.Profile, fmt.Sprintf("%x", sha256.Sum256(c.DER))}})
 	}
-	if err := insertCertificates(ctx, tx, now, made); err != nil {
+	b := &pgx.Batch{}
+	queueCertificates(b, now, made)
+	if _, err := audit.Queue(b, now, by, events...); err != nil {
+		return err
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
 	for n, p := range prepared {
@@ -85,8 +90,7 @@ func (a *Authority) sign(ctx context.Context, tx pgx.Tx, by audit.Actor, prepare
 			return err
 		}
 	}
-	_, err = audit.Append(ctx, tx, now, by, events...)
-	return err
+	return nil
 }
 
 func (a *Authority) signRow(ctx context.Context, now time.Time, row preparedRow) (Certificate, error) {

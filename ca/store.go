@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealpost/sealpost/internal/keyuse"
 )
@@ -65,44 +66,39 @@ func addIssuer(ctx context.Context, tx pgx.Tx, at time.Time, i *Issuer) error {
 	return nil
 }
 
-// insertPrepared stores drafts in one round trip and reports which are new. It refuses keys that were certified for
-// another use, or are known to be compromised.
-func insertPrepared(ctx context.Context, tx pgx.Tx, at time.Time, drafts []*draft) (isNew []bool, err error) {
-	b := &pgx.Batch{}
-	for _, d := range drafts {
+// queuePrepared stores drafts and tells of each whether it is new. The batch's Close refuses keys that were certified
+// for another use, or are known to be compromised.
+func queuePrepared(b *pgx.Batch, at time.Time, drafts []*draft, isNew []bool) {
+	for n, d := range drafts {
 		key := keyuse.HashOf(d.key.spki)
 		b.Queue(`
 			select exists (select from ca.prepared where spki_sha256 = $1 and use in ('agent', 'service') and key_usage <> $2
 					and state <> 'abandoned' and use = $3),
 				exists (select from ca.certificate c join ca.revocation r using (issuer, serial) where c.spki_sha256 = $1 and r.reason = 1)`,
-			key[:], d.profile.keyUsage, d.profile.use)
+			key[:], d.profile.keyUsage, d.profile.use).QueryRow(func(row pgx.Row) error {
+			var reused, compromised bool
+			if err := row.Scan(&reused, &compromised); err != nil {
+				return fmt.Errorf("store prepared certificate: %w", err)
+			}
+			switch {
+			case reused:
+				return ErrKeyReused
+			case compromised:
+				return ErrKeyCompromised
+			}
+			return nil
+		})
 		b.Queue(`
 			insert into ca.prepared (issuer, serial, state, request, profile, person, use, spki_sha256, key_usage, mailboxes,
 				not_before, not_after, input, digest, tbs, prepared_at)
 			values ($1, $2, 'prepared', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
 			on conflict (request, profile) where state <> 'abandoned' do nothing`,
 			d.profile.issuer.id, []byte(d.serial), d.ID, d.profile.name, d.Person, d.profile.use, key[:], d.profile.keyUsage,
-			d.mailboxKeys(), d.notBefore, d.notAfter, d.asked.digest[:], d.digest, d.tbs, at)
+			d.mailboxKeys(), d.notBefore, d.notAfter, d.asked.digest[:], d.digest, d.tbs, at).Exec(func(tag pgconn.CommandTag) error {
+			isNew[n] = tag.RowsAffected() == 1
+			return nil
+		})
 	}
-	r := tx.SendBatch(ctx, b)
-	defer func() { err = errors.Join(err, r.Close()) }()
-	for range drafts {
-		var reused, compromised bool
-		if err := r.QueryRow().Scan(&reused, &compromised); err != nil {
-			return nil, fmt.Errorf("store prepared certificate: %w", err)
-		}
-		tag, err := r.Exec()
-		switch {
-		case err != nil:
-			return nil, fmt.Errorf("store prepared certificate: %w", err)
-		case reused:
-			return nil, ErrKeyReused
-		case compromised:
-			return nil, ErrKeyCompromised
-		}
-		isNew = append(isNew, tag.RowsAffected() == 1)
-	}
-	return isNew, nil
 }
 
 // preparedBefore returns what was prepared for the same request and profile before, if it asked for the same. It
@@ -156,29 +152,22 @@ func lockPrepared(ctx context.Context, tx pgx.Tx, list []Prepared) (rows map[str
 	return rows, nil
 }
 
-// insertCertificates moves prepared rows to issued and stores what was signed, in one round trip. It sets the numbers.
-func insertCertificates(ctx context.Context, tx pgx.Tx, at time.Time, list []Certificate) (err error) {
-	if len(list) == 0 {
-		return nil
-	}
-	b := &pgx.Batch{}
-	for _, c := range list {
+// queueCertificates moves prepared rows to issued and stores what was signed. It sets the numbers.
+func queueCertificates(b *pgx.Batch, at time.Time, list []Certificate) {
+	for n, c := range list {
 		b.Queue(`
 			with settled as (
 				update ca.prepared set state = 'issued', settled_at = $3 where issuer = $1 and serial = $2 and state = 'prepared'
 				returning issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after)
 			insert into ca.certificate (issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after, issued_at, der)
 			select issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after, $3, $4 from settled
-			returning number`, c.Issuer, []byte(c.Serial), at, c.DER)
+			returning number`, c.Issuer, []byte(c.Serial), at, c.DER).QueryRow(func(row pgx.Row) error {
+			if err := row.Scan(&list[n].Number); err != nil {
+				return fmt.Errorf("store certificate %s: %w", c.Serial, err)
+			}
+			return nil
+		})
 	}
-	r := tx.SendBatch(ctx, b)
-	defer func() { err = errors.Join(err, r.Close()) }()
-	for n := range list {
-		if err := r.QueryRow().Scan(&list[n].Number); err != nil {
-			return fmt.Errorf("store certificate %s: %w", list[n].Serial, err)
-		}
-	}
-	return nil
 }
 
 // certificateRow is a row of ca.certificate with the last change of its standing.

@@ -108,9 +108,9 @@ func (r *Registry) List(ctx context.Context, by audit.Actor, state State, after 
 	return out, err
 }
 
-// record appends an event about a request.
-func (r *Registry) record(ctx context.Context, tx pgx.Tx, by audit.Actor, req *Request, kind string, data any) error {
-	_, err := audit.Append(ctx, tx, r.Now(), by, audit.Event{Kind: kind, Subject: "request:" + req.ID.String(), Person: req.Person, Data: data})
+// record puts an event about a request into a batch.
+func (r *Registry) record(b *pgx.Batch, by audit.Actor, req *Request, kind string, data any) error {
+	_, err := audit.Queue(b, r.Now(), by, audit.Event{Kind: kind, Subject: "request:" + req.ID.String(), Person: req.Person, Data: data})
 	return err
 }
 
@@ -121,14 +121,16 @@ func (r *Registry) move(ctx context.Context, by audit.Actor, req *Request, from,
 
 func (r *Registry) moveTx(ctx context.Context, tx pgx.Tx, by audit.Actor, req *Request, from, to State, kind, reason string) error {
 	now := r.Now()
-	if err := updateState(ctx, tx, req.ID, from, to, reason, now); err != nil {
-		return err
-	}
+	b := &pgx.Batch{}
+	queueState(b, req.ID, from, to, reason, now)
 	var data any
 	if reason != "" {
 		data = map[string]any{"reason": reason}
 	}
-	if err := r.record(ctx, tx, by, req, kind, data); err != nil {
+	if err := r.record(b, by, req, kind, data); err != nil {
+		return err
+	}
+	if err := tx.SendBatch(ctx, b).Close(); err != nil {
 		return err
 	}
 	req.State, req.Reason, req.ChangedAt = to, reason, now

@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/pg"
@@ -39,16 +40,18 @@ func (w requestRow) request() *Request {
 		ReceivedAt: w.ReceivedAt, ChangedAt: w.ChangedAt}
 }
 
-// insertRequest reports false when the person used the idempotency key before.
-func insertRequest(ctx context.Context, tx pgx.Tx, req *Request, idempotency string, body [32]byte) (bool, error) {
-	tag, err := tx.Exec(ctx, `
+// queueRequest inserts a request, and tells false when the person used the idempotency key before.
+func queueRequest(b *pgx.Batch, req *Request, idempotency string, body [32]byte, done func(inserted bool)) {
+	b.Queue(`
 		insert into enroll.request (id, person, idempotency, body_sha256, enrolment, state, subject,
 			signing_spki, encryption_spki, by, received_at, changed_at)
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
 		on conflict (person, idempotency) do nothing`,
 		req.ID, req.Person, idempotency, body[:], req.Enrolment, req.State, req.Subject,
-		req.SigningSPKI, req.EncryptionSPKI, req.By, req.ReceivedAt)
-	return tag.RowsAffected() == 1, err
+		req.SigningSPKI, req.EncryptionSPKI, req.By, req.ReceivedAt).Exec(func(tag pgconn.CommandTag) error {
+		done(tag.RowsAffected() == 1)
+		return nil
+	})
 }
 
 // repeated returns the request that used the idempotency key, if its content was the same.
@@ -101,13 +104,15 @@ func collect(rows pgx.Rows, err error) ([]*Request, error) {
 	return out, err
 }
 
-func updateState(ctx context.Context, tx pgx.Tx, id uuid.UUID, from, to State, reason string, at time.Time) error {
-	tag, err := tx.Exec(ctx, `update enroll.request set state = $3, reason = nullif($4, ''), changed_at = $5
-		where id = $1 and state = $2`, id, from, to, reason, at)
-	if err == nil && tag.RowsAffected() != 1 {
-		return ErrState
-	}
-	return err
+// queueState moves a request from one state to another; ErrState when it is not in the first.
+func queueState(b *pgx.Batch, id uuid.UUID, from, to State, reason string, at time.Time) {
+	b.Queue(`update enroll.request set state = $3, reason = nullif($4, ''), changed_at = $5
+		where id = $1 and state = $2`, id, from, to, reason, at).Exec(func(tag pgconn.CommandTag) error {
+		if tag.RowsAffected() != 1 {
+			return ErrState
+		}
+		return nil
+	})
 }
 
 func updateSubject(ctx context.Context, tx pgx.Tx, id uuid.UUID, s Subject) error {
@@ -138,17 +143,18 @@ func selectToken(ctx context.Context, tx pgx.Tx, token string, now time.Time) (p
 	return person, err
 }
 
-// spend marks the token as used by the request. Without a token it does nothing.
-func spend(ctx context.Context, tx pgx.Tx, token string, request uuid.UUID, now time.Time) error {
+// queueSpend marks the token as used by the request, and tells whether it could be. Without a token it does nothing.
+func queueSpend(b *pgx.Batch, token string, request uuid.UUID, now time.Time, done func(spent bool)) {
 	if token == "" {
+		done(true)
+		return
+	}
+	b.Queue(`update enroll.token set request = $2 where sha256 = $1 and request is null and ends > $3
+		and exists (select from enroll.request where id = $2)`, // not when the request is a repetition under another id
+		hashToken(token), request, now).Exec(func(tag pgconn.CommandTag) error {
+		done(tag.RowsAffected() == 1)
 		return nil
-	}
-	tag, err := tx.Exec(ctx, `update enroll.token set request = $2 where sha256 = $1 and request is null and ends > $3`,
-		hashToken(token), request, now)
-	if err == nil && tag.RowsAffected() != 1 {
-		return ErrToken
-	}
-	return err
+	})
 }
 
 // checkSpent returns ErrToken when the token was used for another request than this.

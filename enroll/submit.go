@@ -151,35 +151,50 @@ func validIdempotencyKey(k string) bool {
 	return len(k) >= 8 && len(k) <= 128 && !strings.ContainsFunc(k, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
+// errRepeated says that the person used the idempotency key before.
+var errRepeated = errors.New("the request was made before")
+
 // receive writes the request down and spends the token, or finds the one that was written down before.
 func (r *Registry) receive(ctx context.Context, by audit.Actor, req *Request, s Submission) (*Request, error) {
 	body := s.hash()
-	var found *Request
-	err := r.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		inserted, err := insertRequest(ctx, tx, req, s.Idempotency, body)
-		if err != nil {
-			return err
-		}
-		if !inserted {
-			found, err = repeated(ctx, tx, req.Person, s.Idempotency, body)
-			if err != nil {
+	err := r.DB.InTx(ctx, role, func(tx pgx.Tx) error { return r.write(ctx, tx, by, req, s, body) })
+	if errors.Is(err, errRepeated) {
+		var found *Request
+		err := r.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+			if found, err = repeated(ctx, tx, req.Person, s.Idempotency, body); err != nil {
 				return err
 			}
 			return checkSpent(ctx, tx, s.Token, found.ID)
-		}
-		if err := spend(ctx, tx, s.Token, req.ID, req.ReceivedAt); err != nil {
-			return err
-		}
-		return r.record(ctx, tx, by, req, "enrolment.received", map[string]any{"enrolment": req.Enrolment, "mailboxes": req.Subject.Mailboxes})
-	})
+		})
+		return found, err
+	}
 	if err != nil {
 		return nil, err
 	}
-	if found != nil {
-		return found, nil
-	}
 	r.After("received")
 	return req, nil
+}
+
+// write writes the request down with its event and spends the token, in one round trip.
+func (r *Registry) write(ctx context.Context, tx pgx.Tx, by audit.Actor, req *Request, s Submission, body [32]byte) error {
+	b := &pgx.Batch{}
+	var inserted, spent bool
+	queueRequest(b, req, s.Idempotency, body, func(ok bool) { inserted = ok })
+	queueSpend(b, s.Token, req.ID, req.ReceivedAt, func(ok bool) { spent = ok })
+	err := r.record(b, by, req, "enrolment.received", map[string]any{"enrolment": req.Enrolment, "mailboxes": req.Subject.Mailboxes})
+	if err != nil {
+		return err
+	}
+	err = tx.SendBatch(ctx, b).Close()
+	switch {
+	case err != nil:
+		return err
+	case !inserted:
+		return errRepeated
+	case !spent:
+		return ErrToken
+	}
+	return nil
 }
 
 // deposit opens the private encryption key, checks what it is bound to and archives it. The record is held until the
@@ -193,7 +208,7 @@ func (r *Registry) deposit(ctx context.Context, by audit.Actor, req *Request, ke
 		return err
 	}
 	defer clear(key)
-	_, err = r.Archive.Deposit(ctx, by, archive.Deposit{
+	req.Receipt, err = r.Archive.Deposit(ctx, by, archive.Deposit{
 		Request: req.ID, Person: req.Person, Name: req.Subject.CommonName, Mail: req.Subject.Mailboxes[0],
 		PublicKey: keys.encryption, Key: key,
 	})

@@ -23,11 +23,11 @@ type eventRows struct {
 	hashes   [][]byte
 }
 
-// insertEvents inserts events, and the pending rows that make the sequencer take them, and returns their ids in order.
-func insertEvents(ctx context.Context, tx pgx.Tx, r eventRows) ([]int64, error) {
+// queueEvents inserts events, and the pending rows that make the sequencer take them; done gets their ids in order.
+func queueEvents(b *pgx.Batch, r eventRows, done func(ids []int64, err error) error) {
 	// The ids are drawn first, so that each is known to belong to its event, and so that nothing is read from the tables:
 	// whoever may append may not read.
-	rows, err := tx.Query(ctx, `
+	b.Queue(`
 		with fresh as materialized (
 			select nextval('audit.event_id') as id, body, kind, subject, person, hash, n
 			from unnest($1::text[], $2::text[], $3::text[], $4::uuid[], $5::bytea[]) with ordinality
@@ -38,11 +38,9 @@ func insertEvents(ctx context.Context, tx pgx.Tx, r eventRows) ([]int64, error) 
 		pending as (
 			insert into audit.pending (event, hash) select id, hash from fresh)
 		select id from fresh order by n`,
-		r.bodies, r.kinds, r.subjects, r.persons, r.hashes, r.at, r.actor)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowTo[int64])
+		r.bodies, r.kinds, r.subjects, r.persons, r.hashes, r.at, r.actor).Query(func(rows pgx.Rows) error {
+		return done(pgx.CollectRows(rows, pgx.RowTo[int64]))
+	})
 }
 
 // selectLatest returns the newest checkpoint, or ErrEmpty.

@@ -118,6 +118,9 @@ func (o *Officer) remembered(plan *record.Plan, name string) ([]*x509.Certificat
 
 // self finds this officer among the plan's agents.
 func (o *Officer) self(plan *record.Plan) (record.Agent, error) {
+	if o.keys.signing == nil {
+		return record.Agent{}, ErrNotInPlan.Withf("In %s there is the key of a recipient, not of an officer.", o.home.dir)
+	}
 	for _, a := range plan.Agents {
 		signs, opens := same(a.Signing.PublicKey, o.keys.signing.Public()), same(a.Decryption.PublicKey, o.keys.decryption.Public())
 		switch {

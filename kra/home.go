@@ -17,6 +17,9 @@ import (
 //	signing.csr, decryption.csr         for the authority's operator
 //	agent.pem, roots.pem                the card that came back, and the roots it was checked against
 //	dealer.key                          on a dealing machine
+//	recipient.pem                       in place of agent.pem, in the home of somebody who receives recovered keys
+//	rosters/PIN.bin                     rosters that were verified here
+//	cases/ID/case.bin, answer.bin       what was answered to a case, until its deadline
 //	ceremonies/HASH/plan.bin            a plan whose hash the officers have compared,
 //	ceremonies/HASH/roots.pem           the roots it was checked against,
 //	ceremonies/HASH/intermediates.pem   what lies between them and its certificates,
@@ -33,6 +36,10 @@ const (
 	ceremonyFolder = "ceremonies"
 	sealedState    = "state.cms"
 	dealtState     = "state.bin"
+	recipientFile  = "recipient.pem"
+	rosterFolder   = "rosters"
+	caseFolder     = "cases"
+	answerFile     = "answer.bin"
 )
 
 type home struct{ dir string }

@@ -21,7 +21,7 @@ const MinPassphrase = 12
 
 // pair is an officer's two keys. They come from internal/keys by address: a key on a token is another address.
 type pair struct {
-	signing    crypto.Signer
+	signing    crypto.Signer // nil in a recipient's home
 	decryption crypto.Signer // also a cms.Decrypter
 }
 
@@ -40,10 +40,7 @@ type Requests struct {
 // into the home beside them. Keys that are there are never replaced; a KeyGen that was interrupted is completed. The
 // officer is unlocked afterwards. The caller clears the passphrase.
 func (o *Officer) KeyGen(ctx context.Context, name string, passphrase keys.Unlock) (*Requests, error) {
-	if name == "" || name != record.Line(name, record.MaxName) {
-		return nil, ErrCard.Withf("The name %q is empty, too long, or has characters that could mislead.", name)
-	}
-	if err := checkPassphrase(passphrase); err != nil {
+	if err := checkNew(name, passphrase); err != nil {
 		return nil, err
 	}
 	if err := o.home.make(); err != nil {
@@ -51,12 +48,8 @@ func (o *Officer) KeyGen(ctx context.Context, name string, passphrase keys.Unloc
 	}
 	var out *Requests
 	err := o.home.locked(func() (err error) {
-		done, err := o.home.read(decryptionCSR, maxCard) // the last to be written
-		if err != nil {
+		if err := o.noKeysYet(); err != nil {
 			return err
-		}
-		if done != nil {
-			return ErrKeysExist.Withf("There are keys in %s already. They were not touched. For other keys choose another home.", o.home.dir)
 		}
 		if o.keys, err = o.makeKeys(ctx, passphrase); err != nil {
 			return err
@@ -65,6 +58,25 @@ func (o *Officer) KeyGen(ctx context.Context, name string, passphrase keys.Unloc
 		return err
 	})
 	return out, err
+}
+
+// checkNew checks what new keys are made with.
+func checkNew(name string, passphrase keys.Unlock) error {
+	if name == "" || name != record.Line(name, record.MaxName) {
+		return ErrCard.Withf("The name %q is empty, too long, or has characters that could mislead.", name)
+	}
+	return checkPassphrase(passphrase)
+}
+
+func (o *Officer) noKeysYet() error {
+	done, err := o.home.read(decryptionCSR, maxCard) // the last to be written
+	if err != nil {
+		return err
+	}
+	if done != nil {
+		return ErrKeysExist.Withf("There are keys in %s already. They were not touched. For other keys choose another home.", o.home.dir)
+	}
+	return nil
 }
 
 func checkPassphrase(u keys.Unlock) error {
@@ -120,16 +132,17 @@ func request(key crypto.Signer, name string) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
 }
 
-// Unlock opens the officer's keys. The caller clears the passphrase.
+// Unlock opens the keys of the home: an officer's two, or a recipient's one. The caller clears the passphrase.
 func (o *Officer) Unlock(ctx context.Context, passphrase keys.Unlock) error {
 	signing, err := keys.Open(ctx, o.home.path(signingKey), passphrase)
-	if errors.Is(err, keys.ErrMissing) {
-		return ErrNoKeys.Withf("There are no keys in %s. Begin with: sealpost-kra keygen", o.home.dir).Because(err)
-	}
-	if err != nil {
+	missing := errors.Is(err, keys.ErrMissing)
+	if err != nil && !missing {
 		return err
 	}
 	decryption, err := keys.Open(ctx, o.home.path(decryptionKey), passphrase)
+	if errors.Is(err, keys.ErrMissing) && missing {
+		return ErrNoKeys.Withf("There are no keys in %s. Begin with: sealpost-kra keygen", o.home.dir).Because(err)
+	}
 	if err != nil {
 		return err
 	}
@@ -143,6 +156,9 @@ func (o *Officer) Unlock(ctx context.Context, passphrase keys.Unlock) error {
 func (o *Officer) Import(card *AgentCard, roots []*x509.Certificate) error {
 	if o.keys == nil {
 		return ErrLocked
+	}
+	if o.keys.signing == nil {
+		return ErrOtherKeys.Withf("In %s there is the key of a recipient. An officer's card belongs into another home.", o.home.dir)
 	}
 	if !same(card.Signing.PublicKey, o.keys.signing.Public()) || !same(card.Decryption.PublicKey, o.keys.decryption.Public()) {
 		return ErrOtherKeys.Withf("The certificates of %s on this card are not for the keys in %s.", card.Name, o.home.dir)

@@ -2,6 +2,7 @@ package kra
 
 import (
 	"context"
+	"slices"
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
@@ -37,8 +38,10 @@ func (o *Officer) Finish(dir string) (*record.Roster, error) {
 }
 
 // VerifyShare checks a roster against the pin that the officer knows from elsewhere than the file, and all that it says
-// against itself, opens the officer's own share from it and compares it with the public one. It returns the agent's id.
-// Whether the certificates are still valid is not asked: the share is there either way.
+// against itself, opens the officer's own share from it and compares it with the public one. It returns the agent's id, and
+// the home remembers the roster: cases are answered under such rosters only. In the home of somebody who receives recovered
+// keys it checks that the roster allows them, and returns 0. Whether the certificates are still valid is not asked: the
+// share is there either way.
 func (o *Officer) VerifyShare(r *record.Roster, pin record.Hash) (uint16, error) {
 	if o.keys == nil {
 		return 0, ErrLocked
@@ -50,6 +53,12 @@ func (o *Officer) VerifyShare(r *record.Roster, pin record.Hash) (uint16, error)
 	if err := r.CheckUsages(api.OIDAgentSigning, api.OIDAgentDecryption, api.OIDRecipient); err != nil {
 		return 0, err
 	}
+	if o.keys.signing == nil {
+		if _, err := o.recipientIn(r); err != nil {
+			return 0, err
+		}
+		return 0, o.keepRoster(r)
+	}
 	a, err := o.self(r.Plan)
 	if err != nil {
 		return 0, err
@@ -59,7 +68,26 @@ func (o *Officer) VerifyShare(r *record.Roster, pin record.Hash) (uint16, error)
 		return 0, err
 	}
 	share.Scalar.Wipe()
-	return a.ID, nil
+	return a.ID, o.keepRoster(r)
+}
+
+// agentOf finds this home's officer in a roster, by the card: that needs no passphrase.
+func (o *Officer) agentOf(r *record.Roster) (record.Agent, error) {
+	card, err := o.Card()
+	if err != nil {
+		return record.Agent{}, err
+	}
+	for _, a := range r.Plan.Agents {
+		if same(a.Signing.PublicKey, card.Signing.PublicKey) && same(a.Decryption.PublicKey, card.Decryption.PublicKey) {
+			return a, nil
+		}
+	}
+	return record.Agent{}, ErrNotInPlan.Withf("%s, whose home this is, is no agent of the roster that the case is put to.", card.Name)
+}
+
+// sortRosters puts later epochs first.
+func sortRosters(list []*record.Roster) {
+	slices.SortStableFunc(list, func(a, b *record.Roster) int { return int(b.Epoch()) - int(a.Epoch()) })
 }
 
 // Status is how far a ceremony has come.

@@ -72,6 +72,33 @@ func (t trust) certificate(name, what string, c *x509.Certificate, usage asn1.Ob
 	return nil
 }
 
+// requester checks the certificate with which a case was opened: it is for who the case says, signs mail or, in a drill, is
+// an agent's, is valid now and chains to a root.
+func (t trust) requester(c *record.SignedCase) error {
+	r, cert := c.Requester, c.Requester.Certificate
+	if c.Kind == record.CaseDrill && slices.ContainsFunc(cert.UnknownExtKeyUsage, api.OIDAgentSigning.Equal) {
+		return t.certificate(r.Name, "certificate", cert, api.OIDAgentSigning)
+	}
+	switch {
+	case commonName(cert) != r.Name && !slices.Contains(cert.EmailAddresses, r.Name):
+		return ErrRequester.Withf("The case says that %s asks, with a certificate that is for %s.", r.Name, commonName(cert))
+	case cert.IsCA || cert.KeyUsage&(x509.KeyUsageDigitalSignature|x509.KeyUsageContentCommitment) == 0 || !slices.Contains(cert.ExtKeyUsage, x509.ExtKeyUsageEmailProtection):
+		return ErrRequester.Withf("The certificate of %s, who asks, is not one to sign mail with.", r.Name)
+	case t.now.Before(cert.NotBefore) || t.now.After(cert.NotAfter):
+		return ErrRequester.Withf("The certificate of %s, who asks, is valid from %s until %s. Is this machine's clock right?", r.Name,
+			cert.NotBefore.UTC().Format(time.RFC3339), cert.NotAfter.UTC().Format(time.RFC3339))
+	}
+	roots, between, err := t.pools()
+	if err != nil {
+		return err
+	}
+	opt := x509.VerifyOptions{Roots: roots, Intermediates: between, CurrentTime: t.now, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}}
+	if _, err := cert.Verify(opt); err != nil {
+		return ErrRequester.Withf("The certificate of %s, who asks, does not lead to the root certificate that this home trusts.", r.Name).Because(err)
+	}
+	return nil
+}
+
 // pools tells roots from what else the root file may hold: only what is signed by itself is a root.
 func (t trust) pools() (roots, between *x509.CertPool, err error) {
 	roots, between = x509.NewCertPool(), x509.NewCertPool()

@@ -22,7 +22,8 @@ type Bundle struct {
 }
 
 // NewBundle verifies the capsules of a delivery, given in any order, against the case and its roster, which the caller
-// has verified against its pin. Progress, if not nil, is called after each capsule with the number done.
+// has verified against its pin. Progress, if not nil, is called after each proof with the number done,
+// by one goroutine at a time.
 func NewBundle(r *Roster, c *SignedCase, delivery int, capsules []*Capsule, progress func(done int)) (*Bundle, error) {
 	if err := c.CheckRoster(r); err != nil {
 		return nil, err

@@ -1,0 +1,245 @@
+package delivery
+
+import (
+	"bytes"
+	"crypto/x509"
+	"encoding/pem"
+	"fmt"
+	"io/fs"
+	"iter"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/disk"
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+// Files in a case's folder. What an answer or dispute is and whose, it says itself; the names are for people.
+const (
+	CaseFile          = "case.bin"
+	RosterFile        = "roster.bin"
+	IntermediatesFile = "intermediates.pem"
+	CapsulesFile      = "capsules.bin"
+	CertificatesFile  = "certificates.pem"
+	answerSuffix      = ".answer"
+	disputeSuffix     = ".dispute"
+)
+
+// Limits of what is read from a folder that others write to, in bytes; the formats have the same.
+const (
+	maxCase         = 1 << 25
+	maxRoster       = 1 << 26
+	maxAnswer       = 1 << 24
+	maxCapsule      = 1 << 12
+	maxInnerRecord  = 1 << 18
+	maxCertificates = 1 << 28
+	maxAnswers      = 1000
+)
+
+// AnswerFile returns the name of the file with one agent's answer.
+func AnswerFile(agent uint16) string { return fmt.Sprintf("%02d-agent%s", agent, answerSuffix) }
+
+// DisputeFile returns the name of the file with the dispute of one agent's answer.
+func DisputeFile(agent uint16) string { return fmt.Sprintf("%02d-agent%s", agent, disputeSuffix) }
+
+// RecordsFile returns the name of the file with the inner records of one delivery.
+func RecordsFile(delivery int) string { return fmt.Sprintf("delivery-%d.records", delivery) }
+
+// Folder is a case's folder. Whoever can write to it can disturb the case, but not unseen. It is for one goroutine.
+type Folder struct{ dir string }
+
+// Open returns the folder at a path. It reads nothing yet.
+func Open(dir string) Folder { return Folder{dir} }
+
+// IsFolder reports whether there is a case's folder at the path.
+func IsFolder(dir string) bool {
+	info, err := os.Stat(filepath.Join(dir, CaseFile))
+	return err == nil && info.Mode().IsRegular()
+}
+
+// Create makes a case's folder, or completes one: a case, its roster and the issuing certificates. Files of another case
+// are left alone, and refused.
+func Create(dir string, c *record.SignedCase, r *record.Roster, intermediates []*x509.Certificate) (Folder, error) {
+	f := Folder{dir}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return f, disk.ErrDisk.Withf("The folder %s cannot be made.", dir).Because(err)
+	}
+	if err := f.publish(IntermediatesFile, encodeCertificates(intermediates)); err != nil {
+		return f, err
+	}
+	if err := f.publish(RosterFile, r.Bytes()); err != nil {
+		return f, err
+	}
+	return f, f.publish(CaseFile, c.Bytes()) // last: a folder with a case has the rest
+}
+
+// Path returns the path of a file of the folder.
+func (f Folder) Path(name string) string { return filepath.Join(f.dir, name) }
+
+// Case reads the case. Its signature has not been verified.
+func (f Folder) Case() (*record.SignedCase, error) {
+	return readParsed(f, CaseFile, maxCase, record.ParseCase)
+}
+
+// Roster reads the roster, which is not to be trusted before its hash has been compared with a pin.
+func (f Folder) Roster() (*record.Roster, error) {
+	return readParsed(f, RosterFile, maxRoster, record.ParseRoster)
+}
+
+// Intermediates reads the issuing certificates; none if there is no such file.
+func (f Folder) Intermediates() ([]*x509.Certificate, error) {
+	return readCertificates(f.Path(IntermediatesFile))
+}
+
+// Certificates reads the certificates of the case's keys; none if there is no such file.
+func (f Folder) Certificates() (Certificates, error) {
+	certs, err := readCertificates(f.Path(CertificatesFile))
+	return NewCertificates(certs), err
+}
+
+// PutCertificates writes the certificates of the case's keys, and their issuers'.
+func (f Folder) PutCertificates(certs []*x509.Certificate) error {
+	return disk.Write(f.Path(CertificatesFile), encodeCertificates(certs), 0o644)
+}
+
+// Capsules reads the capsules that are there, in the order of the case. Their proofs have not been verified.
+func (f Folder) Capsules() iter.Seq2[*record.Capsule, error] {
+	return framesOf(f.Path(CapsulesFile), maxCapsule, record.ParseCapsule)
+}
+
+// AddCapsules adds the next capsules of the case.
+func (f Folder) AddCapsules(capsules ...[]byte) error {
+	return appendFrames(f.Path(CapsulesFile), capsules, maxCapsule)
+}
+
+// Records reads the inner records of a delivery that are there, in the order of the case.
+func (f Folder) Records(delivery int) iter.Seq2[*record.InnerRecord, error] {
+	return framesOf(f.Path(RecordsFile(delivery)), maxInnerRecord, record.ParseInnerRecord)
+}
+
+// AddRecords adds the next inner records of a delivery.
+func (f Folder) AddRecords(delivery int, records ...[]byte) error {
+	return appendFrames(f.Path(RecordsFile(delivery)), records, maxInnerRecord)
+}
+
+// Answer is one agent's answer as it lies in the folder. Nothing about it has been verified.
+type Answer struct {
+	*record.Answer
+	File string // its path
+	Err  error  // why it cannot be read; Answer is nil then
+}
+
+// Answers reads all answers, in the order of their agents' ids. One that cannot be read does not hide the others.
+func (f Folder) Answers() ([]Answer, error) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, ErrFolder.Withf("The folder %s cannot be read.", f.dir).Because(err)
+	}
+	var out []Answer
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), answerSuffix) {
+			continue
+		}
+		if len(out) == maxAnswers {
+			return nil, ErrFolder.Withf("There are more than %d answers in %s.", maxAnswers, f.dir)
+		}
+		a := Answer{File: f.Path(e.Name())}
+		a.Answer, a.Err = readParsed(f, e.Name(), maxAnswer, record.ParseAnswer)
+		out = append(out, a)
+	}
+	slices.SortStableFunc(out, func(a, b Answer) int { return int(a.agent()) - int(b.agent()) })
+	return out, nil
+}
+
+func (a Answer) agent() uint16 {
+	if a.Answer == nil {
+		return 0
+	}
+	return a.Approval.Agent
+}
+
+// PutAnswer writes an agent's answer and returns where. It never replaces another.
+func (f Folder) PutAnswer(a *record.Answer) (string, error) {
+	b, err := a.Encode()
+	if err != nil {
+		return "", err
+	}
+	name := AnswerFile(a.Approval.Agent)
+	return f.Path(name), f.publish(name, b)
+}
+
+// PutDispute writes a dispute and returns where. A newer one of the same agent replaces an older.
+func (f Folder) PutDispute(d *record.SignedDispute) (string, error) {
+	path := f.Path(DisputeFile(d.Agent))
+	return path, disk.Write(path, d.Bytes(), 0o644)
+}
+
+// publish writes a file for others to see. It leaves alone what is there already, and never replaces anything else.
+func (f Folder) publish(name string, data []byte) error {
+	old, err := disk.Read(f.Path(name), maxRoster)
+	switch {
+	case err != nil:
+		return err
+	case old == nil:
+		return disk.Write(f.Path(name), data, 0o644)
+	case !bytes.Equal(old, data):
+		return ErrFolder.Withf("There is a file %s already, with other content. It was not touched.", f.Path(name)).Because(fs.ErrExist)
+	}
+	return nil
+}
+
+func readParsed[T any](f Folder, name string, most int64, parse func([]byte) (T, error)) (T, error) {
+	var none T
+	b, err := disk.Read(f.Path(name), most)
+	if err != nil {
+		return none, err
+	}
+	if b == nil {
+		return none, ErrFolder.Withf("There is no %s in %s. Is it the case's folder?", name, f.dir).Because(fs.ErrNotExist)
+	}
+	v, err := parse(b)
+	return v, inFile(f.Path(name), err)
+}
+
+// inFile puts the file's name before a fault's sentence, so that the reader knows where to look. Kind and code stay.
+func inFile(path string, err error) error {
+	f := fault.Of(err)
+	if f == nil {
+		return err
+	}
+	return f.Withf("%s: %s", path, f.Detail).Because(err)
+}
+
+func readCertificates(path string) ([]*x509.Certificate, error) {
+	text, err := disk.Read(path, maxCertificates)
+	if err != nil {
+		return nil, err
+	}
+	var out []*x509.Certificate
+	for {
+		var block *pem.Block
+		if block, text = pem.Decode(text); block == nil {
+			break
+		}
+		c, err := x509.ParseCertificate(block.Bytes)
+		if block.Type != "CERTIFICATE" || err != nil {
+			return nil, ErrCertificates.Withf("%s: Block %d is no certificate that can be read.", path, len(out)+1).Because(err)
+		}
+		out = append(out, c)
+	}
+	if len(bytes.TrimSpace(text)) > 0 {
+		return nil, ErrCertificates.Withf("%s: There is something else than certificates (PEM) in it.", path)
+	}
+	return out, nil
+}
+
+func encodeCertificates(certs []*x509.Certificate) []byte {
+	var b bytes.Buffer
+	for _, c := range certs {
+		b.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw}))
+	}
+	return b.Bytes()
+}

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -40,6 +41,9 @@ const (
 	clockVariable = "SEALPOST_TEST_CLOCK"     // a duration: how far the server's clock is ahead
 	killVariable  = "SEALPOST_TEST_KILL_FILE" // a file: see killAfter
 	stepsVariable = "SEALPOST_TEST_STEPS"     // a file: every step of an enrolment adds its name as a line
+
+	collectVariable = "SEALPOST_TEST_COLLECT" // when set, SIGUSR2 makes the server collect its garbage and then say so
+	collected       = "garbage collected"
 )
 
 func hooksFromEnvironment() (hooks server.Hooks, ok bool) {
@@ -53,6 +57,10 @@ func hooksFromEnvironment() (hooks server.Hooks, ok bool) {
 	}
 	if file := os.Getenv(killVariable); file != "" {
 		after = append(after, killAfter(file))
+	}
+	if os.Getenv(collectVariable) != "" {
+		ok = true
+		collectOnSignal()
 	}
 	hooks.AfterStep = func(step string) {
 		for _, fn := range after {
@@ -81,6 +89,19 @@ func killAfter(file string) func(step string) {
 		}
 		select {}
 	}
+}
+
+func collectOnSignal() {
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, syscall.SIGUSR2)
+	go func() {
+		for range asked {
+			for range 3 { // pools give things up at the second
+				runtime.GC()
+			}
+			fmt.Fprintln(os.Stderr, collected)
+		}
+	}()
 }
 
 func noteStep(file, step string) {

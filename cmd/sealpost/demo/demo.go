@@ -11,7 +11,6 @@ import (
 	"github.com/sealpost/sealpost/cmd/sealpost/config"
 	"github.com/sealpost/sealpost/cmd/sealpost/server"
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
-	"github.com/sealpost/sealpost/internal/child"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
@@ -31,7 +30,7 @@ type Demo struct {
 	Config
 	*tour
 	dir      string
-	sockets  string // a folder with a short path, for Unix sockets alone
+	sockets  string // a folder with a short path, for Unix sockets and what programs hand to one another
 	cluster  *pgtest.Cluster
 	slapd    *slapdtest.Server
 	config   *config.Config
@@ -54,7 +53,7 @@ func Run(ctx context.Context, c Config) (err error) {
 		return err
 	}
 	d.tour = &tour{dir: d.dir, out: c.Out}
-	if d.sockets, err = child.TempDir("sp-demo-"); err != nil {
+	if d.sockets, err = makeScratch(d.dir); err != nil {
 		return err
 	}
 	d.closers = append(d.closers, func() { _ = os.RemoveAll(d.sockets) })

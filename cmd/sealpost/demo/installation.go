@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
-	"github.com/sealpost/sealpost/internal/child"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pg"
 	"github.com/sealpost/sealpost/internal/pgtest"
@@ -45,7 +44,7 @@ func Install(ctx context.Context, c InstallConfig) (_ *Installation, err error) 
 	if d.dir, err = takeFolder(c.Dir); err != nil {
 		return nil, err
 	}
-	if d.sockets, err = child.TempDir("sp-demo-"); err != nil {
+	if d.sockets, err = makeScratch(d.dir); err != nil {
 		return nil, err
 	}
 	if c.People != "" {

@@ -56,7 +56,7 @@ func (s CaseState) open() bool { return transitions[s] != nil }
 type Case struct {
 	*record.SignedCase
 	State       CaseState
-	Reason      string    // why it was denied or cancelled
+	StateReason string    // why it was denied or cancelled
 	SilentUntil time.Time // the subjects of a legal case are not told before; zero if they may be told
 	Changed     time.Time
 	Answers     []CaseAnswer
@@ -212,7 +212,7 @@ func (c *Cases) move(ctx context.Context, tx pgx.Tx, by audit.Actor, k *Case, to
 			return err
 		}
 	}
-	k.State, k.Reason, k.Changed = to, reason, now
+	k.State, k.StateReason, k.Changed = to, reason, now
 	if err := c.event(ctx, tx, by, k, "archive.case-"+string(to), map[string]any{"reason": reason}); err != nil {
 		return err
 	}

@@ -149,6 +149,11 @@ func (c *Cases) Close(ctx context.Context, by audit.Actor, id uuid.UUID) (*Case,
 	})
 }
 
+// RosterOf returns the verified roster that a case is put to.
+func (c *Cases) RosterOf(ctx context.Context, k *Case) (*record.Roster, error) {
+	return c.roster(ctx, k.SignedCase)
+}
+
 // CaseOf returns a case for a component of the server, such as the one that writes mails.
 func (c *Cases) CaseOf(ctx context.Context, id uuid.UUID) (*Case, *record.Roster, error) {
 	var k *Case

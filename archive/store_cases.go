@@ -55,7 +55,7 @@ func scanCase(row pgx.CollectableRow) (*Case, error) {
 	var id uuid.UUID
 	var statement []byte
 	var silent *time.Time
-	if err := row.Scan(&id, &k.State, &statement, &silent, &k.Reason, &k.Changed); err != nil {
+	if err := row.Scan(&id, &k.State, &statement, &silent, &k.StateReason, &k.Changed); err != nil {
 		return nil, err
 	}
 	if silent != nil {

@@ -1,7 +1,10 @@
 package ca
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
+	"errors"
 	"time"
 
 	"github.com/google/uuid"
@@ -84,6 +87,25 @@ func (a *Authority) Certificate(ctx context.Context, issuer string, serial Seria
 		return err
 	})
 	return out, err
+}
+
+// Known returns this authority's own record of a certificate: of exactly these bytes. It returns ErrNotFound when there is
+// none. Whether the certificate is valid and not revoked, the record says.
+func (a *Authority) Known(ctx context.Context, leaf *x509.Certificate) (Certificate, error) {
+	for _, i := range a.issuers {
+		if !bytes.Equal(i.Certificate().RawSubject, leaf.RawIssuer) {
+			continue
+		}
+		c, err := a.Certificate(ctx, i.ID(), SerialOf(leaf.SerialNumber))
+		switch {
+		case errors.Is(err, ErrNotFound):
+		case err != nil:
+			return c, err
+		case bytes.Equal(c.DER, leaf.Raw):
+			return c, nil
+		}
+	}
+	return Certificate{}, ErrNotFound.Withf("This authority has no record of the certificate.")
 }
 
 // Current returns a person's newest certificate of a profile that is valid now and not revoked, or ErrNotFound.

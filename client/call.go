@@ -30,6 +30,7 @@ type call struct {
 	query      url.Values
 	header     http.Header
 	body       any    // sent as JSON; nil for none
+	large      bool   // the body may have api.MaxCaseBody bytes
 	repeatable bool   // may be sent again without doing its work twice
 	accept     string // media type of the answer; empty means JSON
 	limit      int64  // of the answer in bytes; zero means maxAnswer
@@ -64,8 +65,12 @@ func (c *Client) send(ctx context.Context, k call) ([]byte, error) {
 		if body, err = json.Marshal(k.body); err != nil {
 			return nil, fmt.Errorf("encode request: %w", err)
 		}
-		if len(body) > api.MaxBody {
-			return nil, ErrRequestTooLarge.Withf("The request has %d bytes; the server reads %d at most.", len(body), api.MaxBody)
+		most := api.MaxBody
+		if k.large {
+			most = api.MaxCaseBody
+		}
+		if len(body) > most {
+			return nil, ErrRequestTooLarge.Withf("The request has %d bytes; the server reads %d at most.", len(body), most)
 		}
 	}
 	for attempt := 0; ; attempt++ {

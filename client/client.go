@@ -23,6 +23,8 @@ import (
 // Limits on what is read from the server, in bytes.
 const (
 	maxAnswer  = 8 << 20  // a page of certificates with their chains
+	maxDrafts  = 64 << 20 // what 65536 keys are called, or a case of as many
+	maxSealed  = 1 << 30  // what 255 officers seal for 65536 keys
 	maxCRL     = 64 << 20 // a million revocations
 	maxProblem = 16 << 10
 )

@@ -88,10 +88,8 @@ func (s *Server) entry(next http.Handler, good slog.Level) http.Handler {
 			}
 			s.note(r, c, out, time.Since(begun))
 		}()
-		if r.ContentLength > api.MaxBody {
-			// The answer must not wait for the body, nor the connection be used after it.
-			out.Header().Set("Connection", "close")
-			refuse(out, r, ErrBodyTooBig)
+		if r.ContentLength > api.MaxCaseBody {
+			refuseUnread(out, r, ErrBodyTooBig)
 			return
 		}
 		select {
@@ -102,6 +100,12 @@ func (s *Server) entry(next http.Handler, good slog.Level) http.Handler {
 			refuse(out, r, ErrBusy)
 		}
 	})
+}
+
+// refuseUnread refuses a request whose body is not read: the answer must not wait for it, nor the connection be used after.
+func refuseUnread(w http.ResponseWriter, r *http.Request, err error) {
+	w.Header().Set("Connection", "close")
+	refuse(w, r, err)
 }
 
 // secure sets the headers of every answer. There is no Strict-Transport-Security: it would turn browsers away from the

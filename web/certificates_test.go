@@ -20,6 +20,9 @@ import (
 func names(list api.Page[api.Certificate], people map[string]string) []string {
 	out := []string{}
 	for _, c := range list.Items {
+		if c.Use == "agent" { // the officers' of every House
+			continue
+		}
 		out = append(out, people[c.Person.String()]+" "+c.Use)
 	}
 	slices.Sort(out)

@@ -22,6 +22,7 @@ const (
 	tagCertificates = "Certificates"
 	tagIssuers      = "Issuers"
 	tagReceipts     = "Receipts"
+	tagCases        = "Recovery"
 	tagSystem       = "System"
 )
 
@@ -44,7 +45,7 @@ header Request-Id of every answer does. After 429 and 503 wait as Retry-After sa
 **Lists** come in pages: give ` + "`next`" + ` of one as ` + "`after`" + ` of the next.
 
 **Values.** Binary values are DER, as standard base64. Times are RFC 3339 in UTC. Unknown members and parameters are
-refused. A request's body has at most 256 KiB.`
+refused. A request's body has at most 256 KiB, and one that brings a recovery case or an answer to one 8 MiB.`
 
 // openAPI is the document without its operations.
 func openAPI() *huma.OpenAPI {
@@ -60,6 +61,7 @@ func openAPI() *huma.OpenAPI {
 			{Name: tagCertificates, Description: "Finding certificates, and revoking them."},
 			{Name: tagIssuers, Description: "Public: the chain, and what is revoked."},
 			{Name: tagReceipts, Description: "What the archive keeps, and the proof of it."},
+			{Name: tagCases, Description: "Asking for archived keys, and getting them when the officers agree."},
 			{Name: tagSystem, Description: "For those who run it."},
 		},
 		Components: &huma.Components{

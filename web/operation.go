@@ -36,6 +36,7 @@ type operation struct {
 	// lenient leaves the checks of parameters and members to the room, whose faults are more exact. The types are still
 	// checked. It also saves decoding the body twice, which counts where bodies are large.
 	lenient bool
+	large   bool     // the body may have api.MaxCaseBody bytes
 	media   []string // of the answer, if it is not JSON alone
 }
 
@@ -48,7 +49,7 @@ const metadataBody = "body"
 // errors.
 func register[I, O any](s *Server, o operation, do func(context.Context, Caller, *I) (*O, error)) {
 	op := huma.Operation{OperationID: o.id, Method: o.method, Path: api.Base + o.path, Summary: o.summary, Description: o.about,
-		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: api.MaxBody + 1, BodyReadTimeout: s.Limits.Body,
+		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: o.maxBody() + 1, BodyReadTimeout: s.Limits.Body,
 		SkipValidateBody: o.lenient, SkipValidateParams: o.lenient, Security: o.who.security(),
 		Metadata: make(map[string]any), Middlewares: huma.Middlewares{s.door(o)}}
 	if _, ok := reflect.TypeFor[I]().FieldByName("Body"); ok {
@@ -87,6 +88,10 @@ func (s *Server) door(o operation) func(huma.Context, func(huma.Context)) {
 		r, w := humachi.Unwrap(ctx)
 		c := callOf(r.Context())
 		c.operation = o.id
+		if r.ContentLength > o.maxBody() {
+			refuseUnread(w, r, ErrBodyTooBig)
+			return
+		}
 		caller, err := s.admit(r.Context(), r, o.who)
 		if err != nil {
 			s.failures.count(err, s.Now())
@@ -100,6 +105,14 @@ func (s *Server) door(o operation) func(huma.Context, func(huma.Context)) {
 		}
 		next(ctx)
 	}
+}
+
+// maxBody is how many bytes a request's body may have.
+func (o operation) maxBody() int64 {
+	if o.large {
+		return api.MaxCaseBody
+	}
+	return api.MaxBody
 }
 
 // isJSON reports whether a request's body says that it is JSON. One that says nothing is not: browsers let other sites'

@@ -23,7 +23,7 @@ import (
 // Faults of the HTTP side. Those of the work itself are the rooms' own.
 var (
 	ErrRequest     = fault.New(fault.Malformed, "request-invalid", "The request is not as the OpenAPI document describes it.")
-	ErrBodyTooBig  = fault.New(fault.Malformed, "request-too-large", fmt.Sprintf("The body of a request has at most %d bytes.", api.MaxBody))
+	ErrBodyTooBig  = fault.New(fault.Malformed, "request-too-large", fmt.Sprintf("The body of a request has at most %d bytes, and where it brings a recovery case %d.", api.MaxBody, api.MaxCaseBody))
 	ErrMediaType   = fault.New(fault.Malformed, "media-type", "The body of a request is JSON, with Content-Type: application/json.")
 	ErrBroken      = fault.New(fault.Malformed, "request-incomplete", "The body of the request broke off.")
 	ErrBodyTimeout = fault.New(fault.Unavailable, "request-timeout", "The body of the request did not arrive in time.")

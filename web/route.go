@@ -30,6 +30,7 @@ func (s *Server) route() error {
 	s.certificateOperations()
 	s.issuerOperations()
 	s.receiptOperations()
+	s.caseOperations()
 	s.systemOperations()
 	var err error
 	if s.document, err = marshalDocument(s.api.OpenAPI()); err != nil {

@@ -75,7 +75,7 @@ func TestSecretsAreWrittenNowhere(t *testing.T) {
 		if strings.Contains(answers.String(), secret) {
 			t.Errorf("an answer has %s", what)
 		}
-		if n := r.Database.Count(t, `select count(*) from audit.event where position(convert_to($1, 'UTF8') in convert_to(body::text, 'UTF8')) > 0`, strings.ToValidUTF8(secret, "?")); n != 0 {
+		if n := r.Database.Count(t, `select count(*) from audit.event where position($1::bytea in convert_to(body::text, 'UTF8')) > 0`, []byte(secret)); n != 0 {
 			t.Errorf("the audit log has %s", what)
 		}
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/recovery"
 )
 
 // Config is what a Server is made of. Every field without "nil" or "empty" in its comment is required.
@@ -25,6 +26,7 @@ type Config struct {
 	Registry  *enroll.Registry
 	Authority *ca.Authority
 	Archive   *archive.Archive // nil: there are no receipts
+	Recovery  *recovery.Desk   // nil: there is nothing to recover
 	Directory *directory.Directory
 	Audit     *audit.Log
 

@@ -1,7 +1,6 @@
 package web
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -45,7 +44,10 @@ func (w *certificateWay) Authenticate(ctx context.Context, r *http.Request) (Cal
 	if err := w.verify(leaf); err != nil {
 		return Caller{}, err
 	}
-	c, err := w.issued(ctx, leaf)
+	c, err := w.authority.Known(ctx, leaf)
+	if errors.Is(err, ca.ErrNotFound) {
+		return Caller{}, ErrCertificate.Withf("This authority has no record of the client certificate.")
+	}
 	if err != nil {
 		return Caller{}, err
 	}
@@ -79,24 +81,6 @@ func (w *certificateWay) verify(leaf *x509.Certificate) error {
 		return ErrCertificate.Withf("The client certificate is not one to sign with.")
 	}
 	return nil
-}
-
-// issued returns our own record of the certificate.
-func (w *certificateWay) issued(ctx context.Context, leaf *x509.Certificate) (ca.Certificate, error) {
-	for _, i := range w.authority.Issuers() {
-		if !bytes.Equal(i.Certificate().RawSubject, leaf.RawIssuer) {
-			continue
-		}
-		c, err := w.authority.Certificate(ctx, i.ID(), ca.SerialOf(leaf.SerialNumber))
-		switch {
-		case errors.Is(err, ca.ErrNotFound):
-		case err != nil:
-			return c, err
-		case bytes.Equal(c.DER, leaf.Raw):
-			return c, nil
-		}
-	}
-	return ca.Certificate{}, ErrCertificate.Withf("This authority has no record of the client certificate.")
 }
 
 // fit checks what we know of the certificate.

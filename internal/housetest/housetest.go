@@ -27,6 +27,7 @@ import (
 	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/internal/rostertest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
+	"github.com/sealpost/sealpost/recovery"
 )
 
 // Plans of a test's registry: the pair, the pair with a registrar's yes, and the single certificate.
@@ -43,11 +44,13 @@ type House struct {
 	Slapd     *slapdtest.Server
 	Directory *directory.Directory
 	PKI       *pkitest.PKI
-	Roster    rostertest.Roster
+	Roster    rostertest.Roster // olivia, oscar and otto, any two; bob receives in business and legal cases
+	Recipient cms.Recipient     // bob's key for that
 	Wrapping  *record.WrappingKey
 	Archive   *archive.Archive
 	Audit     *audit.Log
 	Enroll    *enroll.Registry
+	Recovery  *recovery.Desk
 	Config    enroll.Config // of Enroll, to make another one like it
 	Clock     *Clock
 }
@@ -77,7 +80,7 @@ func On(t testing.TB, database pgtest.Database, slapd *slapdtest.Server) *House 
 	must(t, err)
 	h.Audit, err = audit.New(audit.Config{DB: h.DB, Name: "test.example/audit", Signer: key, Now: h.Clock.Now})
 	must(t, err)
-	h.Roster = rostertest.New(t, 2, 3)
+	h.holdCeremony(t)
 	h.Wrapping, err = record.GenerateWrappingKey()
 	must(t, err)
 	h.Archive, err = archive.New(archive.Config{DB: h.DB, Pins: []record.Hash{h.Roster.Hash()}, Wrapping: []*record.WrappingKey{h.Wrapping},
@@ -95,6 +98,8 @@ func On(t testing.TB, database pgtest.Database, slapd *slapdtest.Server) *House 
 	h.Enroll, err = enroll.New(h.Config)
 	must(t, err)
 	must(t, h.Enroll.EnsureExchange(t.Context()))
+	h.Recovery, err = recovery.New(recovery.Config{Archive: h.Archive, Authority: h.PKI.Authority, Directory: h.Directory, Jobs: h.PKI.Jobs, Audit: h.Audit, Now: h.Clock.Now})
+	must(t, err)
 	return h
 }
 
@@ -122,7 +127,7 @@ func DirectoryConfig(s *slapdtest.Server) directory.Config {
 		Publisher:      directory.Account{DN: s.Publisher.DN, PasswordFile: s.Publisher.PasswordFile}, PublisherPassword: s.Publisher.Password,
 		People:      directory.People{Base: slapdtest.People},
 		Disabled:    []directory.Mark{{Attribute: "employeeType", Value: "disabled"}},
-		Roles:       []directory.RoleRule{group(audit.Registrar, "registrars"), group(audit.RecoveryAgent, "recovery-agents"), group(audit.Operator, "operators"), group(audit.Auditor, "auditors")},
+		Roles:       []directory.RoleRule{group(audit.Registrar, "registrars"), group(audit.RecoveryRequester, "recovery-requesters"), group(audit.RecoveryAgent, "recovery-agents"), group(audit.Operator, "operators"), group(audit.Auditor, "auditors")},
 		Authorities: directory.Authorities{Base: slapdtest.PKI, Create: true},
 	}
 }

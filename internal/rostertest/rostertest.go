@@ -55,13 +55,21 @@ func NewForeign(tb testing.TB, t, n int) Roster {
 
 func held(tb testing.TB, t, n int, decryption asn1.ObjectIdentifier, recipients ...record.Recipient) Roster {
 	tb.Helper()
-	out := Roster{}
+	var agents []Agent
+	for i := range n {
+		agents = append(agents, newAgent(tb, uint16(i+1), decryption))
+	}
+	return Hold(tb, t, agents, recipients...)
+}
+
+// Hold holds a ceremony of these agents.
+func Hold(tb testing.TB, t int, agents []Agent, recipients ...record.Recipient) Roster {
+	tb.Helper()
+	out := Roster{Agents: agents}
 	plan := record.Plan{Archive: "test", Created: time.Now().UTC().Truncate(time.Second), Epoch: 1, Origin: record.OriginAgents, Threshold: uint16(t),
 		Recipients: recipients}
 	rand.Read(plan.Session[:])
-	for i := range n {
-		a := newAgent(tb, uint16(i+1), decryption)
-		out.Agents = append(out.Agents, a)
+	for _, a := range agents {
 		plan.Agents = append(plan.Agents, a.Agent)
 		plan.Dealers = append(plan.Dealers, a.ID)
 	}

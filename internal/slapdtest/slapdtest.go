@@ -45,7 +45,7 @@ func Password(login string) string { return login + "-sample" }
 // PersonDN returns the name of a sample person's entry.
 func PersonDN(login string) string { return "uid=" + login + "," + People }
 
-// GroupDN returns the name of a sample group's entry: registrars, recovery-agents, operators, auditors.
+// GroupDN returns the name of a sample group's entry: registrars, recovery-requesters, recovery-agents, operators, auditors.
 func GroupDN(name string) string { return "cn=" + name + "," + Groups }
 
 // Config says where a server lives and what it offers.

@@ -49,6 +49,7 @@ type Config struct {
 	Profiles  []ca.ProfileConfig `yaml:"profiles"`
 	Enrolment Enrolment          `yaml:"enrolment"`
 	Archive   Archive            `yaml:"archive"`
+	Recovery  Recovery           `yaml:"recovery"`
 	Directory directory.Config   `yaml:"directory"`
 	CRL       CRL                `yaml:"crl"`
 
@@ -140,6 +141,12 @@ type Archive struct {
 	WrappingKeys []string `yaml:"wrapping_keys"`
 
 	ReceiptKey string `yaml:"receipt_key"` // URI of the key that signs receipts
+}
+
+// Recovery says how long recovery cases may last.
+type Recovery struct {
+	Longest Duration `yaml:"longest"` // from a case's opening to its deadline; 0 means 720h
+	Silence Duration `yaml:"silence"` // the longest that the subjects of a legal case are not told of it; 0 means 4320h
 }
 
 // CRL says how often lists are made.

@@ -36,6 +36,9 @@ func (c *Config) Validate() error {
 	if c.CRL.Lifetime <= c.CRL.Period {
 		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
 	}
+	if c.Recovery.Longest < 0 || c.Recovery.Silence < 0 {
+		f.say("recovery", "needs times that are not negative")
+	}
 	for i, p := range c.Publications {
 		at := fmt.Sprintf("publications[%d]", i)
 		if !strings.HasPrefix(p.Path, "/") {

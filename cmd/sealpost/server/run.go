@@ -21,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/ocsp"
+	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/web"
 )
 
@@ -38,12 +39,13 @@ const (
 // Server is all rooms.
 type Server struct {
 	*Base
-	Archive *archive.Archive // nil where no profile archives keys
-	Enroll  *enroll.Registry
-	CRL     *crl.Publisher
-	GAL     *gal.Publisher
-	OCSP    *ocsp.Responder
-	Web     *web.Server
+	Archive  *archive.Archive // nil where no profile archives keys
+	Enroll   *enroll.Registry
+	CRL      *crl.Publisher
+	GAL      *gal.Publisher
+	Recovery *recovery.Desk // nil where there is no Archive
+	OCSP     *ocsp.Responder
+	Web      *web.Server
 }
 
 // Open opens every room and checks what can be checked before the first request: the roster against its pin, every
@@ -73,7 +75,20 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) 
 	if err := s.openPublishers(ctx); err != nil {
 		return nil, err
 	}
+	if err := s.openRecovery(); err != nil {
+		return nil, err
+	}
 	return s, s.openWeb(ctx)
+}
+
+func (s *Server) openRecovery() (err error) {
+	if s.Archive == nil {
+		return nil
+	}
+	r := s.Config.Recovery
+	s.Recovery, err = recovery.New(recovery.Config{Archive: s.Archive, Authority: s.Authority, Directory: s.Directory, Jobs: s.Jobs, Audit: s.Audit,
+		Longest: time.Duration(r.Longest), Silence: time.Duration(r.Silence), Now: s.now, Log: s.Log})
+	return err
 }
 
 func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
@@ -122,7 +137,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Directory: s.Directory, Audit: s.Audit,
+	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Directory: s.Directory, Audit: s.Audit,
 		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)
@@ -236,6 +251,9 @@ func (s *Server) Run(ctx context.Context, l web.Listeners) error {
 func (s *Server) register() {
 	s.CRL.Register(s.Jobs)
 	s.GAL.Register(s.Jobs)
+	if s.Recovery != nil {
+		s.Recovery.Register(s.Jobs)
+	}
 	jobs.Handle(s.Jobs, jobTimeout, func(ctx context.Context, _ jobs.ResumeEnrolments) error {
 		_, err := s.Authority.AbandonStale(ctx)
 		return errors.Join(err, s.Enroll.Resume(ctx))

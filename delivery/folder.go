@@ -100,6 +100,12 @@ func (f Folder) Certificates() (Certificates, error) {
 	return NewCertificates(certs), err
 }
 
+// ReadCertificates reads a file of certificates (PEM), in any order.
+func ReadCertificates(path string) (Certificates, error) {
+	certs, err := readCertificates(path)
+	return NewCertificates(certs), err
+}
+
 // PutCertificates writes the certificates of the case's keys, and their issuers'.
 func (f Folder) PutCertificates(certs []*x509.Certificate) error {
 	return disk.Write(f.Path(CertificatesFile), encodeCertificates(certs), 0o644)

@@ -50,6 +50,11 @@ func newVault(t *testing.T, change ...func(*kra.PlanConfig)) *vault {
 func (v *vault) open(change ...func(*kra.PlanConfig)) {
 	v.t.Helper()
 	v.officers = v.company.officers("Olga", "Otto", "Odile")
+	v.perform(change...)
+}
+
+func (v *vault) perform(change ...func(*kra.PlanConfig)) {
+	v.t.Helper()
 	dir, plan := v.plan(v.officers, change...)
 	var err error
 	v.roster, err = kra.Perform(v.t.Context(), dir, kra.Agreement{Hash: plan.Hash()}, v.plain()...)

@@ -14,6 +14,7 @@ import (
 //
 //	lock                                held while a command is at work
 //	signing.key, decryption.key         encrypted (PKCS #8), see internal/keys
+//	token.uri                           in place of them: the addresses of both on a PKCS #11 token
 //	signing.csr, decryption.csr         for the authority's operator
 //	agent.pem, roots.pem                the card that came back, and the roots it was checked against
 //	dealer.key                          on a dealing machine
@@ -36,6 +37,7 @@ const (
 	ceremonyFolder = "ceremonies"
 	sealedState    = "state.cms"
 	dealtState     = "state.bin"
+	tokenFile      = "token.uri"
 	recipientFile  = "recipient.pem"
 	rosterFolder   = "rosters"
 	caseFolder     = "cases"

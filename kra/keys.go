@@ -9,6 +9,7 @@ import (
 	"encoding/pem"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/cms"
@@ -40,7 +41,34 @@ type Requests struct {
 // into the home beside them. Keys that are there are never replaced; a KeyGen that was interrupted is completed. The
 // officer is unlocked afterwards. The caller clears the passphrase.
 func (o *Officer) KeyGen(ctx context.Context, name string, passphrase keys.Unlock) (*Requests, error) {
-	if err := checkNew(name, passphrase); err != nil {
+	if err := checkPassphrase(passphrase); err != nil {
+		return nil, err
+	}
+	return o.keyGen(ctx, name, passphrase, func() error { return nil })
+}
+
+// KeyGenOnToken is KeyGen with keys that never leave a PKCS #11 token: token is its address without a key's
+// ("pkcs11:module-path=/usr/lib/opensc-pkcs11.so;token=Olga"). The home keeps where they are; what unlocks them is the PIN.
+func (o *Officer) KeyGenOnToken(ctx context.Context, name, token string, pin keys.Unlock) (*Requests, error) {
+	if !keys.OnToken(token) || strings.Contains(token, ";id=") || strings.Contains(token, ";object=") {
+		return nil, keys.ErrURI.Withf("Give the token's address: pkcs11:module-path=…;token=… (or serial=…), without id and object.")
+	}
+	return o.keyGen(ctx, name, pin, func() error {
+		// Where they shall be is written down first: a KeyGen that was interrupted finds its own keys, and nobody else's.
+		if at, err := o.home.read(tokenFile, maxCard); err != nil || at != nil {
+			return err
+		}
+		var id [8]byte
+		if _, err := rand.Read(id[:]); err != nil {
+			return err
+		}
+		at := fmt.Sprintf("%[1]s;id=%[2]x01;object=sealpost-kra-signing-%[2]x\n%[1]s;id=%[2]x02;object=sealpost-kra-decryption-%[2]x\n", token, id)
+		return o.home.write(tokenFile, []byte(at))
+	})
+}
+
+func (o *Officer) keyGen(ctx context.Context, name string, u keys.Unlock, place func() error) (*Requests, error) {
+	if err := checkName(name); err != nil {
 		return nil, err
 	}
 	if err := o.home.make(); err != nil {
@@ -51,7 +79,10 @@ func (o *Officer) KeyGen(ctx context.Context, name string, passphrase keys.Unloc
 		if err := o.noKeysYet(); err != nil {
 			return err
 		}
-		if o.keys, err = o.makeKeys(ctx, passphrase); err != nil {
+		if err := place(); err != nil {
+			return err
+		}
+		if o.keys, err = o.makeKeys(ctx, u); err != nil {
 			return err
 		}
 		out, err = o.writeRequests(name)
@@ -60,12 +91,30 @@ func (o *Officer) KeyGen(ctx context.Context, name string, passphrase keys.Unloc
 	return out, err
 }
 
-// checkNew checks what new keys are made with.
-func checkNew(name string, passphrase keys.Unlock) error {
+// places returns where the two keys are: files of the home, or addresses on a token.
+func (o *Officer) places() (signing, decryption string, err error) {
+	at, err := o.home.read(tokenFile, maxCard)
+	if err != nil || at == nil {
+		return o.home.path(signingKey), o.home.path(decryptionKey), err
+	}
+	lines := strings.Split(strings.TrimSpace(string(at)), "\n")
+	if len(lines) != 2 {
+		return "", "", ErrState.Withf("%s is not as this program wrote it.", o.home.path(tokenFile))
+	}
+	return lines[0], lines[1], nil
+}
+
+// OnToken reports whether the keys of this home are on a token, which a PIN unlocks.
+func (o *Officer) OnToken() (bool, error) {
+	_, at, err := o.places()
+	return err == nil && keys.OnToken(at), err
+}
+
+func checkName(name string) error {
 	if name == "" || name != record.Line(name, record.MaxName) {
 		return ErrCard.Withf("The name %q is empty, too long, or has characters that could mislead.", name)
 	}
-	return checkPassphrase(passphrase)
+	return nil
 }
 
 func (o *Officer) noKeysYet() error {
@@ -87,21 +136,28 @@ func checkPassphrase(u keys.Unlock) error {
 }
 
 func (o *Officer) makeKeys(ctx context.Context, u keys.Unlock) (*pair, error) {
-	signing, err := createOrOpen(ctx, o.home.path(signingKey), u)
+	at, decryptionAt, err := o.places()
 	if err != nil {
 		return nil, err
 	}
-	decryption, err := createOrOpen(ctx, o.home.path(decryptionKey), u)
+	signing, err := createOrOpen(ctx, at, u)
+	if err != nil {
+		return nil, err
+	}
+	decryption, err := keys.CreateDecryption(ctx, decryptionAt, u)
+	if errors.Is(err, keys.ErrExists) {
+		decryption, err = keys.OpenDecryption(ctx, decryptionAt, u)
+	}
 	if err != nil {
 		return nil, err
 	}
 	return &pair{signing, decryption}, nil
 }
 
-func createOrOpen(ctx context.Context, path string, u keys.Unlock) (crypto.Signer, error) {
-	key, err := keys.Create(ctx, path, keys.P256, u)
+func createOrOpen(ctx context.Context, at string, u keys.Unlock) (crypto.Signer, error) {
+	key, err := keys.Create(ctx, at, keys.P256, u)
 	if errors.Is(err, keys.ErrExists) {
-		return keys.Open(ctx, path, u)
+		return keys.Open(ctx, at, u)
 	}
 	return key, err
 }
@@ -132,14 +188,18 @@ func request(key crypto.Signer, name string) ([]byte, error) {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE REQUEST", Bytes: der}), nil
 }
 
-// Unlock opens the keys of the home: an officer's two, or a recipient's one. The caller clears the passphrase.
+// Unlock opens the keys of the home: an officer's two, or a recipient's one. The caller clears the passphrase or PIN.
 func (o *Officer) Unlock(ctx context.Context, passphrase keys.Unlock) error {
-	signing, err := keys.Open(ctx, o.home.path(signingKey), passphrase)
+	at, decryptionAt, err := o.places()
+	if err != nil {
+		return err
+	}
+	signing, err := keys.Open(ctx, at, passphrase)
 	missing := errors.Is(err, keys.ErrMissing)
 	if err != nil && !missing {
 		return err
 	}
-	decryption, err := keys.Open(ctx, o.home.path(decryptionKey), passphrase)
+	decryption, err := keys.OpenDecryption(ctx, decryptionAt, passphrase)
 	if errors.Is(err, keys.ErrMissing) && missing {
 		return ErrNoKeys.Withf("There are no keys in %s. Begin with: sealpost-kra keygen", o.home.dir).Because(err)
 	}

@@ -1,12 +1,13 @@
-// Package kra is what a recovery officer does on a machine of their own: keys, and the ceremony in which the officers
-// make the archive's key together. Command sealpost-kra puts a command line around it.
+// Package kra is what a recovery officer does on a machine of their own: keys, the ceremony in which the officers make the
+// archive's key together, and the cases in which they open others' keys. Command sealpost-kra puts a command line around it.
 //
 // It owns the officer's home (a folder only they can read), the cards by which the authority's operator and the officers
 // exchange certificates, the folder in which the messages of a ceremony lie, and the checks an officer's tool makes
 // before it uses a key: that the plan is the one the officers compared, that every certificate chains to the root they
 // were given and was issued for its purpose, and that this machine has not said something else before. It does not own
-// the ceremony's mathematics and formats (archive/record), certifying (the server's ca), or how a person is asked
-// (the command). Revocation cannot be checked on a machine without network, and is not.
+// the ceremony's mathematics and formats (archive/record), a case's folder and what its recipient does (delivery),
+// certifying (the server's ca), or how a person is asked (the command). Revocation cannot be checked on a machine without
+// network, and is not.
 //
 // # A ceremony
 //
@@ -27,6 +28,12 @@
 // Every step may be repeated: it says again what this machine has said before. Between Commit and Reveal a machine keeps
 // a secret, in its home, sealed to the officer's decryption key, which the passphrase protects. Nothing secret is ever
 // written into the shared folder.
+//
+// # A case
+//
+// A case lies in a folder (package delivery), brought on a stick or filled from the server. [Officer.Examine] makes every
+// check and shows whose keys are asked for, from the records' own headers; [Officer.Approve] and [Officer.Deny] answer, once:
+// the home remembers what it has said. Whoever receives opens the folder with [Officer.Receive].
 package kra
 
 import (
@@ -34,6 +41,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -126,14 +134,5 @@ func inFile(path string, err error) error {
 	return f.Withf("%s: %s", path, f.Detail).Because(err)
 }
 
-// Words writes a hash as sixteen words of five letters, for reading aloud: each stands for 16 bits as consonant, vowel,
-// consonant, vowel, consonant ("proquints", arXiv:0901.4016).
-func Words(h record.Hash) []string {
-	const consonants, vowels = "bdfghjklmnprstvz", "aiou"
-	words := make([]string, 0, len(h)/2)
-	for i := 0; i < len(h); i += 2 {
-		v := uint(h[i])<<8 | uint(h[i+1])
-		words = append(words, string([]byte{consonants[v>>12], vowels[v>>10&3], consonants[v>>6&15], vowels[v>>4&3], consonants[v&15]}))
-	}
-	return words
-}
+// Words writes a hash as sixteen words for reading aloud: see [delivery.Words].
+func Words(h record.Hash) []string { return delivery.Words(h) }

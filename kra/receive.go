@@ -3,6 +3,7 @@ package kra
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
@@ -14,7 +15,7 @@ import (
 // RecipientKeyGen makes the one key of somebody who shall receive recovered keys in business or legal cases, and the
 // request for its certificate. It is as KeyGen otherwise.
 func (o *Officer) RecipientKeyGen(ctx context.Context, name string, passphrase keys.Unlock) (*Requests, error) {
-	if err := checkNew(name, passphrase); err != nil {
+	if err := errors.Join(checkName(name), checkPassphrase(passphrase)); err != nil {
 		return nil, err
 	}
 	if err := o.home.make(); err != nil {

@@ -307,6 +307,10 @@ officers or the server's configuration, not from the folder; without it you comp
 		if err != nil {
 			return err
 		}
+		if id == 0 {
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "The roster of %s is right, and lets you receive recovered keys.\n", r.Plan.Archive)
+			return err
+		}
 		a, _ := r.Plan.Agent(id)
 		_, err = fmt.Fprintf(cmd.OutOrStdout(), "You are officer %d of %s, %s. Your share is in the roster and belongs to it.\n", id, r.Plan.Archive, a.Name)
 		return err

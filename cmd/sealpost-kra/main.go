@@ -1,5 +1,6 @@
-// Command sealpost-kra is the tool of a recovery officer (key recovery agent): it makes the officer's keys, and holds the
-// ceremony in which the officers make the archive's key. It runs on the officer's own machine, needs no network, and links
+// Command sealpost-kra is the tool of a recovery officer (key recovery agent): it makes the officer's keys, holds the
+// ceremony in which the officers make the archive's key, and answers the cases in which keys are opened; recipients of
+// such cases open them with it. It runs on the officer's own machine, needs no network, and links
 // no server code. It holds the command line and its texts; what it does lies in package kra.
 package main
 
@@ -72,7 +73,7 @@ func version() string {
 func commands() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "sealpost-kra",
-		Short: "The tool of a recovery officer: keys, and the ceremony that makes the archive's key",
+		Short: "The tool of a recovery officer: keys, the ceremony that makes the archive's key, and cases",
 		Long: `The archive keeps copies of people's encryption keys. What opens it is split among recovery officers: each holds a
 share, several must act together, and the server can do nothing alone. This tool is for one officer, on their own
 machine; it needs no network.
@@ -85,7 +86,12 @@ Once, in this order (docs/runbooks/ceremony.md has every step):
   ceremony reveal        when all have committed
   ceremony acknowledge   when all have revealed
   ceremony finish        one of you writes the roster file
-  verify-share           all of you: check that your share is really in it`,
+  verify-share           all of you: check that your share is really in it
+
+Then, case by case (the folder comes on a stick or a shared drive):
+  show                   who asks for whose keys, why, and for whom
+  approve, deny          answer
+  open                   as the recipient: open the keys that were approved`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -94,7 +100,8 @@ Once, in this order (docs/runbooks/ceremony.md has every step):
 	t := &tool{}
 	root.PersistentFlags().StringVar(&t.home, "home", "", "your folder, for your eyes only (default ~/.local/share/sealpost-kra)")
 	root.PersistentFlags().StringVar(&t.passphraseFile, "passphrase-file", "", "file whose first line is your passphrase; else it is taken from "+passphraseEnv+", or asked for")
-	root.AddCommand(t.keygenCommand(), t.importCommand(), t.planCommand(), t.ceremonyCommand(), t.verifyShareCommand(), showCommand())
+	root.AddCommand(t.keygenCommand(), t.importCommand(), t.planCommand(), t.ceremonyCommand(), t.verifyShareCommand(),
+		t.showCommand(), t.approveCommand(), t.denyCommand(), t.openCommand())
 	return root
 }
 
@@ -126,7 +133,13 @@ func (t *tool) unlocked(c *cobra.Command) (*kra.Officer, error) {
 }
 
 func (t *tool) unlock(c *cobra.Command, o *kra.Officer) error {
-	p, err := t.passphrase(c, "Your passphrase")
+	question := "Your passphrase"
+	if on, err := o.OnToken(); err != nil {
+		return err
+	} else if on {
+		question = "The token's PIN"
+	}
+	p, err := t.passphrase(c, question)
 	if err != nil {
 		return err
 	}

@@ -12,20 +12,25 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/kra"
 )
 
-func showCommand() *cobra.Command {
+func (t *tool) showCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "show FILE",
-		Short: "Print a plan, a roster or a card in words",
-		Long: `Prints what a plan (or a ceremony's folder), a roster or a card says. A roster is also checked against itself, every
-officer's signature included. Whether its certificates can be trusted, and whether it is the right one, is not said here.`,
+		Short: "Print a case, a plan, a roster or a card in words",
+		Long: `Prints what a case's folder, a plan (or a ceremony's folder), a roster or a card says.
+
+A case is checked as for approve; what speaks against approving it is said. Whose keys it asks for is printed only if all
+records could be verified, and comes from them. A roster is checked against itself, every officer's signature included;
+whether its certificates can be trusted, and whether it is the right one, is not said here.`,
 		Args: cobra.ExactArgs(1),
 	}
 	asJSON := c.Flags().Bool("json", false, "print JSON")
+	all := c.Flags().Bool("all", false, "print all people of a large case")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := describeFile(args[0])
+		d, err := t.describe(cmd, args[0], *all)
 		if err != nil {
 			return err
 		}
@@ -40,6 +45,24 @@ officer's signature included. Whether its certificates can be trusted, and wheth
 
 // described is something that can be shown to a person, or to a program as JSON.
 type described interface{ print(io.Writer) }
+
+// describe says what is in a file or folder.
+func (t *tool) describe(c *cobra.Command, path string, all bool) (described, error) {
+	if !delivery.IsFolder(path) {
+		return describeFile(path)
+	}
+	o, err := t.officer()
+	if err != nil {
+		return nil, err
+	}
+	x, err := examine(c, o, path)
+	if err != nil {
+		return nil, err
+	}
+	v := describeCase(x)
+	v.all = all
+	return v, nil
+}
 
 // describeFile says what is in a file, or in a ceremony's folder.
 func describeFile(path string) (described, error) {

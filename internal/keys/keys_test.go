@@ -3,6 +3,7 @@ package keys_test
 import (
 	"bytes"
 	"crypto"
+	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -193,6 +194,8 @@ func TestToken(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+	// Last: a PIN is the process's, and is not asked for again.
+	agreement(t, "pkcs11:module-path="+module+";token=sealpost;id=0a;object=opens", pin)
 }
 
 func verify(pub crypto.PublicKey, digest, sig []byte) bool {
@@ -205,5 +208,64 @@ func verify(pub crypto.PublicKey, digest, sig []byte) bool {
 		return ed25519.Verify(k, digest, sig)
 	default:
 		return false
+	}
+}
+
+// agreement demands of a key on a token that it opens what the standard library's other half sealed, that it signs its own
+// request, and that the token does not give it out.
+func agreement(t *testing.T, uri string, pin keys.Unlock) {
+	t.Helper()
+	if _, err := keys.CreateDecryption(t.Context(), uri, pin); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := keys.CreateDecryption(t.Context(), uri, pin); !errors.Is(err, keys.ErrExists) {
+		t.Errorf("created twice: %v", err)
+	}
+	key, err := keys.OpenDecryption(t.Context(), uri, pin)
+	if err != nil {
+		t.Fatal(err)
+	}
+	digest := sha256.Sum256([]byte("message"))
+	if sig, err := key.Sign(rand.Reader, digest[:], crypto.SHA256); err != nil || !verify(key.Public(), digest[:], sig) {
+		t.Errorf("signature: %v", err)
+	}
+	other, err := ecdh.P256().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	public, err := key.Public().(*ecdsa.PublicKey).ECDH()
+	if err != nil {
+		t.Fatal(err)
+	}
+	want, err := other.ECDH(public)
+	if err != nil {
+		t.Fatal(err)
+	}
+	token, ok := key.(interface {
+		ECDH(*ecdh.PublicKey) ([]byte, error)
+	})
+	if !ok {
+		t.Fatalf("a %T does not agree on keys", key)
+	}
+	for range 3 {
+		if got, err := token.ECDH(other.PublicKey()); err != nil || !bytes.Equal(got, want) {
+			t.Errorf("agreement: %v", err)
+		}
+	}
+	x, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := token.ECDH(x.PublicKey()); !errors.Is(err, keys.ErrAlgorithm) {
+		t.Errorf("another curve: %v", err)
+	}
+	for name, bad := range map[string]string{
+		"no such key": uri + "x", "no module": "pkcs11:token=sealpost;id=0a;object=opens", "no token": "pkcs11:module-path=/x.so;id=0a;object=opens",
+		"no id": strings.Replace(uri, "id=0a;", "", 1), "no such module": strings.Replace(uri, "module-path=", "module-path=/nowhere", 1),
+		"another token": strings.Replace(uri, "token=sealpost", "token=other", 1),
+	} {
+		if _, err := keys.OpenDecryption(t.Context(), bad, pin); !errors.Is(err, keys.ErrToken) && !errors.Is(err, keys.ErrURI) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }

@@ -16,3 +16,7 @@ func createOnToken(context.Context, string, *apiv1.CreateKeyRequest, Unlock) (cr
 }
 
 func openOnToken(context.Context, string, Unlock) (crypto.Signer, error) { return nil, errNoToken }
+
+func createAgreement(string, Unlock) (crypto.Signer, error) { return nil, errNoToken }
+
+func openAgreement(string, Unlock) (crypto.Signer, error) { return nil, errNoToken }

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -44,9 +45,9 @@ func TestJobRunsAfterCommitAndIsRetriedUntilItSucceeds(t *testing.T) {
 	db, q := setup(t)
 	person := uuid.New()
 	done := make(chan uuid.UUID, 4)
-	attempts := 0
+	var attempts atomic.Int64
 	jobs.Handle(q, time.Second, func(_ context.Context, a jobs.PublishPerson) error {
-		if attempts++; attempts == 1 {
+		if attempts.Add(1) == 1 {
 			return errors.New("directory away")
 		}
 		done <- a.Person
@@ -71,8 +72,8 @@ func TestJobRunsAfterCommitAndIsRetriedUntilItSucceeds(t *testing.T) {
 			t.Fatal("job was not done")
 		}
 	}
-	if attempts != 3 {
-		t.Errorf("%d attempts, want 3", attempts)
+	if n := attempts.Load(); n != 3 {
+		t.Errorf("%d attempts, want 3", n)
 	}
 }
 

@@ -63,12 +63,15 @@ func (b *bench) cryptography(key string) ([]part, error) {
 
 func requestParts(signing, encryption crypto.Signer) ([]part, error) {
 	var out []part
-	for name, k := range map[string]crypto.Signer{"verify the signing key's request": signing, "verify the encryption key's request": encryption} {
-		der, err := csr(&policy{login: "alice"}, k)
+	for _, k := range []struct {
+		name string
+		key  crypto.Signer
+	}{{"verify the signing key's request", signing}, {"verify the encryption key's request", encryption}} {
+		der, err := csr(&policy{login: "alice"}, k.key)
 		if err != nil {
 			return nil, err
 		}
-		out = append(out, part{name, 1, func() error {
+		out = append(out, part{k.name, 1, func() error {
 			r, err := x509.ParseCertificateRequest(der)
 			if err != nil {
 				return err

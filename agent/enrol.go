@@ -109,6 +109,9 @@ func (a *Agent) request(ctx context.Context, c *client.Client, policy api.Policy
 	if err := opt.complete(dir, id); err != nil {
 		return nil, err
 	}
+	if err := takesFiles(opt.Folder); err != nil { // better now than when the certificates are there
+		return nil, err
+	}
 	if p, err = a.begin(policy, plan, opt); err != nil {
 		return nil, err
 	}
@@ -137,6 +140,9 @@ func (a *Agent) resume(ctx context.Context, c *client.Client, dir string, p *pen
 		folder, err := filepath.Abs(opt.Folder)
 		if err != nil {
 			return nil, ErrConfig.Because(err)
+		}
+		if err := takesFiles(folder); err != nil {
+			return nil, err
 		}
 		p.Folder = folder
 	}

@@ -55,6 +55,21 @@ func (id *Identity) writeFiles(own string) error {
 	return id.writePEM(chain)
 }
 
+// takesFiles makes the folder for mail programs' files and tries whether it takes any.
+func takesFiles(folder string) error {
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		return ErrDisk.Withf("The folder %s cannot be made.", folder).Because(err)
+	}
+	f, err := os.CreateTemp(folder, ".try-*")
+	if err != nil {
+		return ErrDisk.Withf("Files cannot be written into the folder %s.", folder).Because(err)
+	}
+	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
+		return ErrDisk.Withf("Files cannot be written into the folder %s.", folder).Because(err)
+	}
+	return nil
+}
+
 // settlePassword returns the password for the files and how they are to be protected. One that was made earlier is kept,
 // so that whoever wrote it down need not do so again.
 func (id *Identity) settlePassword(own string) (string, pkcs12.Profile, error) {

@@ -93,4 +93,13 @@ func (ExpireCases) Kind() string { return "archive.expire-cases" }
 // InsertOpts keeps one at a time.
 func (ExpireCases) InsertOpts() river.InsertOpts { return once }
 
+// RewrapRecords moves archived records to the newest wrapping key (package archive).
+type RewrapRecords struct{}
+
+// Kind names the job.
+func (RewrapRecords) Kind() string { return "archive.rewrap-records" }
+
+// InsertOpts keeps one at a time.
+func (RewrapRecords) InsertOpts() river.InsertOpts { return once }
+
 var once = river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByState: pending}}

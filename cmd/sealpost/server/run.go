@@ -30,10 +30,12 @@ const exchangeLabel = "archive exchange key"
 
 // Times of periodic work.
 const (
-	resumeEvery = time.Minute
-	renewEvery  = time.Hour
-	jobTimeout  = time.Minute
-	stopTimeout = 20 * time.Second
+	resumeEvery   = time.Minute
+	renewEvery    = time.Hour
+	rewrapEvery   = time.Hour
+	jobTimeout    = time.Minute
+	rewrapTimeout = 2 * time.Minute // a little at a time: the next run goes on
+	stopTimeout   = 20 * time.Second
 )
 
 // Server is all rooms.
@@ -264,6 +266,19 @@ func (s *Server) register() {
 		}
 		return s.Enroll.EnsureExchange(ctx)
 	})
+	if s.Archive != nil {
+		jobs.Handle(s.Jobs, rewrapTimeout, func(ctx context.Context, _ jobs.RewrapRecords) error {
+			moved, err := s.Archive.Rewrap(ctx)
+			if moved > 0 {
+				s.Log.Info("records moved to the newest wrapping key", "records", moved)
+			}
+			if errors.Is(err, context.DeadlineExceeded) { // the next run goes on
+				return nil
+			}
+			return err
+		})
+		s.Jobs.Every(rewrapEvery, jobs.RewrapRecords{})
+	}
 	s.Jobs.Every(resumeEvery, jobs.ResumeEnrolments{})
 	s.Jobs.Every(renewEvery, jobs.RenewServiceCertificates{})
 }

@@ -113,22 +113,22 @@ func (f Folder) PutCertificates(certs []*x509.Certificate) error {
 
 // Capsules reads the capsules that are there, in the order of the case. Their proofs have not been verified.
 func (f Folder) Capsules() iter.Seq2[*record.Capsule, error] {
-	return framesOf(f.Path(CapsulesFile), maxCapsule, record.ParseCapsule)
+	return FramesOf(f.Path(CapsulesFile), maxCapsule, record.ParseCapsule)
 }
 
 // AddCapsules adds the next capsules of the case.
 func (f Folder) AddCapsules(capsules ...[]byte) error {
-	return appendFrames(f.Path(CapsulesFile), capsules, maxCapsule)
+	return AppendFrames(f.Path(CapsulesFile), capsules, maxCapsule)
 }
 
 // Records reads the inner records of a delivery that are there, in the order of the case.
 func (f Folder) Records(delivery int) iter.Seq2[*record.InnerRecord, error] {
-	return framesOf(f.Path(RecordsFile(delivery)), maxInnerRecord, record.ParseInnerRecord)
+	return FramesOf(f.Path(RecordsFile(delivery)), maxInnerRecord, record.ParseInnerRecord)
 }
 
 // AddRecords adds the next inner records of a delivery.
 func (f Folder) AddRecords(delivery int, records ...[]byte) error {
-	return appendFrames(f.Path(RecordsFile(delivery)), records, maxInnerRecord)
+	return AppendFrames(f.Path(RecordsFile(delivery)), records, maxInnerRecord)
 }
 
 // Answer is one agent's answer as it lies in the folder. Nothing about it has been verified.

@@ -48,8 +48,8 @@ func Frames(r io.Reader, most int) iter.Seq2[[]byte, error] {
 	}
 }
 
-// framesOf reads the frames of a file, and parses each. A file that is not there has none. Faults name the file.
-func framesOf[T any](path string, most int, parse func([]byte) (T, error)) iter.Seq2[T, error] {
+// FramesOf reads the frames of a file, and parses each. A file that is not there has none. Faults name the file.
+func FramesOf[T any](path string, most int, parse func([]byte) (T, error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T
 		f, err := disk.Open(path)
@@ -73,9 +73,9 @@ func framesOf[T any](path string, most int, parse func([]byte) (T, error)) iter.
 	}
 }
 
-// appendFrames adds frames to a file that may have been cut off: what is left of a frame at its end is removed first. It
-// returns once they are on the disk.
-func appendFrames(path string, objects [][]byte, most int) (err error) {
+// AppendFrames adds frames to a file that may have been cut off: what is left of a frame at its end is removed first. No frame
+// has more bytes than most. It returns once they are on the disk.
+func AppendFrames(path string, objects [][]byte, most int) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return disk.ErrDisk.Withf("%s cannot be written.", path).Because(err)

@@ -51,6 +51,9 @@ func (o *Officer) inspect(dir string, a Agreement) (*record.Plan, trust, error) 
 	case plan.SingleAgentMayOpenAlone && !a.SingleAgentMayOpenAlone:
 		return nil, t, record.ErrSingleAgent.Withf("Under this plan a single agent opens everything alone. That must be accepted by name.")
 	}
+	if _, err := f.previous(plan); err != nil {
+		return nil, t, err
+	}
 	if t.roots == nil {
 		if t.roots, err = o.Roots(); err != nil {
 			return nil, t, err

@@ -29,7 +29,12 @@ func (o *Officer) Commit(ctx context.Context, dir string) (Sent, error) {
 		if !s.resumed && s.has(record.RoundCommit) {
 			return nil, s.secretLost()
 		}
-		return s.ceremony.Commit(s.agent.ID, threshold.Share{}, o.keys.signing)
+		share, err := s.oldShare(o)
+		if err != nil {
+			return nil, err
+		}
+		defer share.Scalar.Wipe()
+		return s.ceremony.Commit(s.dealer.ID, share, o.keys.signing)
 	})
 }
 
@@ -56,12 +61,49 @@ type seat struct {
 	home     home
 	folder   folder
 	plan     *record.Plan
-	agent    record.Agent // zero on a dealing machine
+	agent    record.Agent   // in the new roster; zero on a dealing machine, and for an officer who leaves
+	dealer   record.Agent   // in a reshare who this is in the previous roster, if it deals; else as agent
+	previous *record.Roster // in a reshare
 	ceremony *record.Ceremony
 	resumed  bool // from what the home kept
 }
 
 func (s *seat) recipient(o *Officer) cms.Recipient { return o.keys.recipient(s.agent.Decryption) }
+
+// own returns the certificate to which this home seals what it keeps.
+func (s *seat) own() *x509.Certificate {
+	if s.agent.ID != 0 {
+		return s.agent.Decryption
+	}
+	return s.dealer.Decryption
+}
+
+// id returns as whom this officer speaks in a round.
+func (s *seat) id(round record.Round) (uint16, error) {
+	switch {
+	case round == record.RoundAcknowledge && s.agent.ID == 0:
+		return 0, ErrNotInPlan.Withf("%s hands over in this reshare, and is not among the new officers. There is nothing more to do in this round.", s.dealer.Name)
+	case round == record.RoundAcknowledge:
+		return s.agent.ID, nil
+	case s.dealer.ID == 0:
+		return 0, ErrNotInPlan.Withf("%s does not deal in this reshare. Wait for the third round: acknowledge.", s.agent.Name)
+	}
+	return s.dealer.ID, nil
+}
+
+// oldShare opens the share that is passed on in a reshare; zero for a new key. The caller erases it.
+func (s *seat) oldShare(o *Officer) (threshold.Share, error) {
+	switch {
+	case s.previous == nil:
+		return threshold.Share{}, nil
+	case s.has(record.RoundCommit): // it is passed on once
+		return threshold.Share{Agent: s.dealer.ID}, nil
+	}
+	if err := o.knows(s.previous); err != nil {
+		return threshold.Share{}, err
+	}
+	return s.previous.OpenShare(s.dealer.ID, o.keys.recipient(s.dealer.Decryption))
+}
 
 // step does one round: everything is checked before, and the home has written down what is said before it is said.
 func (o *Officer) step(ctx context.Context, dir string, round record.Round, do func(*seat) ([]byte, error)) (Sent, error) {
@@ -74,10 +116,14 @@ func (o *Officer) step(ctx context.Context, dir string, round record.Round, do f
 		if err != nil {
 			return err
 		}
+		id, err := s.id(round)
+		if err != nil {
+			return err
+		}
 		if err := s.due(round); err != nil {
 			return err
 		}
-		sent = Sent{Agent: s.agent.ID, Round: round, File: s.folder.path(MessageFile(s.agent.ID, round)), Again: s.has(round)}
+		sent = Sent{Agent: id, Round: round, File: s.folder.path(MessageFile(id, round)), Again: s.has(round)}
 		if err := ctx.Err(); err != nil {
 			return err
 		}
@@ -88,7 +134,7 @@ func (o *Officer) step(ctx context.Context, dir string, round record.Round, do f
 		if err := s.save(); err != nil {
 			return err
 		}
-		return s.folder.publish(MessageFile(s.agent.ID, round), m)
+		return s.folder.publish(MessageFile(id, round), m)
 	})
 	return sent, err
 }
@@ -100,13 +146,31 @@ func (o *Officer) sit(dir string) (*seat, error) {
 	if s.plan, err = o.agreed(s.folder); err != nil {
 		return nil, err
 	}
-	if s.agent, err = o.self(s.plan); err != nil {
+	if s.previous, err = s.folder.previous(s.plan); err != nil {
 		return nil, err
 	}
-	if err := s.resume(s.recipient(o)); err != nil {
+	if err := s.find(o); err != nil {
+		return nil, err
+	}
+	if err := s.resume(o.keys.recipient(s.own())); err != nil {
 		return nil, err
 	}
 	return s, s.folder.addTo(s.ceremony)
+}
+
+// find finds this officer among those who deal and those who receive.
+func (s *seat) find(o *Officer) error {
+	var err error
+	s.agent, err = o.self(s.plan)
+	if s.previous == nil {
+		s.dealer = s.agent
+		return err
+	}
+	if old, notOld := o.self(s.previous.Plan); notOld == nil && slices.Contains(s.plan.Dealers, old.ID) {
+		s.dealer = old
+		return nil
+	}
+	return err
 }
 
 // resume reads what the home kept of the ceremony, or begins it.
@@ -117,7 +181,7 @@ func (s *seat) resume(key cms.Recipient) error {
 		return err
 	}
 	if sealed == nil {
-		s.ceremony, err = record.NewCeremony(s.plan, nil)
+		s.ceremony, err = record.NewCeremony(s.plan, s.previous)
 		return err
 	}
 	opened, err := cms.Open(sealed, key, cms.OpenOptions{MaxSize: maxState})
@@ -129,7 +193,7 @@ func (s *seat) resume(key cms.Recipient) error {
 }
 
 func (s *seat) resumeFrom(name string, state []byte) error {
-	c, err := record.ResumeCeremony(state, nil)
+	c, err := record.ResumeCeremony(state, s.previous)
 	if err != nil {
 		return inFile(s.home.path(name), err)
 	}
@@ -147,7 +211,7 @@ func (s *seat) save() error {
 		return err
 	}
 	defer clear(state)
-	sealed, err := cms.Seal(state, []*x509.Certificate{s.agent.Decryption}, cms.SealOptions{})
+	sealed, err := cms.Seal(state, []*x509.Certificate{s.own()}, cms.SealOptions{})
 	if err != nil {
 		return fmt.Errorf("seal the state of the ceremony: %w", err)
 	}
@@ -157,7 +221,11 @@ func (s *seat) save() error {
 // has reports whether this officer's message of a round has been seen, here or in the folder.
 func (s *seat) has(round record.Round) bool {
 	at, missing := s.ceremony.Missing()
-	return at > round || at == round && !slices.Contains(missing, s.agent.ID)
+	id := s.dealer.ID
+	if round == record.RoundAcknowledge {
+		id = s.agent.ID
+	}
+	return at > round || at == round && !slices.Contains(missing, id)
 }
 
 // due refuses a round before everybody's messages of the one before are there.
@@ -166,19 +234,23 @@ func (s *seat) due(round record.Round) error {
 	if at >= round {
 		return nil
 	}
-	return waiting(s.folder, s.plan, at, missing)
+	return waiting(s.folder, s.plan, s.previous, at, missing)
 }
 
 // waiting names who has not sent what.
-func waiting(f folder, plan *record.Plan, round record.Round, missing []uint16) error {
+func waiting(f folder, plan *record.Plan, previous *record.Roster, round record.Round, missing []uint16) error {
 	var who []string
 	for _, id := range missing {
-		who = append(who, fmt.Sprintf("%s (%s)", MessageFile(id, round), nameOf(plan, id)))
+		who = append(who, fmt.Sprintf("%s (%s)", MessageFile(id, round), nameOf(plan, previous, round, id)))
 	}
 	return ErrWaiting.Withf("In %s there is still missing: %s.", f.dir, strings.Join(who, ", "))
 }
 
-func nameOf(plan *record.Plan, id uint16) string {
+// nameOf returns who has an id in a round: in a reshare the old officers deal.
+func nameOf(plan *record.Plan, previous *record.Roster, round record.Round, id uint16) string {
+	if previous != nil && round != record.RoundAcknowledge {
+		plan = previous.Plan
+	}
 	if a, ok := plan.Agent(id); ok {
 		return a.Name
 	}
@@ -187,8 +259,8 @@ func nameOf(plan *record.Plan, id uint16) string {
 
 func (s *seat) secretLost() error {
 	if s.has(record.RoundReveal) {
-		return ErrSecretLost.Withf("Agent %d (%s) has already revealed, and this home keeps nothing of it. There is nothing more to do in this round.", s.agent.ID, s.agent.Name)
+		return ErrSecretLost.Withf("Agent %d (%s) has already revealed, and this home keeps nothing of it. There is nothing more to do in this round.", s.dealer.ID, s.dealer.Name)
 	}
 	return ErrSecretLost.Withf("Agent %d (%s) has committed to a secret that is not in %s. Go on with the home where it was made. "+
-		"If that is lost, the ceremony cannot be finished: begin a new one, with a new plan.", s.agent.ID, s.agent.Name, s.home.dir)
+		"If that is lost, the ceremony cannot be finished: begin a new one, with a new plan.", s.dealer.ID, s.dealer.Name, s.home.dir)
 }

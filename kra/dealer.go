@@ -60,7 +60,7 @@ func (o *Officer) deal(f folder, key crypto.Signer) ([]Sent, error) {
 	if err != nil {
 		return nil, err
 	}
-	if plan.Origin != record.OriginDealer {
+	if plan.Origin != record.OriginDealer || plan.IsReshare() {
 		return nil, ErrPlan.Withf("%s: Under this plan the agents make the key together; no machine deals.", f.path(PlanFile))
 	}
 	s := &seat{home: o.home, folder: f, plan: plan}

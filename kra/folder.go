@@ -22,6 +22,7 @@ import (
 const (
 	PlanFile          = "plan.bin"
 	IntermediatesFile = "intermediates.pem"
+	PreviousFile      = "previous.bin" // in a reshare, the roster that is passed on
 	RosterFile        = "roster.bin"
 	messageSuffix     = ".msg"
 )
@@ -66,10 +67,34 @@ func (f folder) plan() (*record.Plan, error) {
 	if err != nil {
 		return nil, inFile(f.path(PlanFile), err)
 	}
-	if p.IsReshare() {
-		return nil, ErrPlan.Withf("%s: This plan passes an existing key on, which this version cannot do.", f.path(PlanFile))
-	}
 	return p, nil
+}
+
+// previous reads the roster that a reshare passes on; nil for a new key. The plan names it by its hash, so that whoever
+// agreed on the plan has agreed on it.
+func (f folder) previous(plan *record.Plan) (*record.Roster, error) {
+	if !plan.IsReshare() {
+		return nil, nil
+	}
+	r, err := ReadRoster(f.path(PreviousFile))
+	if err != nil {
+		return nil, err
+	}
+	opt := record.VerifyOptions{Pins: []record.Hash{plan.Previous}, SingleAgentMayOpenAlone: r.Plan.SingleAgentMayOpenAlone}
+	return r, inFile(f.path(PreviousFile), r.Verify(opt))
+}
+
+// begin shows a new view of the ceremony all that lies in the folder.
+func (f folder) begin(plan *record.Plan) (*record.Ceremony, *record.Roster, error) {
+	previous, err := f.previous(plan)
+	if err != nil {
+		return nil, nil, err
+	}
+	c, err := record.NewCeremony(plan, previous)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c, previous, f.addTo(c)
 }
 
 // intermediates returns the issuing certificates beside the plan; none if there is no such file.

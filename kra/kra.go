@@ -69,6 +69,8 @@ var (
 	ErrCaseRefused   = fault.New(fault.Denied, "kra-case-refused", "This case cannot be approved.")
 	ErrHeard         = fault.New(fault.Denied, "kra-fingerprint", "What was heard of the recipient's fingerprint does not suffice, or is not right.")
 	ErrAnswered      = fault.New(fault.Conflict, "kra-answered", "From this home the case was already answered.")
+	ErrDrill         = fault.New(fault.Denied, "kra-drill", "This drill has not been passed.")
+	ErrRekey         = fault.New(fault.Denied, "kra-rekey", "These records cannot be moved to the other archive key.")
 	ErrState         = fault.New(fault.Denied, "kra-state", "What this home keeps of the ceremony cannot be opened.")
 )
 

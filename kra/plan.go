@@ -26,6 +26,12 @@ type PlanConfig struct {
 	// that the agents make it together and that it exists nowhere.
 	DealerMachine []byte
 
+	// Previous is the roster whose key is passed on: a reshare. Its key, name and origin stay, and its recipients, unless
+	// others are given. Nil means a new key.
+	Previous *record.Roster
+	// Dealers are the officers of Previous who hand over, by their ids there: at least its threshold of them.
+	Dealers []uint16
+
 	Roots []*x509.Certificate // to which every certificate must lead
 	Now   func() time.Time    // nil means time.Now
 }
@@ -48,6 +54,11 @@ func WritePlan(dir string, c PlanConfig) (*record.Plan, error) {
 	}
 	if old != nil {
 		return nil, ErrFolder.Withf("There is a plan in %s already. Every ceremony has a folder of its own.", dir)
+	}
+	if c.Previous != nil {
+		if err := disk.Write(f.path(PreviousFile), c.Previous.Bytes(), 0o644); err != nil {
+			return nil, err
+		}
 	}
 	if err := disk.Write(f.path(IntermediatesFile), encodeCertificates(issuers(c.chains())), 0o644); err != nil {
 		return nil, err
@@ -82,14 +93,32 @@ func newPlan(c PlanConfig) (*record.Plan, error) {
 		p.Origin, p.Dealers, p.DealerKey = record.OriginDealer, []uint16{0}, c.DealerMachine
 	}
 	p.Recipients = recipients(c.Business, c.Legal)
+	if c.Previous != nil {
+		c.reshare(&p)
+	}
 	plan, err := record.NewPlan(p)
 	if err != nil {
 		return nil, err
+	}
+	if c.Previous != nil { // it checks who deals
+		if _, err := record.NewCeremony(plan, c.Previous); err != nil {
+			return nil, err
+		}
 	}
 	if err := t.plan(plan); err != nil {
 		return nil, err
 	}
 	return plan, nil
+}
+
+// reshare takes over what does not change when a key is passed on.
+func (c PlanConfig) reshare(p *record.Plan) {
+	old := c.Previous.Plan
+	p.Archive, p.Origin, p.Epoch, p.Previous = old.Archive, old.Origin, old.Epoch+1, c.Previous.Hash()
+	p.DealerKey, p.Dealers = nil, slices.Sorted(slices.Values(c.Dealers))
+	if len(p.Recipients) == 0 {
+		p.Recipients = old.Recipients
+	}
 }
 
 func recipients(business, legal []*RecipientCard) []record.Recipient {

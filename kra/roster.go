@@ -17,15 +17,12 @@ func (o *Officer) Finish(dir string) (*record.Roster, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := record.NewCeremony(plan, nil)
+	c, previous, err := f.begin(plan)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.addTo(c); err != nil {
-		return nil, err
-	}
 	if at, missing := c.Missing(); at != record.RoundDone {
-		return nil, waiting(f, plan, at, missing)
+		return nil, waiting(f, plan, previous, at, missing)
 	}
 	r, err := c.Roster()
 	if err != nil {
@@ -92,12 +89,16 @@ func sortRosters(list []*record.Roster) {
 
 // Status is how far a ceremony has come.
 type Status struct {
-	Plan    *record.Plan
-	Round   record.Round // what it waits for
-	Missing []uint16     // whose messages of that round are missing; 0 is the dealing machine
-	Agreed  bool         // on this machine somebody has compared the plan
-	Roster  *record.Roster
+	Plan     *record.Plan
+	Previous *record.Roster // in a reshare the roster that is passed on
+	Round    record.Round   // what it waits for
+	Missing  []uint16       // whose messages of that round are missing; 0 is the dealing machine
+	Agreed   bool           // on this machine somebody has compared the plan
+	Roster   *record.Roster
 }
+
+// Name returns whose message of the round that is under way has an id.
+func (s *Status) Name(id uint16) string { return nameOf(s.Plan, s.Previous, s.Round, id) }
 
 // Status looks at a ceremony's folder. It needs no keys and no agreement, and says nothing about whom to trust.
 func (o *Officer) Status(dir string) (*Status, error) {
@@ -106,14 +107,11 @@ func (o *Officer) Status(dir string) (*Status, error) {
 	if err != nil {
 		return nil, err
 	}
-	c, err := record.NewCeremony(plan, nil)
+	c, previous, err := f.begin(plan)
 	if err != nil {
 		return nil, err
 	}
-	if err := f.addTo(c); err != nil {
-		return nil, err
-	}
-	s := &Status{Plan: plan}
+	s := &Status{Plan: plan, Previous: previous}
 	s.Round, s.Missing = c.Missing()
 	if s.Agreed, err = o.HasAgreed(plan); err != nil {
 		return nil, err

@@ -20,7 +20,7 @@ func TestDemoLeavesNothing(t *testing.T) {
 	d := newDemo(t)
 
 	p := d.start(t)
-	p.Await(t, "Start the server ")
+	p.Await(t, "Make root and issuing authority ")
 	p.Signal(syscall.SIGKILL)
 	if code := p.Wait(t); code != -1 {
 		t.Errorf("killed: exit code %d", code)

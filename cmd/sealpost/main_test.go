@@ -3,11 +3,13 @@ package main
 import (
 	"context"
 	"errors"
+	"flag"
 	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
 	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +28,7 @@ const program = "sealpost"
 // TestMain is the program itself when it is called by its name, and else the tests.
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) != program {
+		moreAtOnce()
 		code := m.Run()
 		shared.close()
 		os.Exit(code)
@@ -34,6 +37,16 @@ func TestMain(m *testing.M) {
 		os.Exit(serveWith(hooks, os.Args[2:]))
 	}
 	main()
+}
+
+// moreAtOnce runs twice as many tests at once as there are processors, unless told otherwise: they wait a lot for processes.
+func moreAtOnce() {
+	flag.Parse()
+	told := false
+	flag.Visit(func(f *flag.Flag) { told = told || f.Name == "test.parallel" })
+	if !told {
+		_ = flag.Set("test.parallel", strconv.Itoa(2*runtime.GOMAXPROCS(0))) // a number is taken
+	}
 }
 
 // By these a test lets itself into a server that it starts. The program that people get knows nothing of them.

@@ -59,7 +59,11 @@ func Run(ctx context.Context, c Config) (err error) {
 	d.closers = append(d.closers, func() { _ = os.RemoveAll(d.sockets) })
 	fmt.Fprintf(c.Out, "Sealpost demo in %s\n\n", d.dir)
 	for _, s := range d.tourSteps() {
-		if err := d.step(ctx, s.name, s.title, s.do); err != nil {
+		err := d.step(ctx, s.name, s.title, s.do)
+		if err != nil && ctx.Err() != nil { // whatever the step made of it
+			return fmt.Errorf("%s was cut short: %w", s.name, context.Cause(ctx))
+		}
+		if err != nil {
 			return err
 		}
 	}

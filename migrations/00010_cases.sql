@@ -85,3 +85,24 @@ grant update (state, reason, changed_at) on archive.recovery_case to "sealpost_a
 grant update (collected_at) on archive.case_delivery to "sealpost_archive";
 grant update (dispute) on archive.case_answer to "sealpost_archive";
 grant delete on archive.case_partials to "sealpost_archive";
+
+-- Ceremonies that agents hold by way of the server: it shows everybody what everybody sent, and believes none of it.
+create table archive.ceremony (
+  plan_sha256   bytea primary key check (length(plan_sha256) = 32),
+  plan          bytea not null,
+  intermediates bytea[] not null,  -- issuing certificates, DER
+  opened_by     uuid not null,
+  opened_at     timestamptz not null,
+  changed_at    timestamptz not null
+);
+create index on archive.ceremony (opened_at);
+
+create table archive.ceremony_message (
+  plan_sha256    bytea not null references archive.ceremony (plan_sha256),
+  number         int not null,     -- in the order in which they came
+  message        bytea not null,
+  received_at    timestamptz not null,
+  primary key (plan_sha256, number)
+);
+grant select, insert on archive.ceremony, archive.ceremony_message to "sealpost_archive";
+grant update (changed_at) on archive.ceremony to "sealpost_archive";

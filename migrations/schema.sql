@@ -63,6 +63,23 @@ CREATE TABLE archive.case_record (
     capsule_sha256 bytea NOT NULL
 );
 
+CREATE TABLE archive.ceremony (
+    plan_sha256 bytea NOT NULL,
+    plan bytea NOT NULL,
+    intermediates bytea[] NOT NULL,
+    opened_by uuid NOT NULL,
+    opened_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    CONSTRAINT ceremony_plan_sha256_check CHECK ((length(plan_sha256) = 32))
+);
+
+CREATE TABLE archive.ceremony_message (
+    plan_sha256 bytea NOT NULL,
+    number integer NOT NULL,
+    message bytea NOT NULL,
+    received_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE archive.drill_record (
     capsule_sha256 bytea NOT NULL,
     key_id bytea NOT NULL,
@@ -355,6 +372,12 @@ ALTER TABLE ONLY archive.case_party
 ALTER TABLE ONLY archive.case_record
     ADD CONSTRAINT case_record_pkey PRIMARY KEY (case_id, "position");
 
+ALTER TABLE ONLY archive.ceremony_message
+    ADD CONSTRAINT ceremony_message_pkey PRIMARY KEY (plan_sha256, number);
+
+ALTER TABLE ONLY archive.ceremony
+    ADD CONSTRAINT ceremony_pkey PRIMARY KEY (plan_sha256);
+
 ALTER TABLE ONLY archive.drill_record
     ADD CONSTRAINT drill_record_pkey PRIMARY KEY (capsule_sha256);
 
@@ -446,6 +469,8 @@ CREATE INDEX case_party_case_id_idx ON archive.case_party USING btree (case_id);
 
 CREATE INDEX case_record_capsule_sha256_idx ON archive.case_record USING btree (capsule_sha256);
 
+CREATE INDEX ceremony_opened_at_idx ON archive.ceremony USING btree (opened_at);
+
 CREATE INDEX record_capsule_sha256_idx ON archive.record USING btree (capsule_sha256);
 
 CREATE INDEX record_deposited_at_idx ON archive.record USING btree (deposited_at) WHERE (state = 'held'::text);
@@ -503,6 +528,9 @@ ALTER TABLE ONLY archive.case_party
 ALTER TABLE ONLY archive.case_record
     ADD CONSTRAINT case_record_case_id_fkey FOREIGN KEY (case_id) REFERENCES archive.recovery_case(id);
 
+ALTER TABLE ONLY archive.ceremony_message
+    ADD CONSTRAINT ceremony_message_plan_sha256_fkey FOREIGN KEY (plan_sha256) REFERENCES archive.ceremony(plan_sha256);
+
 ALTER TABLE ONLY archive.recovery_case
     ADD CONSTRAINT recovery_case_roster_fkey FOREIGN KEY (roster) REFERENCES archive.roster(hash);
 
@@ -554,6 +582,12 @@ GRANT SELECT,INSERT,DELETE ON TABLE archive.case_partials TO sealpost_archive;
 GRANT SELECT,INSERT ON TABLE archive.case_party TO sealpost_archive;
 
 GRANT SELECT,INSERT ON TABLE archive.case_record TO sealpost_archive;
+
+GRANT SELECT,INSERT ON TABLE archive.ceremony TO sealpost_archive;
+
+GRANT UPDATE(changed_at) ON TABLE archive.ceremony TO sealpost_archive;
+
+GRANT SELECT,INSERT ON TABLE archive.ceremony_message TO sealpost_archive;
 
 GRANT SELECT,INSERT ON TABLE archive.drill_record TO sealpost_archive;
 

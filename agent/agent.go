@@ -26,6 +26,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/client"
+	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -36,7 +37,7 @@ var (
 	ErrState        = fault.New(fault.Malformed, "state-damaged", "A file of the agent's cannot be read.")
 	ErrOpenToOthers = fault.New(fault.Denied, "state-open-to-others", "The agent's folder is open to other users.")
 	ErrBusy         = fault.New(fault.Conflict, "agent-busy", "Another agent is at work in the same folder. Wait until it has ended.")
-	ErrDisk         = fault.New(fault.Unavailable, "disk", "A file could not be written.")
+	ErrDisk         = disk.ErrDisk
 
 	ErrRestricted  = fault.New(fault.Denied, "restricted", "The server does not let this person enrol.")
 	ErrNoEnrolment = fault.New(fault.NotFound, "no-such-enrolment", "The server offers no such enrolment.")

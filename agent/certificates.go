@@ -64,11 +64,9 @@ func (id *Identity) rank(cert api.Certificate) int {
 
 // Holds reports whether the identity has the certificate, and whether it has its key still.
 func (id *Identity) Holds(issuer, serial string) (certificate, key bool) {
-	for i := range id.Pairs {
-		for _, h := range id.Pairs[i].halves() {
-			if h.Issuer == issuer && h.Serial == serial {
-				return true, len(h.Key) > 0
-			}
+	for _, h := range id.held() {
+		if h.Issuer == issuer && h.Serial == serial {
+			return true, len(h.Key) > 0
 		}
 	}
 	return false, false

@@ -24,7 +24,6 @@ var (
 	AltNames        = altNames
 	UTF8Mailboxes   = utf8Mailboxes
 	CheckExchange   = checkExchange
-	WriteFile       = writeFile
 )
 
 // Begun is a request as it is kept between runs.

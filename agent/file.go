@@ -7,37 +7,6 @@ import (
 	"path/filepath"
 )
 
-// writeFile writes a file so that a crash leaves the old one or the new one, never a part, and that the new one is on
-// disk when it returns.
-func writeFile(path string, data []byte, mode fs.FileMode) (err error) {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-*") // mode 0600
-	if err != nil {
-		return ErrDisk.Withf("%s cannot be written.", path).Because(err)
-	}
-	defer func() {
-		if err != nil {
-			err = ErrDisk.Withf("%s cannot be written.", path).Because(errors.Join(err, f.Close(), remove(f.Name())))
-		}
-	}()
-	if _, err = f.Write(data); err != nil {
-		return err
-	}
-	if err = f.Chmod(mode); err != nil {
-		return err
-	}
-	if err = f.Sync(); err != nil {
-		return err
-	}
-	if err = os.Rename(f.Name(), path); err != nil {
-		return err
-	}
-	if err = f.Close(); err != nil {
-		return err
-	}
-	return syncDir(dir)
-}
-
 func remove(path string) error {
 	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err

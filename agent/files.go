@@ -12,6 +12,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/pkcs12"
 )
 
@@ -46,7 +47,7 @@ func (id *Identity) writeFiles(own string) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", P12File, err)
 	}
-	if err := writeFile(filepath.Join(id.Folder, P12File), p12, 0o600); err != nil {
+	if err := disk.Write(filepath.Join(id.Folder, P12File), p12, 0o600); err != nil {
 		return err
 	}
 	if err := id.writeGPGSM(entries, chain, password); err != nil {
@@ -90,20 +91,13 @@ func (id *Identity) settlePassword(own string) (string, pkcs12.Profile, error) {
 	if password, err = pkcs12.GeneratePassphrase(); err != nil {
 		return "", 0, fmt.Errorf("make password: %w", err)
 	}
-	return password, pkcs12.ModernGenerated, writeFile(path, []byte(password+"\n"), 0o600)
+	return password, pkcs12.ModernGenerated, disk.Write(path, []byte(password+"\n"), 0o600)
 }
 
 // GeneratedPassword returns the password that the agent made for identity.p12; empty if it made none.
 func (id *Identity) GeneratedPassword() (string, error) {
 	path := filepath.Join(id.Folder, PasswordFile)
-	info, err := os.Stat(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return "", nil
-	}
-	if err != nil || info.Size() > maxPassword {
-		return "", ErrState.Withf("%s cannot be read.", path).Because(err)
-	}
-	data, err := os.ReadFile(path)
+	data, err := disk.Read(path, maxPassword)
 	if err != nil {
 		return "", ErrState.Withf("%s cannot be read.", path).Because(err)
 	}
@@ -116,27 +110,25 @@ func (id *Identity) entries() ([]pkcs12.Entry, []*x509.Certificate, error) {
 	var chain []*x509.Certificate
 	seen := map[string]bool{}
 	newest := id.Encryption()
-	for i := range id.Pairs {
-		for _, h := range id.Pairs[i].halves() {
-			issuers, err := parseChain(h.Chain)
-			if err != nil {
-				return nil, nil, ErrState.Withf("A chain in the agent's folder cannot be read.").Because(err)
-			}
-			for _, cert := range issuers {
-				if !seen[string(cert.Raw)] {
-					seen[string(cert.Raw)] = true
-					chain = append(chain, cert)
-				}
-			}
-			if len(h.Key) == 0 {
-				continue
-			}
-			entry, err := h.entry(id.Person.Name, h == id.Pairs[i].Signing, h == newest)
-			if err != nil {
-				return nil, nil, err
-			}
-			entries = append(entries, entry)
+	for _, h := range id.held() {
+		issuers, err := parseChain(h.Chain)
+		if err != nil {
+			return nil, nil, ErrState.Withf("A chain in the agent's folder cannot be read.").Because(err)
 		}
+		for _, cert := range issuers {
+			if !seen[string(cert.Raw)] {
+				seen[string(cert.Raw)] = true
+				chain = append(chain, cert)
+			}
+		}
+		if len(h.Key) == 0 {
+			continue
+		}
+		entry, err := h.entry(id.Person.Name, id.signsWith(h), h == newest)
+		if err != nil {
+			return nil, nil, err
+		}
+		entries = append(entries, entry)
 	}
 	return entries, chain, nil
 }
@@ -167,7 +159,7 @@ func (id *Identity) writeGPGSM(entries []pkcs12.Entry, chain []*x509.Certificate
 		if err != nil {
 			return fmt.Errorf("encode %s: %w", gpgsmFile(i), err)
 		}
-		if err := writeFile(filepath.Join(id.Folder, GPGSMFolder, gpgsmFile(i)), p12, 0o600); err != nil {
+		if err := disk.Write(filepath.Join(id.Folder, GPGSMFolder, gpgsmFile(i)), p12, 0o600); err != nil {
 			return err
 		}
 	}
@@ -204,7 +196,7 @@ func (id *Identity) writePEM(chain []*x509.Certificate) error {
 		files[EncryptionFile] = encodePEM(leaf)
 	}
 	for name, data := range files {
-		if err := writeFile(filepath.Join(id.Folder, name), data, 0o644); err != nil {
+		if err := disk.Write(filepath.Join(id.Folder, name), data, 0o644); err != nil {
 			return err
 		}
 	}

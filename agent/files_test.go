@@ -65,32 +65,3 @@ func write(t *testing.T, path string, data []byte) {
 		t.Fatal(err)
 	}
 }
-
-func TestWriteFileLeavesNothingBehind(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := filepath.Join(dir, "f")
-	for _, text := range []string{"old", "new"} {
-		if err := agent.WriteFile(path, []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if got := readFile(t, path); got != "new" {
-		t.Errorf("file is %q", got)
-	}
-	// A folder stands where the file should go: the rename fails.
-	blocked := filepath.Join(dir, "blocked")
-	if err := os.MkdirAll(filepath.Join(blocked, "x"), 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := agent.WriteFile(blocked, []byte("x"), 0o600); err == nil {
-		t.Error("a folder was replaced by a file")
-	}
-	if err := agent.WriteFile(filepath.Join(dir, "none", "f"), []byte("x"), 0o600); err == nil {
-		t.Error("a file was written into a folder that is not there")
-	}
-	entries, err := os.ReadDir(dir)
-	if err != nil || len(entries) != 2 {
-		t.Errorf("the folder has %v, %v", entries, err)
-	}
-}

@@ -8,13 +8,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"io/fs"
 	"net/url"
-	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
 	"strings"
+
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 // GPGSM is the key ring of gpgsm, which KMail, Claws Mail, mutt and others use.
@@ -24,6 +24,9 @@ type GPGSM struct {
 	// it gpgsm asks the person, or refuses where it cannot ask.
 	TrustRoots bool `json:"trust_roots,omitempty"`
 }
+
+// maxTrustlist bounds trustlist.txt, in bytes.
+const maxTrustlist = 1 << 20
 
 // install imports the certificates and keys. gpg-agent protects each key with the password of the file that it came in.
 // Importing again changes nothing. It returns what could not be done and why, where the rest could.
@@ -101,8 +104,8 @@ func (g GPGSM) trust(ctx context.Context, roots []*x509.Certificate) error {
 		return ErrStore.Because(err)
 	}
 	path := filepath.Join(home, "trustlist.txt")
-	list, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	list, err := disk.Read(path, maxTrustlist)
+	if err != nil {
 		return ErrStore.Withf("%s cannot be read.", path).Because(err)
 	}
 	changed := list
@@ -114,7 +117,7 @@ func (g GPGSM) trust(ctx context.Context, roots []*x509.Certificate) error {
 	if len(changed) == len(list) {
 		return nil
 	}
-	if err := writeFile(path, changed, 0o600); err != nil {
+	if err := disk.Write(path, changed, 0o600); err != nil {
 		return err
 	}
 	_, err = program{name: "gpgconf", packag: "gpgconf", args: []string{"--reload", "gpg-agent"}, env: g.env()}.run(ctx)

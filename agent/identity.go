@@ -20,6 +20,7 @@ type Identity struct {
 	Stores      Stores  `json:"stores"`                 // what else is kept up to date
 	Prefer      Prefer  `json:"prefer"`                 // kinds of key that the person asked for
 	Pairs       []Pair  `json:"pairs"`
+	History     []Held  `json:"history,omitempty"` // encryption keys that came from the archive or another device; see addHistory
 }
 
 // Person is whose identity it is.
@@ -201,21 +202,31 @@ func (id *Identity) check() error {
 			return ErrState.Withf("The identity in the agent's folder is not complete.")
 		}
 		for _, h := range halves {
-			if _, err := h.Leaf(); err != nil {
-				return err
-			}
-			if len(h.Chain) == 0 {
-				return ErrState.Withf("A certificate in the agent's folder has no issuer.")
-			}
-			if len(h.Key) == 0 {
-				continue
-			}
-			if _, err := parseKey(h.Key); err != nil {
+			if err := h.check(); err != nil {
 				return err
 			}
 		}
 	}
+	for i := range id.History {
+		if err := id.History[i].check(); err != nil {
+			return err
+		}
+	}
 	return nil
+}
+
+func (h *Held) check() error {
+	if _, err := h.Leaf(); err != nil {
+		return err
+	}
+	if len(h.Chain) == 0 {
+		return ErrState.Withf("A certificate in the agent's folder has no issuer.")
+	}
+	if len(h.Key) == 0 {
+		return nil
+	}
+	_, err := parseKey(h.Key)
+	return err
 }
 
 // Identities returns the identities on this workstation.

@@ -15,6 +15,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 // The agent's folder:
@@ -132,22 +133,14 @@ func decodeIdentity(data []byte) (*Identity, error) {
 // load reads a file of a person's folder; a missing one is nil.
 func load[T any](dir, name string, decode func([]byte) (*T, error)) (*T, error) {
 	path := filepath.Join(dir, name)
-	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
+	data, err := disk.Read(path, maxStateFile)
+	if err != nil {
+		return nil, ErrState.Withf("%s cannot be read.", path).Because(err)
+	}
+	if data == nil {
 		return nil, nil
 	}
-	if err != nil {
-		return nil, ErrState.Withf("%s cannot be read.", path).Because(err)
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxStateFile+1))
 	defer clear(data)
-	if err != nil {
-		return nil, ErrState.Withf("%s cannot be read.", path).Because(err)
-	}
-	if len(data) > maxStateFile {
-		return nil, ErrState.Withf("%s is too large.", path)
-	}
 	v, err := decode(data)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", path, err)
@@ -161,8 +154,10 @@ func save(dir, name string, v any) error {
 	if err != nil {
 		return fmt.Errorf("encode %s: %w", name, err)
 	}
+	text := append(data, '\n') // which may be a copy
 	defer clear(data)
-	return writeFile(filepath.Join(dir, name), append(data, '\n'), 0o600)
+	defer clear(text)
+	return disk.Write(filepath.Join(dir, name), text, 0o600)
 }
 
 // forget removes a file of a person's folder, for good.

@@ -153,15 +153,13 @@ func (id *Identity) deliver(own string) (delivery, error) {
 	for _, e := range entries {
 		d.certificates = append(d.certificates, e.Certificate)
 	}
-	for i := range id.Pairs {
-		for _, h := range id.Pairs[i].halves() {
-			root, err := x509.ParseCertificate(h.Chain[len(h.Chain)-1]) // a root that the person named
-			if err != nil {
-				return d, ErrState.Because(err)
-			}
-			if !slices.ContainsFunc(d.roots, root.Equal) {
-				d.roots = append(d.roots, root)
-			}
+	for _, h := range id.held() {
+		root, err := x509.ParseCertificate(h.Chain[len(h.Chain)-1]) // a root that the person named
+		if err != nil {
+			return d, ErrState.Because(err)
+		}
+		if !slices.ContainsFunc(d.roots, root.Equal) {
+			d.roots = append(d.roots, root)
 		}
 	}
 	return d, nil

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -115,9 +116,18 @@ func (s *session) enroll(ctx context.Context, o enrollFlags) error {
 		}
 		id.Stores = o.Stores
 	} else if err != nil {
+		s.hintAnew(err)
 		return err
 	}
 	return s.finish(ctx, a, id, o.Password)
+}
+
+// hintAnew says how to be rid of a request that the server calls wrong: asking again would end the same way.
+func (s *session) hintAnew(err error) {
+	var refusal *client.Refusal
+	if errors.As(err, &refusal) && errors.Is(err, fault.Malformed) {
+		s.progress("anew", "the request is kept; to give it up and make new keys, add --anew")
+	}
 }
 
 // finish fills the key stores and shows the identity.

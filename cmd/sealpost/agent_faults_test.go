@@ -161,8 +161,10 @@ func TestAgentKilled(t *testing.T) {
 	if keys := d.tool("certutil", "-K", "-d", "sql:"+d.file("profile")); strings.Count(keys, "\n<") != 2 {
 		t.Errorf("keys:\n%s", keys)
 	}
-	if left, err := filepath.Glob(d.file("state", "*", "pending.json")); err != nil || len(left) > 0 {
-		t.Errorf("left behind: %v, %v", left, err)
+	for _, pattern := range []string{"state/*/pending.json", "state/.*", "state/*/.*", "state/*.new", "state/*/*.new", "out/.*", "out/*.new", "out/gpgsm/*.new"} {
+		if left, err := filepath.Glob(d.file(filepath.FromSlash(pattern))); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
 	}
 }
 

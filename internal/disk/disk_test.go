@@ -43,3 +43,19 @@ func TestFiles(t *testing.T) {
 		t.Errorf("left behind: %v", entries)
 	}
 }
+
+// What cannot be put in its place is taken away again.
+func TestWriteLeavesNothingBehind(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	blocked := filepath.Join(dir, "blocked")
+	if err := os.MkdirAll(filepath.Join(blocked, "x"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := disk.Write(blocked, []byte("secret"), 0o600); !errors.Is(err, disk.ErrDisk) {
+		t.Errorf("a folder was replaced by a file: %v", err)
+	}
+	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}

@@ -91,7 +91,12 @@ Once, in this order (docs/runbooks/ceremony.md has every step):
 Then, case by case (the folder comes on a stick or a shared drive):
   show                   who asks for whose keys, why, and for whom
   approve, deny          answer
-  open                   as the recipient: open the keys that were approved`,
+  open                   as the recipient: open the keys that were approved
+
+From time to time:
+  drill                  prove that you can still open
+  reshare, retire        pass the key on to other officers
+  rekey                  move everything to a new key (docs/runbooks/suspected-officer.md)`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -101,7 +106,8 @@ Then, case by case (the folder comes on a stick or a shared drive):
 	root.PersistentFlags().StringVar(&t.home, "home", "", "your folder, for your eyes only (default ~/.local/share/sealpost-kra)")
 	root.PersistentFlags().StringVar(&t.passphraseFile, "passphrase-file", "", "file whose first line is your passphrase; else it is taken from "+passphraseEnv+", or asked for")
 	root.AddCommand(t.keygenCommand(), t.importCommand(), t.planCommand(), t.ceremonyCommand(), t.verifyShareCommand(),
-		t.showCommand(), t.approveCommand(), t.denyCommand(), t.openCommand())
+		t.showCommand(), t.approveCommand(), t.denyCommand(), t.openCommand(),
+		t.drillCommand(), t.reshareCommand(), t.retireCommand(), t.rekeyCommand())
 	return root
 }
 

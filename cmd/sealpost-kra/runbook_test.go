@@ -1,9 +1,11 @@
 package main
 
 import (
+	"crypto/x509"
 	"errors"
 	"flag"
 	"fmt"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,6 +19,7 @@ import (
 	"github.com/sealpost/sealpost/archive/threshold"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/cms"
+	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pgtest"
@@ -24,58 +27,176 @@ import (
 	"github.com/sealpost/sealpost/kra"
 )
 
-// officerNames are the people of docs/runbooks/ceremony.md, by login.
-var officerNames = map[string]string{"olga": "Olga Berg", "otto": "Otto Lang", "odile": "Odile Roth"}
+// officerNames are the people of the runbooks, by login.
+var officerNames = map[string]string{"olga": "Olga Berg", "otto": "Otto Lang", "odile": "Odile Roth", "oskar": "Oskar Hahn"}
+
+// groups are prompts for several people.
+var groups = map[string][]string{"each": {"olga", "otto", "odile"}, "trusted": {"olga", "odile", "oskar"}}
 
 var (
 	fenced   = regexp.MustCompile("(?ms)^```console\n(.*?)^```$")
 	prompted = regexp.MustCompile(`^([a-z]+)[$#] (.+)$`)
 )
 
-// room is where the runbook is followed: everybody has a machine (a home folder), and all share the stick.
+// room is where runbooks are followed: everybody has a machine (a home folder), and all share the stick.
 type room struct {
 	*authority
 	dir string
 	ran int
 }
 
-// TestRunbook does what docs/runbooks/ceremony.md says, command by command, at terminals. Only the server's commands are
-// done here, by the rooms that they call.
-func TestRunbook(t *testing.T) {
-	t.Parallel()
-	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "runbooks", "ceremony.md"))
-	must(t, err)
+func newRoom(t *testing.T) *room {
+	t.Helper()
 	r := &room{authority: newAuthority(t), dir: t.TempDir()}
 	must(t, link(filepath.Join(r.dir, "bin")))
 	must(t, os.Mkdir(filepath.Join(r.dir, "stick"), 0o755))
-	for _, who := range []string{"olga", "otto", "odile", "machine"} {
+	for _, who := range []string{"olga", "otto", "odile", "oskar", "machine", "auditor"} {
 		must(t, os.Mkdir(filepath.Join(r.dir, who), 0o700))
 		must(t, os.WriteFile(filepath.Join(r.dir, who, "root.pem"), pkitest.PEM(r.Root.Raw), 0o644))
 	}
+	return r
+}
+
+// obey does every command of a runbook, word for word, at terminals. Only the server's commands are done here, by the
+// rooms that they call.
+func (r *room) obey(runbook string, least int) {
+	r.t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "docs", "runbooks", runbook))
+	must(r.t, err)
+	r.ran = 0
 	for _, block := range fenced.FindAllStringSubmatch(string(text), -1) {
 		for line := range strings.Lines(block[1]) {
 			m := prompted.FindStringSubmatch(strings.TrimSpace(line))
 			if m == nil {
-				t.Fatalf("not a command: %s", line)
+				r.t.Fatalf("not a command: %s", line)
 			}
-			r.follow(m[1], strings.ReplaceAll(m[2], "/media/stick", filepath.Join(r.dir, "stick")))
+			command := strings.ReplaceAll(m[2], "/media/stick", filepath.Join(r.dir, "stick"))
+			r.follow(m[1], strings.ReplaceAll(command, "/media/", r.dir+"/medium-"))
 		}
 	}
-	if r.ran < 30 {
-		t.Errorf("the runbook has only %d commands", r.ran)
+	if r.ran < least {
+		r.t.Errorf("%s has only %d commands", runbook, r.ran)
 	}
+}
+
+// TestRunbook does what docs/runbooks/ceremony.md says.
+func TestRunbook(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	r.obey("ceremony.md", 30)
 	for _, folder := range []string{"ceremony", "dealt"} {
-		roster, err := kra.ReadRoster(filepath.Join(r.dir, "stick", folder, kra.RosterFile))
-		must(t, err)
-		r.opens(roster)
+		r.opens(r.roster(folder), "olga", "otto", "odile")
 	}
+}
+
+func (r *room) roster(folder string) *record.Roster {
+	r.t.Helper()
+	roster, err := kra.ReadRoster(filepath.Join(r.dir, "stick", folder, kra.RosterFile))
+	must(r.t, err)
+	return roster
+}
+
+// settle is what ceremony.md leaves: three officers, their cards on the stick, and a roster in its folder ceremony.
+func (r *room) settle() *record.Roster {
+	r.t.Helper()
+	var officers []*kra.Officer
+	conf := kra.PlanConfig{Archive: "Example GmbH", Threshold: 2, Roots: []*x509.Certificate{r.Root}}
+	for _, who := range groups["each"] {
+		home := r.home(who)
+		o, err := kra.Open(kra.Config{Home: home})
+		must(r.t, err)
+		_, err = o.KeyGen(r.t.Context(), officerNames[who], keys.Unlock("the five words of "+who))
+		must(r.t, err)
+		path := filepath.Join(r.dir, "stick", who+".card")
+		must(r.t, r.certify(officerNames[who], filepath.Join(home, "signing.csr"), filepath.Join(home, "decryption.csr"), path, ca.AgentSigning, ca.AgentDecryption))
+		card, err := kra.ReadAgentCard(path)
+		must(r.t, err)
+		must(r.t, o.Import(card, conf.Roots))
+		officers, conf.Agents = append(officers, o), append(conf.Agents, card)
+	}
+	dir := filepath.Join(r.dir, "stick", "ceremony")
+	plan, err := kra.WritePlan(dir, conf)
+	must(r.t, err)
+	roster, err := kra.Perform(r.t.Context(), dir, kra.Agreement{Hash: plan.Hash()}, officers...)
+	must(r.t, err)
+	return roster
+}
+
+func (r *room) home(who string) string {
+	return filepath.Join(r.dir, who, ".local", "share", "sealpost-kra")
+}
+
+func TestDrillRunbook(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	r.settle()
+	r.obey("drill.md", 6)
+}
+
+func TestReplaceRunbook(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	before := r.settle()
+	r.obey("replace-an-officer.md", 25)
+	after := r.roster("reshare")
+	if after.KeyID() != before.KeyID() || after.Epoch() != 2 {
+		t.Errorf("the new roster is of another key")
+	}
+	r.opens(after, "olga", "otto", "oskar")
+	if _, err := os.Stat(r.home("odile")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("Odile still has her home: %v", err)
+	}
+}
+
+func TestLostCardRunbook(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	before := r.settle()
+	must(t, os.RemoveAll(r.home("odile")))
+	r.obey("lost-card.md", 20)
+	if after := r.roster("renewed"); after.KeyID() != before.KeyID() {
+		t.Errorf("the new roster is of another key")
+	}
+}
+
+func TestSuspectedOfficerRunbook(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	before := r.settle()
+	wrapping, err := record.GenerateWrappingKey()
+	must(t, err)
+	folder := filepath.Join(r.dir, "stick", "rekey")
+	must(t, os.Mkdir(folder, 0o755))
+	var records []*record.Record
+	for range 3 { // what the operator exports
+		rec, err := record.Seal(before.Key(), wrapping.Public(), drillHeader(before), []byte("a key"))
+		must(t, err)
+		records = append(records, rec)
+		must(t, delivery.AppendFrames(filepath.Join(folder, kra.RekeyFrom), [][]byte{rec.Capsule.Bytes()}, 1<<12))
+	}
+	r.obey("suspected-officer.md", 20)
+	n := 0
+	for made, err := range delivery.FramesOf(filepath.Join(folder, kra.RekeyTo), 1<<12, record.ParseCapsule) {
+		must(t, err)
+		must(t, made.VerifyProof(r.roster("newkey").Key()))
+		_, err := records[n].Adopt(made, wrapping.Public(), wrapping)
+		must(t, err)
+		n++
+	}
+	if n != len(records) {
+		t.Errorf("%d of %d records were moved", n, len(records))
+	}
+}
+
+func drillHeader(r *record.Roster) record.Header {
+	return record.Header{Purpose: record.PurposeDrill, SPKI: [32]byte{1}, Algorithm: "ec-p256", Time: r.Plan.Created}
 }
 
 func (r *room) follow(who, command string) {
 	r.t.Helper()
 	people := []string{who}
-	if who == "each" {
-		people = []string{"olga", "otto", "odile"}
+	if group := groups[who]; group != nil {
+		people = group
 	}
 	for _, who := range people {
 		r.ran++
@@ -88,6 +209,9 @@ func (r *room) follow(who, command string) {
 		c := exec.CommandContext(r.t.Context(), "sh", "-c", command)
 		c.Env = []string{"HOME=" + filepath.Join(r.dir, who), "PATH=" + filepath.Join(r.dir, "bin") + ":" + os.Getenv("PATH")}
 		p := &typist{passphrases: []string{"the five words of " + who}, heard: func() record.Hash { return r.heard(command) }}
+		if strings.Contains(command, "sealpost-kra rekey") {
+			p.passphrases = []string{"the five words of olga", "the five words of odile"}
+		}
 		if out, err := p.run(r.t, c); err != nil {
 			r.t.Fatalf("%s$ %s: %v\n%s", who, command, err, out)
 		} else if strings.Contains(out, "the five words") {
@@ -100,6 +224,9 @@ func (r *room) follow(who, command string) {
 func (r *room) heard(command string) record.Hash {
 	words := strings.Fields(command)
 	path := words[len(words)-1]
+	if at := slices.Index(words, "--home"); at > 0 {
+		path = words[at-1]
+	}
 	if slices.Contains(words, "deal") {
 		path = words[3]
 	}
@@ -155,21 +282,19 @@ func (r *room) addRoster(path string) error {
 }
 
 // opens demands that a record sealed to the roster opens with two shares and not with one.
-func (r *room) opens(roster *record.Roster) {
+func (r *room) opens(roster *record.Roster, who ...string) {
 	r.t.Helper()
 	wrapping, err := record.GenerateWrappingKey()
 	must(r.t, err)
-	rec, err := record.Seal(roster.Key(), wrapping.Public(), record.Header{Purpose: record.PurposeDrill, SPKI: [32]byte{1}, Algorithm: "ec-p256",
-		Time: roster.Plan.Created}, []byte("a key"))
+	rec, err := record.Seal(roster.Key(), wrapping.Public(), drillHeader(roster), []byte("a key"))
 	must(r.t, err)
 	in, err := rec.UnwrapOuter(wrapping)
 	must(r.t, err)
 	var ids []uint16
 	var ds []threshold.Point
-	for _, a := range roster.Plan.Agents[1:] {
-		login, _, _ := strings.Cut(strings.ToLower(a.Name), " ")
-		home := filepath.Join(r.dir, login, ".local", "share", "sealpost-kra")
-		key, err := keys.Open(r.t.Context(), filepath.Join(home, "decryption.key"), keys.Unlock("the five words of "+login))
+	for i, a := range roster.Plan.Agents[1:] {
+		login := who[i+1]
+		key, err := keys.Open(r.t.Context(), filepath.Join(r.home(login), "decryption.key"), keys.Unlock("the five words of "+login))
 		must(r.t, err)
 		share, err := roster.OpenShare(a.ID, cms.Recipient{Certificate: a.Decryption, Key: key})
 		must(r.t, err)

@@ -95,6 +95,8 @@ type planView struct {
 	Epoch     uint32          `json:"epoch"`
 	Origin    string          `json:"origin"`
 	Threshold int             `json:"threshold"`
+	Previous  string          `json:"previous,omitempty"` // in a reshare: the pin of the roster that is passed on
+	Dealers   []uint16        `json:"dealers,omitempty"`  // and by whom of its officers
 	Agents    []agentView     `json:"agents"`
 	Receivers []recipientView `json:"recipients,omitempty"`
 	Hash      string          `json:"hash"`
@@ -151,6 +153,9 @@ type missingView struct {
 func describePlan(p *record.Plan) planView {
 	v := planView{Archive: p.Archive, Created: p.Created, Epoch: p.Epoch, Origin: p.Origin.String(), Threshold: int(p.Threshold),
 		Hash: p.Hash().String(), Words: kra.Words(p.Hash())}
+	if p.IsReshare() {
+		v.Previous, v.Dealers = p.Previous.String(), p.Dealers
+	}
 	for _, a := range p.Agents {
 		v.Agents = append(v.Agents, describeAgent(a))
 	}
@@ -181,11 +186,7 @@ func describeStatus(s *kra.Status) statusView {
 	v := statusView{Archive: s.Plan.Archive, Threshold: int(s.Plan.Threshold), Agents: len(s.Plan.Agents), Plan: s.Plan.Hash().String(),
 		Agreed: s.Agreed, Round: kra.RoundName(s.Round), Missing: []missingView{}}
 	for _, id := range s.Missing {
-		name := "the dealing machine"
-		if a, ok := s.Plan.Agent(id); ok {
-			name = a.Name
-		}
-		v.Missing = append(v.Missing, missingView{id, name, kra.MessageFile(id, s.Round)})
+		v.Missing = append(v.Missing, missingView{id, s.Name(id), kra.MessageFile(id, s.Round)})
 	}
 	if s.Roster != nil {
 		v.Pin = s.Roster.Hash().String()
@@ -205,9 +206,16 @@ func (v planView) printContent(w io.Writer) {
 	} else {
 		fmt.Fprintf(w, "  %d of %d officers open it together\n", v.Threshold, len(v.Agents))
 	}
-	if v.Origin == record.OriginDealer.String() {
+	dealt := v.Origin == record.OriginDealer.String()
+	switch {
+	case v.Previous != "":
+		fmt.Fprintf(w, "  they take over an existing key, from the roster with the pin\n    %s\n  of whose officers these hand over: number %s\n", v.Previous, numbers(v.Dealers))
+		if dealt {
+			fmt.Fprintln(w, "  WEAKER: one machine made the whole key at the beginning; whoever controlled that machine has it")
+		}
+	case dealt:
 		fmt.Fprintln(w, "  WEAKER: one machine makes the whole key and deals it; whoever controls that machine has it")
-	} else {
+	default:
 		fmt.Fprintln(w, "  all officers make the key together; it exists as a whole nowhere, at no time")
 	}
 	for _, a := range v.Agents {
@@ -219,6 +227,14 @@ func (v planView) printContent(w io.Writer) {
 	if len(v.Receivers) == 0 {
 		fmt.Fprintln(w, "Nobody may receive keys in business or legal cases.")
 	}
+}
+
+func numbers(list []uint16) string {
+	var out []string
+	for _, n := range list {
+		out = append(out, fmt.Sprint(n))
+	}
+	return strings.Join(out, ", ")
 }
 
 func (v agentView) print(w io.Writer) {

@@ -28,7 +28,7 @@ type typist struct {
 
 var (
 	asksPassphrase = regexp.MustCompile(`(?:passphrase.*|Once more|dealing machine): $`)
-	asksWords      = regexp.MustCompile(`type the words number ([0-9, ]+), as you heard them: $`)
+	asksWords      = regexp.MustCompile(`(?:type|read) the words number ([0-9, ]+)(?:, as you heard them| from THEIR screen\.\s+Type them as you heard them, or nothing to stop): $`)
 )
 
 // answer returns what is typed at the end of what the terminal shows; "" is nothing yet.
@@ -42,6 +42,9 @@ func (p *typist) answer(t *testing.T, shown []byte) string {
 			out = append(out, words[n-1])
 		}
 		return strings.Join(out, " ") + "\n"
+	}
+	if bytes.HasSuffix(shown, []byte("type approve: ")) {
+		return "approve\n"
 	}
 	if asksPassphrase.Match(shown) {
 		next := p.passphrases[0]
@@ -70,7 +73,7 @@ func (p *typist) run(t *testing.T, c *exec.Cmd) (string, error) {
 		all.Write(buf[:n])
 		line.Write(buf[:n])
 		if typed := p.answer(t, line.Bytes()); typed != "" {
-			if !asksWords.Match(line.Bytes()) {
+			if asksPassphrase.Match(line.Bytes()) {
 				waitForSilence(t, master)
 			}
 			line.Reset()

@@ -22,11 +22,12 @@ import (
 
 // Limits on what is read from the server, in bytes.
 const (
-	maxAnswer  = 8 << 20  // a page of certificates with their chains
-	maxDrafts  = 64 << 20 // what 65536 keys are called, or a case of as many
-	maxSealed  = 1 << 30  // what 255 officers seal for 65536 keys
-	maxCRL     = 64 << 20 // a million revocations
-	maxProblem = 16 << 10
+	maxAnswer   = 8 << 20   // a page of certificates with their chains
+	maxDrafts   = 64 << 20  // what 65536 keys are called, or a case of as many
+	maxCeremony = 256 << 20 // all messages of 255 officers
+	maxSealed   = 1 << 30   // what 255 officers seal for 65536 keys
+	maxCRL      = 64 << 20  // a million revocations
+	maxProblem  = 16 << 10
 )
 
 const (

@@ -23,6 +23,7 @@ const (
 	tagIssuers      = "Issuers"
 	tagReceipts     = "Receipts"
 	tagCases        = "Recovery"
+	tagCeremonies   = "Ceremonies"
 	tagSystem       = "System"
 )
 
@@ -62,6 +63,7 @@ func openAPI() *huma.OpenAPI {
 			{Name: tagIssuers, Description: "Public: the chain, and what is revoked."},
 			{Name: tagReceipts, Description: "What the archive keeps, and the proof of it."},
 			{Name: tagCases, Description: "Asking for archived keys, and getting them when the officers agree."},
+			{Name: tagCeremonies, Description: "How officers who are not in one room make the archive's key, or pass it on."},
 			{Name: tagSystem, Description: "For those who run it."},
 		},
 		Components: &huma.Components{

@@ -31,6 +31,7 @@ func (s *Server) route() error {
 	s.issuerOperations()
 	s.receiptOperations()
 	s.caseOperations()
+	s.ceremonyOperations()
 	s.systemOperations()
 	var err error
 	if s.document, err = marshalDocument(s.api.OpenAPI()); err != nil {

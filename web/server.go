@@ -27,6 +27,7 @@ type Config struct {
 	Authority *ca.Authority
 	Archive   *archive.Archive // nil: there are no receipts
 	Recovery  *recovery.Desk   // nil: there is nothing to recover
+	Board     *archive.Board   // nil: no ceremonies are held by way of this server
 	Directory *directory.Directory
 	Audit     *audit.Log
 

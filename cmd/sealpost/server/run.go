@@ -139,7 +139,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Directory: s.Directory, Audit: s.Audit,
+	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
 		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)

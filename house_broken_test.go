@@ -27,7 +27,7 @@ func TestRulesSeeWhatBreaksThem(t *testing.T) {
 	}{
 		{"a folder nobody knows", "every folder has a floor", files{"ledger/ledger.go": `package ledger`}, "ledger is in no table"},
 		{"a room's subfolder", "every folder has a floor", files{"enroll/est/est.go": `package est`}, ""},
-		{"a new folder in internal", "every folder has a floor", files{"internal/mail/mail.go": `package mail`}, "internal/mail is in no table"},
+		{"a new folder in internal", "every folder has a floor", files{"internal/fax/fax.go": `package fax`}, "internal/fax is in no table"},
 
 		{"down", "imports go down", files{"web/web.go": `package web; import ` + ours + `ca"`}, ""},
 		{"up", "imports go down", files{"ca/ca.go": `package ca; import ` + ours + `crl"`}, "floor 1 may not look up to floor 2"},

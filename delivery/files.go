@@ -1,20 +1,13 @@
 package delivery
 
 import (
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"fmt"
-	"math/big"
 	"os"
 	"path/filepath"
 	"strings"
 	"time"
 
-	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/pkcs12"
 )
@@ -129,25 +122,6 @@ func (p *Person) entries(f *Files, now time.Time) ([]pkcs12.Entry, []*x509.Certi
 		entries = append(entries, e)
 	}
 	return entries, chain, nil
-}
-
-// standIn makes a certificate for a key of which none is known, because PKCS #12 wants one. The key that signs it is
-// forgotten at once: nobody is to trust it.
-func standIn(k Key, who string, now time.Time) (*x509.Certificate, error) {
-	signer, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	name := pkix.Name{CommonName: record.Line(who, 64), OrganizationalUnit: []string{"Recovered key without its certificate"}}
-	template := &x509.Certificate{SerialNumber: new(big.Int).SetBytes(k.Header.SPKI[:16]), Subject: name, Issuer: name,
-		NotBefore: k.Header.Time, NotAfter: now.AddDate(1, 0, 0), SubjectKeyId: k.Header.SPKI[:20],
-		KeyUsage: x509.KeyUsageKeyEncipherment | x509.KeyUsageKeyAgreement}
-	public := k.Private.(interface{ Public() crypto.PublicKey }).Public()
-	der, err := x509.CreateCertificate(rand.Reader, template, template, public, signer)
-	if err != nil {
-		return nil, fmt.Errorf("make a certificate in place of an unknown one: %w", err)
-	}
-	return x509.ParseCertificate(der)
 }
 
 // settlePassword returns the password of a file that was made earlier, or makes one.

@@ -62,23 +62,7 @@ func (a *authority) request(profile, name string, spki []byte) ca.Request {
 func (a *authority) certify(name, signing, decryption, out string, profiles ...string) error {
 	var certs []*x509.Certificate
 	for i, path := range []string{signing, decryption} {
-		text, err := os.ReadFile(path)
-		if err != nil {
-			return err
-		}
-		block, _ := pem.Decode(text)
-		if block == nil {
-			return errors.New(path + " is no PEM")
-		}
-		csr, err := ca.ParseCSR(block.Bytes)
-		if err != nil {
-			return err
-		}
-		c, err := x509.ParseCertificate(a.Issue(a.t, a.request(profiles[i], name, csr.PublicKey))[0].DER)
-		if err != nil {
-			return err
-		}
-		certs = append(certs, c)
+		certs = append(certs, a.certified(name, path, profiles[i]))
 	}
 	card, err := kra.NewAgentCard(a.persons[name], certs[0], certs[1], a.Chain())
 	if err != nil {
@@ -86,6 +70,22 @@ func (a *authority) certify(name, signing, decryption, out string, profiles ...s
 	}
 	text, err := card.Encode()
 	return errors.Join(err, os.WriteFile(out, text, 0o644))
+}
+
+// certified issues a certificate for the key of a request.
+func (a *authority) certified(name, path, profile string) *x509.Certificate {
+	a.t.Helper()
+	text, err := os.ReadFile(path)
+	must(a.t, err)
+	block, _ := pem.Decode(text)
+	if block == nil {
+		a.t.Fatalf("%s is no PEM", path)
+	}
+	csr, err := ca.ParseCSR(block.Bytes)
+	must(a.t, err)
+	c, err := x509.ParseCertificate(a.Issue(a.t, a.request(profile, name, csr.PublicKey))[0].DER)
+	must(a.t, err)
+	return c
 }
 
 // recipient writes the card of somebody who may receive keys.

@@ -97,7 +97,7 @@ func (r *room) roster(folder string) *record.Roster {
 }
 
 // settle is what ceremony.md leaves: three officers, their cards on the stick, and a roster in its folder ceremony.
-func (r *room) settle() *record.Roster {
+func (r *room) settle(change ...func(*kra.PlanConfig)) *record.Roster {
 	r.t.Helper()
 	var officers []*kra.Officer
 	conf := kra.PlanConfig{Archive: "Example GmbH", Threshold: 2, Roots: []*x509.Certificate{r.Root}}
@@ -113,6 +113,9 @@ func (r *room) settle() *record.Roster {
 		must(r.t, err)
 		must(r.t, o.Import(card, conf.Roots))
 		officers, conf.Agents = append(officers, o), append(conf.Agents, card)
+	}
+	for _, f := range change {
+		f(&conf)
 	}
 	dir := filepath.Join(r.dir, "stick", "ceremony")
 	plan, err := kra.WritePlan(dir, conf)

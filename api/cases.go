@@ -12,7 +12,7 @@ const MaxCaseBody = 8 << 20
 
 // CaseQuery asks what a recovery case would have to name.
 type CaseQuery struct {
-	Kind      string      `json:"kind" enum:"restore,business,legal,drill" doc:"restore: your own keys, for a new device. business, legal: other people's, for a recipient in the officers' roster. drill: nobody's."`
+	Kind      string      `json:"kind" enum:"restore,business,legal" doc:"restore: your own keys, for a new device. business, legal: other people's, for a recipient in the officers' roster."`
 	Mailboxes []string    `json:"mailboxes,omitempty" maxItems:"16384" doc:"The subjects' addresses, now or formerly. None in a restore."`
 	People    []uuid.UUID `json:"people,omitempty" maxItems:"16384" doc:"Subjects by their id."`
 	Keys      []string    `json:"keys,omitempty" maxItems:"65536" doc:"Only these keys: lower-case hexadecimal SHA-256 of their SubjectPublicKeyInfo. Empty means all."`
@@ -35,7 +35,7 @@ type CaseDraft struct {
 
 // CaseSubject is one person's keys in a case.
 type CaseSubject struct {
-	Person  uuid.UUID    `json:"person" doc:"All zero in a drill."`
+	Person  uuid.UUID    `json:"person"`
 	Records []CaseRecord `json:"records"`
 }
 
@@ -72,7 +72,7 @@ const (
 // Case is a recovery case. What counts is in its signed form; the other members say the same for readers.
 type Case struct {
 	ID          uuid.UUID      `json:"id"`
-	Kind        string         `json:"kind" enum:"restore,business,legal,drill"`
+	Kind        string         `json:"kind" enum:"restore,business,legal"`
 	State       CaseState      `json:"state" enum:"requested,approved,released,closed,denied,cancelled,expired"`
 	StateReason string         `json:"state_reason,omitempty" doc:"Why it was denied or cancelled."`
 	Requester   string         `json:"requester"`

@@ -59,9 +59,13 @@ func TestACeremonyByWayOfTheBoard(t *testing.T) {
 		views[a.ID] = v
 	}
 	for _, step := range []func(*record.Ceremony, rostertest.Agent) ([]byte, error){
-		func(v *record.Ceremony, a rostertest.Agent) ([]byte, error) { return v.Commit(a.ID, threshold.Share{}, a.Signer) },
+		func(v *record.Ceremony, a rostertest.Agent) ([]byte, error) {
+			return v.Commit(a.ID, threshold.Share{}, a.Signer)
+		},
 		func(v *record.Ceremony, a rostertest.Agent) ([]byte, error) { return v.Reveal(a.Signer) },
-		func(v *record.Ceremony, a rostertest.Agent) ([]byte, error) { return v.Acknowledge(a.ID, a.Key, a.Signer) },
+		func(v *record.Ceremony, a rostertest.Agent) ([]byte, error) {
+			return v.Acknowledge(a.ID, a.Key, a.Signer)
+		},
 	} {
 		var wg sync.WaitGroup
 		for _, a := range agents {
@@ -146,16 +150,25 @@ func TestTheBoardRefuses(t *testing.T) {
 		do   func() error
 		want error
 	}{
-		"a stranger opens":     {func() error { _, err := board.OpenCeremony(t.Context(), stranger, other.Bytes(), nil); return err }, audit.ErrRoleRequired},
-		"an auditor opens":     {func() error { _, err := board.OpenCeremony(t.Context(), auditor, other.Bytes(), nil); return err }, audit.ErrRoleRequired},
-		"a stranger reads":     {func() error { _, err := board.Ceremony(t.Context(), stranger, plan.Hash()); return err }, archive.ErrBoard},
-		"a stranger lists":     {func() error { _, err := board.Ceremonies(t.Context(), stranger); return err }, archive.ErrBoard},
-		"a stranger sends":     {func() error { _, err := board.Send(t.Context(), stranger, plan.Hash(), first); return err }, archive.ErrBoard},
-		"no plan":              {func() error { _, err := board.OpenCeremony(t.Context(), olivia, []byte("x"), nil); return err }, record.ErrFormat},
-		"no certificate":       {func() error { _, err := board.OpenCeremony(t.Context(), olivia, other.Bytes(), [][]byte{{1}}); return err }, record.ErrFormat},
-		"an unknown roster":    {func() error { _, err := board.OpenCeremony(t.Context(), olivia, missing.Bytes(), nil); return err }, archive.ErrNoRoster},
-		"another plan's":       {func() error { _, err := board.Send(t.Context(), olivia, plan.Hash(), commit(other, others[0])); return err }, fault.Conflict},
-		"a second, different":  {func() error { _, err := board.Send(t.Context(), olivia, plan.Hash(), commit(plan, agents[0])); return err }, record.ErrDealer},
+		"a stranger opens": {func() error { _, err := board.OpenCeremony(t.Context(), stranger, other.Bytes(), nil); return err }, audit.ErrRoleRequired},
+		"an auditor opens": {func() error { _, err := board.OpenCeremony(t.Context(), auditor, other.Bytes(), nil); return err }, audit.ErrRoleRequired},
+		"a stranger reads": {func() error { _, err := board.Ceremony(t.Context(), stranger, plan.Hash()); return err }, archive.ErrBoard},
+		"a stranger lists": {func() error { _, err := board.Ceremonies(t.Context(), stranger); return err }, archive.ErrBoard},
+		"a stranger sends": {func() error { _, err := board.Send(t.Context(), stranger, plan.Hash(), first); return err }, archive.ErrBoard},
+		"no plan":          {func() error { _, err := board.OpenCeremony(t.Context(), olivia, []byte("x"), nil); return err }, record.ErrFormat},
+		"no certificate": {func() error {
+			_, err := board.OpenCeremony(t.Context(), olivia, other.Bytes(), [][]byte{{1}})
+			return err
+		}, record.ErrFormat},
+		"an unknown roster": {func() error { _, err := board.OpenCeremony(t.Context(), olivia, missing.Bytes(), nil); return err }, archive.ErrNoRoster},
+		"another plan's": {func() error {
+			_, err := board.Send(t.Context(), olivia, plan.Hash(), commit(other, others[0]))
+			return err
+		}, fault.Conflict},
+		"a second, different": {func() error {
+			_, err := board.Send(t.Context(), olivia, plan.Hash(), commit(plan, agents[0]))
+			return err
+		}, record.ErrDealer},
 		"garbage":              {func() error { _, err := board.Send(t.Context(), olivia, plan.Hash(), []byte{1, 6, 0}); return err }, record.ErrFormat},
 		"an unknown ceremony":  {func() error { _, err := board.Send(t.Context(), olivia, other.Hash(), first); return err }, archive.ErrUnknownCeremony},
 		"an unknown one, read": {func() error { _, err := board.Ceremony(t.Context(), auditor, other.Hash()); return err }, archive.ErrUnknownCeremony},

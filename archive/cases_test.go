@@ -736,39 +736,6 @@ func TestLegalCaseInSilence(t *testing.T) {
 	}
 }
 
-func TestDrill(t *testing.T) {
-	o := newOffice(t)
-	operator := newSomebody(t, "Otto Operator", audit.Operator)
-	o.signers[string(operator.signing.Raw)] = operator
-	o.archived(t, o.alice, 1)
-	_, err := o.Draft(t.Context(), operator.Actor, archive.Ask{Kind: record.CaseDrill})
-	refused(t, "no record", err, archive.ErrNothingToAsk, "")
-	hash, err := o.MakeDrill(t.Context(), operator.Actor)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c, capsules := o.draft(t, operator, record.CaseDrill, operator.receive.Certificate)
-	if len(capsules) != 1 || capsules[0].Hash() != hash {
-		t.Fatalf("the drill opens %v", capsules)
-	}
-	k, err := o.Open(t.Context(), operator.Actor, sign(t, c, operator).Bytes(), nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	k = o.mustApprove(t, k, capsules, 2, 3)
-	got := o.collect(t, k, capsules, operator)
-	key, err := x509.ParsePKCS8PrivateKey(got[capsules[0].Header.SPKI])
-	if err != nil || len(got) != 1 {
-		t.Errorf("%v, %v", key, err)
-	}
-	_, err = o.Draft(t.Context(), o.alice.Actor, archive.Ask{Kind: record.CaseDrill})
-	refused(t, "anybody drills", err, audit.ErrRoleRequired, "")
-	real, _ := o.draft(t, o.alice, record.CaseRestore, o.alice.receive.Certificate, o.alice.Person)
-	c.ID, c.Deliveries[0].Subjects[0].Records = uuid.New(), real.Deliveries[0].Subjects[0].Records
-	_, err = o.Open(t.Context(), operator.Actor, sign(t, c, operator).Bytes(), nil)
-	refused(t, "a person's key in a drill", err, archive.ErrNothingToAsk, "")
-}
-
 // eventsAre compares what the log says about a case.
 func (o *office) eventsAre(t testing.TB, k *archive.Case, want ...string) {
 	t.Helper()

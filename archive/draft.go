@@ -2,12 +2,7 @@ package archive
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
 	"slices"
-	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -20,7 +15,7 @@ import (
 // Ask says what somebody wants to have opened.
 type Ask struct {
 	Kind     record.CaseKind
-	Subjects []uuid.UUID   // whose keys; ignored in a drill
+	Subjects []uuid.UUID   // whose keys
 	Keys     []keyuse.Hash // only these of theirs; nil means all
 }
 
@@ -46,10 +41,6 @@ func (c *Cases) Draft(ctx context.Context, by audit.Actor, ask Ask) ([]Draft, er
 	}
 	var capsules []*record.Capsule
 	err := c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
-		if ask.Kind == record.CaseDrill {
-			capsules, err = selectDrills(ctx, tx, drillRecords)
-			return err
-		}
 		capsules, err = selectKept(ctx, tx, ask.Subjects, ask.Keys, record.MaxRecords+1)
 		return err
 	})
@@ -90,8 +81,7 @@ func (c *Cases) drafts(ctx context.Context, capsules []*record.Capsule) ([]Draft
 	return out, nil
 }
 
-// mayAsk says who may open which kind of case: a person for their own keys; a recovery requester for others'; operators
-// and agents for a drill, which opens nobody's.
+// mayAsk says who may open which kind of case: a person for their own keys, a recovery requester for others'.
 func mayAsk(by audit.Actor, kind record.CaseKind, subjects []uuid.UUID) error {
 	if by.Person == uuid.Nil {
 		return ErrCaseRefused.Withf("A case is opened by a person.")
@@ -107,57 +97,9 @@ func mayAsk(by audit.Actor, kind record.CaseKind, subjects []uuid.UUID) error {
 		}
 		return by.Require(audit.RecoveryRequester)
 	case record.CaseDrill:
-		if !by.Has(audit.RecoveryAgent) {
-			return by.Require(audit.Operator)
-		}
+		return ErrCaseRefused.Withf("Officers hold drills among themselves, with sealpost-kra drill: the server has no part in what they show.")
 	default:
 		return ErrCaseRefused.Withf("There is no such kind of case.")
 	}
 	return nil
-}
-
-// drillRecords is how many records a drill opens.
-const drillRecords = 1
-
-// MakeDrill keeps a record that is nobody's, of a key that was made for the purpose and forgotten, sealed to the active
-// roster: what the next drill opens.
-func (c *Cases) MakeDrill(ctx context.Context, by audit.Actor) (record.Hash, error) {
-	a := c.Archive
-	roster, err := a.roster.active(ctx)
-	if err != nil {
-		return record.Hash{}, err
-	}
-	now := c.Now().UTC().Truncate(time.Second)
-	sealed, err := a.sealDrill(roster, now)
-	if err != nil {
-		return record.Hash{}, err
-	}
-	hash := sealed.Capsule.Hash()
-	return hash, a.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		if err := insertDrill(ctx, tx, sealed, now); err != nil {
-			return err
-		}
-		_, err := audit.Append(ctx, tx, now, by, audit.Event{Kind: "archive.drill-made", Subject: "record:" + hash.String(),
-			Data: map[string]any{"key_id": roster.KeyID().String()}})
-		return err
-	})
-}
-
-// sealDrill makes a record of a key that nobody has.
-func (a *Archive) sealDrill(roster *record.Roster, now time.Time) (*record.Record, error) {
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		return nil, err
-	}
-	defer clear(pkcs8)
-	spki, err := marshalSPKI(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	header := record.Header{Purpose: record.PurposeDrill, SPKI: record.Hash(keyuse.HashOf(spki)), Algorithm: "ec-p256", Name: "Drill", Time: now}
-	return record.Seal(roster.Key(), a.Wrapping[0].Public(), header, pkcs8)
 }

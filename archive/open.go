@@ -137,11 +137,11 @@ func (c *Cases) checkTimes(s *record.SignedCase) error {
 	return nil
 }
 
-// checkRecipients finds the person who may collect each delivery: the requester's own in a restore or drill, and else
+// checkRecipients finds the person who may collect each delivery: the requester's own in a restore, and else
 // the roster's, whose certificate must be in force.
 func (c *Cases) checkRecipients(ctx context.Context, k *Case, roster *record.Roster) error {
 	for _, d := range k.Deliveries {
-		if k.Kind == record.CaseRestore || k.Kind == record.CaseDrill {
+		if k.Kind == record.CaseRestore {
 			k.recipients = append(k.recipients, k.Requester.Person)
 			continue
 		}

@@ -103,7 +103,7 @@ func selectWrappingUse(ctx context.Context, tx pgx.Tx) ([]WrappingUse, error) {
 		if err := row.Scan(&id, &u.Records, &u.First, &u.Last); err != nil {
 			return u, err
 		}
-		u.Key, err = wrappingID(id)
+		u.Key, err = hashColumn(id)
 		return u, err
 	})
 }
@@ -123,14 +123,14 @@ func selectWrappingIDs(ctx context.Context, tx pgx.Tx) ([]record.Hash, error) {
 		if err := row.Scan(&id); err != nil {
 			return record.Hash{}, err
 		}
-		return wrappingID(id)
+		return hashColumn(id)
 	})
 }
 
-// wrappingID refuses what the server did not write: the database is not believed.
-func wrappingID(id []byte) (record.Hash, error) {
+// hashColumn refuses what the server did not write: the database is not believed.
+func hashColumn(id []byte) (record.Hash, error) {
 	if len(id) != len(record.Hash{}) {
-		return record.Hash{}, fmt.Errorf("a record's wrapping_id has %d bytes", len(id))
+		return record.Hash{}, fmt.Errorf("a record's wrapping_id or key_id has %d bytes", len(id))
 	}
 	return record.Hash(id), nil
 }

@@ -221,29 +221,13 @@ func scanCapsule(row pgx.CollectableRow) (*record.Capsule, error) {
 	return record.ParseCapsule(raw)
 }
 
-func insertDrill(ctx context.Context, tx pgx.Tx, r *record.Record, at time.Time) error {
-	hash := r.Capsule.Hash()
-	_, err := tx.Exec(ctx, `insert into archive.drill_record (capsule_sha256, key_id, sealed, made_at) values ($1, $2, $3, $4)`,
-		hash[:], r.Capsule.KeyID[:], r.Bytes(), at)
-	return err
-}
-
-// selectDrills returns the newest drill records.
-func selectDrills(ctx context.Context, tx pgx.Tx, limit int) ([]*record.Capsule, error) {
-	rows, err := tx.Query(ctx, `select `+capsuleOf+` from archive.drill_record order by made_at desc, capsule_sha256 limit $1`, limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanCapsule)
-}
-
 // owner says whose a record is and under which archive key.
 type owner struct {
 	person uuid.UUID
 	keyID  record.Hash
 }
 
-// selectOwners returns whose the records of a case are; in a drill, whose records are nobody's, under uuid.Nil.
+// selectOwners returns whose the records of a case are.
 func selectOwners(ctx context.Context, tx pgx.Tx, s *record.SignedCase) (map[record.Hash]owner, error) {
 	var wanted [][]byte
 	for _, d := range s.Deliveries {
@@ -253,11 +237,7 @@ func selectOwners(ctx context.Context, tx pgx.Tx, s *record.SignedCase) (map[rec
 			}
 		}
 	}
-	query := `select capsule_sha256, person, key_id from archive.record where capsule_sha256 = any($1) and state = 'kept'`
-	if s.Kind == record.CaseDrill {
-		query = `select capsule_sha256, '00000000-0000-0000-0000-000000000000'::uuid, key_id from archive.drill_record where capsule_sha256 = any($1)`
-	}
-	rows, err := tx.Query(ctx, query, wanted)
+	rows, err := tx.Query(ctx, `select capsule_sha256, person, key_id from archive.record where capsule_sha256 = any($1) and state = 'kept'`, wanted)
 	if err != nil {
 		return nil, err
 	}
@@ -272,13 +252,9 @@ func selectOwners(ctx context.Context, tx pgx.Tx, s *record.SignedCase) (map[rec
 	return out, err
 }
 
-// sealedOf finds the records of a case, in its order: people's, or in a drill nobody's.
-const sealedOf = `select c.position, coalesce(r.sealed, d.sealed) as sealed from archive.case_record c
-	left join archive.record r using (capsule_sha256) left join archive.drill_record d using (capsule_sha256)
-	where c.case_id = $1 and c.position >= $2 order by c.position limit $3`
-
 func selectCaseCapsules(ctx context.Context, tx pgx.Tx, id uuid.UUID, from, limit int) ([][]byte, error) {
-	rows, err := tx.Query(ctx, `select `+capsuleOf+` from (`+sealedOf+`) x order by position`, id, from, limit)
+	rows, err := tx.Query(ctx, `select `+capsuleOf+` from archive.case_record c join archive.record r using (capsule_sha256)
+		where c.case_id = $1 and c.position >= $2 order by c.position limit $3`, id, from, limit)
 	if err != nil {
 		return nil, err
 	}
@@ -286,7 +262,8 @@ func selectCaseCapsules(ctx context.Context, tx pgx.Tx, id uuid.UUID, from, limi
 }
 
 func selectCaseRecords(ctx context.Context, tx pgx.Tx, id uuid.UUID, from, limit int) ([]*record.Record, error) {
-	rows, err := tx.Query(ctx, `select sealed from (`+sealedOf+`) x order by position`, id, from, max(limit, 0))
+	rows, err := tx.Query(ctx, `select r.sealed from archive.case_record c join archive.record r using (capsule_sha256)
+		where c.case_id = $1 and c.position >= $2 order by c.position limit $3`, id, from, max(limit, 0))
 	if err != nil {
 		return nil, err
 	}

@@ -5,18 +5,18 @@ alter table archive.record add column capsule_sha256 bytea not null
   generated always as (sha256(substring(sealed from 5 for get_byte(sealed, 2) * 256 + get_byte(sealed, 3)))) stored; -- docs/archive-format.md, 3.4
 create index on archive.record (capsule_sha256);
 
--- Keys that are nobody's, sealed to be opened in drills.
-create table archive.drill_record (
-  capsule_sha256 bytea primary key check (length(capsule_sha256) = 32),
-  key_id         bytea not null,
-  sealed         bytea not null,
-  made_at        timestamptz not null
+-- Drills that the officers passed: they showed that they can still open.
+create table archive.drill (
+  case_sha256 bytea primary key check (length(case_sha256) = 32),
+  roster      bytea not null references archive.roster (hash),
+  passed_at   timestamptz not null, -- when the last officer approved
+  recorded_at timestamptz not null
 );
 
 create table archive.recovery_case (
   id           uuid primary key,
   hash         bytea not null unique check (length(hash) = 32), -- what approvals are for
-  kind         text not null check (kind in ('restore', 'business', 'legal', 'drill')),
+  kind         text not null check (kind in ('restore', 'business', 'legal')),
   state        text not null check (state in ('requested', 'approved', 'released', 'closed', 'denied', 'cancelled', 'expired')),
   requester    uuid not null,
   roster       bytea not null references archive.roster (hash),
@@ -79,9 +79,10 @@ create table archive.case_partials (
   foreign key (case_id, agent) references archive.case_answer (case_id, agent)
 );
 
-grant select, insert on archive.drill_record, archive.recovery_case, archive.case_party, archive.case_record, archive.case_delivery, archive.case_answer,
+grant select, insert on archive.drill, archive.recovery_case, archive.case_party, archive.case_record, archive.case_delivery, archive.case_answer,
   archive.case_partials to "sealpost_archive";
 grant update (state, reason, changed_at) on archive.recovery_case to "sealpost_archive";
+grant update (key_id) on archive.record to "sealpost_archive"; -- the agents have moved it to another key
 grant update (collected_at) on archive.case_delivery to "sealpost_archive";
 grant update (dispute) on archive.case_answer to "sealpost_archive";
 grant delete on archive.case_partials to "sealpost_archive";

@@ -80,12 +80,12 @@ CREATE TABLE archive.ceremony_message (
     received_at timestamp with time zone NOT NULL
 );
 
-CREATE TABLE archive.drill_record (
-    capsule_sha256 bytea NOT NULL,
-    key_id bytea NOT NULL,
-    sealed bytea NOT NULL,
-    made_at timestamp with time zone NOT NULL,
-    CONSTRAINT drill_record_capsule_sha256_check CHECK ((length(capsule_sha256) = 32))
+CREATE TABLE archive.drill (
+    case_sha256 bytea NOT NULL,
+    roster bytea NOT NULL,
+    passed_at timestamp with time zone NOT NULL,
+    recorded_at timestamp with time zone NOT NULL,
+    CONSTRAINT drill_case_sha256_check CHECK ((length(case_sha256) = 32))
 );
 
 CREATE TABLE archive.record (
@@ -123,7 +123,7 @@ CREATE TABLE archive.recovery_case (
     changed_at timestamp with time zone NOT NULL,
     CONSTRAINT recovery_case_check CHECK ((((silent_until IS NULL) = (consent IS NULL)) AND ((consent IS NULL) OR (kind = 'legal'::text)))),
     CONSTRAINT recovery_case_hash_check CHECK ((length(hash) = 32)),
-    CONSTRAINT recovery_case_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'business'::text, 'legal'::text, 'drill'::text]))),
+    CONSTRAINT recovery_case_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'business'::text, 'legal'::text]))),
     CONSTRAINT recovery_case_state_check CHECK ((state = ANY (ARRAY['requested'::text, 'approved'::text, 'released'::text, 'closed'::text, 'denied'::text, 'cancelled'::text, 'expired'::text])))
 );
 
@@ -378,8 +378,8 @@ ALTER TABLE ONLY archive.ceremony_message
 ALTER TABLE ONLY archive.ceremony
     ADD CONSTRAINT ceremony_pkey PRIMARY KEY (plan_sha256);
 
-ALTER TABLE ONLY archive.drill_record
-    ADD CONSTRAINT drill_record_pkey PRIMARY KEY (capsule_sha256);
+ALTER TABLE ONLY archive.drill
+    ADD CONSTRAINT drill_pkey PRIMARY KEY (case_sha256);
 
 ALTER TABLE ONLY archive.record
     ADD CONSTRAINT record_pkey PRIMARY KEY (id);
@@ -531,6 +531,9 @@ ALTER TABLE ONLY archive.case_record
 ALTER TABLE ONLY archive.ceremony_message
     ADD CONSTRAINT ceremony_message_plan_sha256_fkey FOREIGN KEY (plan_sha256) REFERENCES archive.ceremony(plan_sha256);
 
+ALTER TABLE ONLY archive.drill
+    ADD CONSTRAINT drill_roster_fkey FOREIGN KEY (roster) REFERENCES archive.roster(hash);
+
 ALTER TABLE ONLY archive.recovery_case
     ADD CONSTRAINT recovery_case_roster_fkey FOREIGN KEY (roster) REFERENCES archive.roster(hash);
 
@@ -589,9 +592,11 @@ GRANT UPDATE(changed_at) ON TABLE archive.ceremony TO sealpost_archive;
 
 GRANT SELECT,INSERT ON TABLE archive.ceremony_message TO sealpost_archive;
 
-GRANT SELECT,INSERT ON TABLE archive.drill_record TO sealpost_archive;
+GRANT SELECT,INSERT ON TABLE archive.drill TO sealpost_archive;
 
 GRANT SELECT,INSERT,DELETE ON TABLE archive.record TO sealpost_archive;
+
+GRANT UPDATE(key_id) ON TABLE archive.record TO sealpost_archive;
 
 GRANT UPDATE(wrapping_id) ON TABLE archive.record TO sealpost_archive;
 

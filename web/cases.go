@@ -115,7 +115,7 @@ func (s *Server) draftCase(ctx context.Context, by Caller, in *struct{ Body api.
 }
 
 func kindOf(name string) record.CaseKind {
-	for _, k := range []record.CaseKind{record.CaseRestore, record.CaseBusiness, record.CaseLegal, record.CaseDrill} {
+	for _, k := range []record.CaseKind{record.CaseRestore, record.CaseBusiness, record.CaseLegal} {
 		if k.String() == name {
 			return k
 		}

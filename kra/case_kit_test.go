@@ -39,7 +39,7 @@ type kept struct {
 	record *record.Record
 }
 
-func newVault(t *testing.T, change ...func(*kra.PlanConfig)) *vault {
+func newVault(t testing.TB, change ...func(*kra.PlanConfig)) *vault {
 	t.Helper()
 	v := &vault{company: newCompany(t), kept: map[string][]*kept{}}
 	v.open(change...)
@@ -65,14 +65,14 @@ func (v *vault) perform(change ...func(*kra.PlanConfig)) {
 }
 
 // signer is an officer's signature key, from the home's files; opener the other.
-func (o *officer) signer(t *testing.T) crypto.Signer {
+func (o *officer) signer(t testing.TB) crypto.Signer {
 	t.Helper()
 	key, err := keys.Open(t.Context(), filepath.Join(o.home, "signing.key"), passphrase)
 	must(t, err)
 	return key
 }
 
-func (o *officer) opener(t *testing.T) crypto.Signer {
+func (o *officer) opener(t testing.TB) crypto.Signer {
 	t.Helper()
 	key, err := keys.Open(t.Context(), filepath.Join(o.home, "decryption.key"), passphrase)
 	must(t, err)
@@ -80,7 +80,7 @@ func (o *officer) opener(t *testing.T) crypto.Signer {
 }
 
 // csrKey returns the public key (SubjectPublicKeyInfo) that a request is for.
-func csrKey(t *testing.T, text []byte) []byte {
+func csrKey(t testing.TB, text []byte) []byte {
 	t.Helper()
 	block, _ := pem.Decode(text)
 	csr, err := ca.ParseCSR(block.Bytes)
@@ -135,9 +135,9 @@ func (v *vault) device(name string) *device {
 	return &device{person, v.IssuePair(v.t, person)}
 }
 
-func (d *device) signing(t *testing.T) *x509.Certificate { return parse(t, d.Signing.DER) }
+func (d *device) signing(t testing.TB) *x509.Certificate { return parse(t, d.Signing.DER) }
 
-func (d *device) recipient(t *testing.T) cms.Recipient {
+func (d *device) recipient(t testing.TB) cms.Recipient {
 	return cms.Recipient{Certificate: parse(t, d.Encryption.DER), Key: d.EncryptionKey}
 }
 
@@ -204,7 +204,7 @@ func (v *vault) of(d record.Delivery) (out []*kept) {
 }
 
 // examine demands that the folder can be read.
-func (o *officer) examine(t *testing.T, dir string) *kra.Examination {
+func (o *officer) examine(t testing.TB, dir string) *kra.Examination {
 	t.Helper()
 	x, err := o.Examine(dir, nil)
 	must(t, err)
@@ -212,7 +212,7 @@ func (o *officer) examine(t *testing.T, dir string) *kra.Examination {
 }
 
 // heard is what the subject reads aloud.
-func heard(t *testing.T, c *x509.Certificate) kra.Heard {
+func heard(t testing.TB, c *x509.Certificate) kra.Heard {
 	t.Helper()
 	h, err := kra.ParseHeard(strings.Join(kra.Words(record.Fingerprint(c))[:5], " "))
 	must(t, err)
@@ -220,7 +220,7 @@ func heard(t *testing.T, c *x509.Certificate) kra.Heard {
 }
 
 // approve has officers approve a case of one delivery.
-func approve(t *testing.T, dir string, s *record.SignedCase, officers ...*officer) {
+func approve(t testing.TB, dir string, s *record.SignedCase, officers ...*officer) {
 	t.Helper()
 	for _, o := range officers {
 		a, err := o.Approve(t.Context(), o.examine(t, dir), heard(t, s.Deliveries[0].Recipient), "Spoke with them.")
@@ -232,7 +232,7 @@ func approve(t *testing.T, dir string, s *record.SignedCase, officers ...*office
 }
 
 // receive opens a case as the one who asked for their own keys.
-func receive(t *testing.T, dir string, to cms.Recipient) *delivery.Opening {
+func receive(t testing.TB, dir string, to cms.Recipient) *delivery.Opening {
 	t.Helper()
 	c, err := delivery.Open(dir).Case()
 	must(t, err)
@@ -242,7 +242,7 @@ func receive(t *testing.T, dir string, to cms.Recipient) *delivery.Opening {
 }
 
 // holds demands that a person's keys are those of the archive, in this order.
-func holds(t *testing.T, p *delivery.Person, want ...*kept) {
+func holds(t testing.TB, p *delivery.Person, want ...*kept) {
 	t.Helper()
 	if len(p.Keys) != len(want) {
 		t.Fatalf("%s has %d keys, want %d", p.Name, len(p.Keys), len(want))

@@ -29,11 +29,11 @@ var passphrase = keys.Unlock("five words are quite enough")
 // company is an authority and the officers it certifies.
 type company struct {
 	*pkitest.PKI
-	t      *testing.T
+	t      testing.TB
 	people map[string]pkitest.Person
 }
 
-func newCompany(t *testing.T) *company {
+func newCompany(t testing.TB) *company {
 	t.Helper()
 	return &company{pkitest.NewAuthority(t, pgtest.New(t)), t, map[string]pkitest.Person{}}
 }
@@ -140,7 +140,7 @@ func (c *company) ceremony(officers []*officer) (string, *record.Plan) {
 }
 
 // all has everybody take a step.
-func all(t *testing.T, officers []*officer, dir string, round record.Round) {
+func all(t testing.TB, officers []*officer, dir string, round record.Round) {
 	t.Helper()
 	for _, o := range officers {
 		_, err := o.step(t, dir, round)
@@ -148,7 +148,7 @@ func all(t *testing.T, officers []*officer, dir string, round record.Round) {
 	}
 }
 
-func (o *officer) step(t *testing.T, dir string, round record.Round) (kra.Sent, error) {
+func (o *officer) step(t testing.TB, dir string, round record.Round) (kra.Sent, error) {
 	t.Helper()
 	switch round {
 	case record.RoundCommit:
@@ -161,7 +161,7 @@ func (o *officer) step(t *testing.T, dir string, round record.Round) (kra.Sent, 
 }
 
 // again opens the home as another process would.
-func (o *officer) again(t *testing.T) *officer {
+func (o *officer) again(t testing.TB) *officer {
 	t.Helper()
 	p := &officer{Officer: open(t, o.home), home: o.home, card: o.card}
 	must(t, p.Unlock(t.Context(), passphrase))
@@ -169,7 +169,7 @@ func (o *officer) again(t *testing.T) *officer {
 }
 
 // twin is a copy of the home on another machine.
-func (o *officer) twin(t *testing.T) *officer {
+func (o *officer) twin(t testing.TB) *officer {
 	t.Helper()
 	home := filepath.Join(t.TempDir(), "twin")
 	must(t, os.CopyFS(home, os.DirFS(o.home)))
@@ -180,14 +180,14 @@ func (o *officer) twin(t *testing.T) *officer {
 	return (&officer{home: home, card: o.card}).again(t)
 }
 
-func open(t *testing.T, home string) *kra.Officer {
+func open(t testing.TB, home string) *kra.Officer {
 	t.Helper()
 	o, err := kra.Open(kra.Config{Home: home})
 	must(t, err)
 	return o
 }
 
-func openAt(t *testing.T, home string, now time.Time) *kra.Officer {
+func openAt(t testing.TB, home string, now time.Time) *kra.Officer {
 	t.Helper()
 	o, err := kra.Open(kra.Config{Home: home, Now: func() time.Time { return now }})
 	must(t, err)
@@ -197,34 +197,34 @@ func openAt(t *testing.T, home string, now time.Time) *kra.Officer {
 // roots is what the officers were given.
 func (c *company) roots() []*x509.Certificate { return []*x509.Certificate{c.Root} }
 
-func parse(t *testing.T, der []byte) *x509.Certificate {
+func parse(t testing.TB, der []byte) *x509.Certificate {
 	t.Helper()
 	c, err := x509.ParseCertificate(der)
 	must(t, err)
 	return c
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)
 	}
 }
 
-func read(t *testing.T, path ...string) []byte {
+func read(t testing.TB, path ...string) []byte {
 	t.Helper()
 	b, err := os.ReadFile(filepath.Join(path...))
 	must(t, err)
 	return b
 }
 
-func write(t *testing.T, data []byte, path ...string) {
+func write(t testing.TB, data []byte, path ...string) {
 	t.Helper()
 	must(t, os.WriteFile(filepath.Join(path...), data, 0o600))
 }
 
 // refused demands one fault whose sentence, which is what people read, contains a text.
-func refused(t *testing.T, what string, err error, want *fault.Error, text string) {
+func refused(t testing.TB, what string, err error, want *fault.Error, text string) {
 	t.Helper()
 	f := fault.Of(err)
 	if !errors.Is(err, want) || f == nil || !strings.Contains(f.Detail, text) {
@@ -233,7 +233,7 @@ func refused(t *testing.T, what string, err error, want *fault.Error, text strin
 }
 
 // leaks tells which files below dir contain one of the secrets.
-func leaks(t *testing.T, dir string, secrets ...[]byte) (found []string) {
+func leaks(t testing.TB, dir string, secrets ...[]byte) (found []string) {
 	t.Helper()
 	must(t, filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || d.IsDir() {

@@ -39,7 +39,7 @@ func (c *company) receiver(name string) (*officer, *kra.RecipientCard) {
 }
 
 // office is a vault with a manager who receives in business cases.
-func office(t *testing.T) (*vault, *officer, *kra.RecipientCard) {
+func office(t testing.TB) (*vault, *officer, *kra.RecipientCard) {
 	t.Helper()
 	v := &vault{company: newCompany(t), kept: map[string][]*kept{}}
 	manager, card := v.receiver("manager")
@@ -217,7 +217,7 @@ func TestManyKeys(t *testing.T) {
 	}
 }
 
-func (o *officer) recipient(t *testing.T) cms.Recipient {
+func (o *officer) recipient(t testing.TB) cms.Recipient {
 	t.Helper()
 	return cms.Recipient{Certificate: o.card.Decryption, Key: o.opener(t)}
 }

@@ -257,3 +257,10 @@ func holds(t testing.TB, p *delivery.Person, want ...*kept) {
 		}
 	}
 }
+
+func pkcs8Of(t testing.TB, key crypto.Signer) []byte {
+	t.Helper()
+	b, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	return b
+}

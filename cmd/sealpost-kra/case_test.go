@@ -15,11 +15,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/archive/threshold"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/cms"
 	"github.com/sealpost/sealpost/delivery"
+	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/kra"
+	"github.com/sealpost/sealpost/pkcs12"
 )
 
 // alice lost her laptop, and asks from a new one.
@@ -258,6 +261,67 @@ func TestBusinessAtTheTerminal(t *testing.T) {
 	var v openedView
 	if err != nil || json.Unmarshal([]byte(again), &v) != nil || len(v.People) != 2 || len(v.Wrong) != 1 || v.People[0].Files.Uncertified != 1 {
 		t.Errorf("%v\n%s", err, again)
+	}
+}
+
+// TestWrongAnswerIsReported: the manager names the officer whose answer is wrong, signed with their own certificate for mail.
+func TestWrongAnswerIsReported(t *testing.T) {
+	t.Parallel()
+	r := newRoom(t)
+	must(t, os.Mkdir(filepath.Join(r.dir, "manager"), 0o700))
+	_, errs, err := r.runs("manager", "keygen", "Mara Linde", "--recipient")
+	if err != nil {
+		t.Fatal(errs)
+	}
+	card := filepath.Join(r.dir, "stick", "manager.card")
+	receiver := r.certifyRecipient("Mara Linde", filepath.Join(r.home("manager"), "decryption.csr"), card)
+	if _, errs, err = r.runs("manager", "import", card, "--root", filepath.Join(r.dir, "olga", "root.pem")); err != nil {
+		t.Fatal(errs)
+	}
+	roster := r.settle(func(p *kra.PlanConfig) { p.Legal = []*kra.RecipientCard{receiver} })
+	if _, errs, err = r.runs("manager", "verify-share", "ceremony/roster.bin", "--pin", roster.Hash().String()); err != nil {
+		t.Fatal(errs)
+	}
+	a, c := r.restoreCase(roster, "restore")
+	bob := pkitest.NewPerson("bob")
+	in := r.keep(roster, bob)
+	legal := *c
+	legal.ID, legal.Kind = uuid.New(), record.CaseLegal
+	legal.Deliveries = []record.Delivery{{Recipient: receiver.Certificate, Subjects: []record.Subject{{Person: bob.ID, Records: []record.Hash{in.Capsule.Hash()}}}}}
+	s, err := legal.Case.Sign(a.SigningKey)
+	must(t, err)
+	r.put("legal", s, roster, in)
+
+	bundle, err := record.NewBundle(roster, s, 0, []*record.Capsule{in.Capsule}, nil)
+	must(t, err)
+	signer, err := keys.Open(t.Context(), filepath.Join(r.home("otto"), "signing.key"), keys.Unlock("the five words of otto"))
+	must(t, err)
+	garbage, err := record.Approving{Bundles: []*record.Bundle{bundle}, Share: threshold.Share{Agent: 2, Scalar: threshold.RandomScalar()}, Signer: signer, Time: time.Now()}.Approve()
+	must(t, err)
+	_, err = delivery.Open(filepath.Join(r.dir, "stick", "legal")).PutAnswer(garbage)
+	must(t, err)
+	for _, who := range []string{"olga", "odile"} {
+		if _, errs, err = r.runs(who, "approve", "legal", "--yes"); err != nil {
+			t.Fatal(errs)
+		}
+	}
+	mara := r.IssuePair(t, pkitest.NewPerson("mara"))
+	cert, err := x509.ParseCertificate(mara.Signing.DER)
+	must(t, err)
+	p12, err := pkcs12.Encode([]pkcs12.Entry{{Key: mara.SigningKey, Certificate: cert}}, nil, "a password", pkcs12.Modern)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(r.dir, "mara.p12"), p12, 0o600))
+	must(t, os.WriteFile(filepath.Join(r.dir, "mara.password"), []byte("a password\n"), 0o600))
+	out, errs, err := r.runs("manager", "open", "legal", "--out", "../out", "--identity", "../mara.p12", "--identity-password-file", "../mara.password")
+	if err != nil || !strings.Contains(out, "agent 2 (Otto Lang) are wrong") || !strings.Contains(out, "Your signed report is in legal/02-agent.dispute") || !strings.Contains(out, "1 keys of 1 people") {
+		t.Errorf("%v\n%s%s", err, out, errs)
+	}
+	b, err := os.ReadFile(filepath.Join(r.dir, "stick", "legal", "02-agent.dispute"))
+	must(t, err)
+	d, err := record.ParseDispute(b)
+	must(t, err)
+	if err := d.Verify(roster, s); err != nil || !d.Certificate.Equal(cert) || !d.Concerns(garbage.Approval) {
+		t.Errorf("the report: %v", err)
 	}
 }
 

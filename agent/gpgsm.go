@@ -30,7 +30,7 @@ const maxTrustlist = 1 << 20
 
 // install imports the certificates and keys. gpg-agent protects each key with the password of the file that it came in.
 // Importing again changes nothing. It returns what could not be done and why, where the rest could.
-func (g GPGSM) install(ctx context.Context, d delivery) (notes []string, err error) {
+func (g GPGSM) install(ctx context.Context, d keyFiles) (notes []string, err error) {
 	version, err := g.version(ctx)
 	if err != nil {
 		return nil, err

@@ -23,7 +23,7 @@ type NSS struct {
 }
 
 // install imports the keys and makes the roots trusted for mail, and for nothing else. Importing again changes nothing.
-func (n NSS) install(ctx context.Context, d delivery) error {
+func (n NSS) install(ctx context.Context, d keyFiles) error {
 	if err := n.prepare(ctx); err != nil {
 		return err
 	}
@@ -35,7 +35,7 @@ func (n NSS) install(ctx context.Context, d delivery) error {
 	return errors.Join(err, os.RemoveAll(temp))
 }
 
-func (n NSS) fill(ctx context.Context, d delivery, temp string) error {
+func (n NSS) fill(ctx context.Context, d keyFiles, temp string) error {
 	for _, root := range d.roots {
 		if err := n.trust(ctx, root, temp); err != nil {
 			return err

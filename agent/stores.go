@@ -118,27 +118,27 @@ func (s Stores) absolute() (err error) {
 	return nil
 }
 
-// delivery is what a store takes in.
-type delivery struct {
+// keyFiles are what a store takes in.
+type keyFiles struct {
 	folder       string              // with the files of writeFiles
 	password     string              // of the files
 	certificates []*x509.Certificate // whose keys are in the files, in their order
 	roots        []*x509.Certificate
 }
 
-func (d delivery) file(name ...string) string {
+func (d keyFiles) file(name ...string) string {
 	return filepath.Join(append([]string{d.folder}, name...)...)
 }
 
 // deliver writes the files anew and says what is in them.
-func (id *Identity) deliver(own string) (delivery, error) {
+func (id *Identity) deliver(own string) (keyFiles, error) {
 	if id.OwnPassword && own == "" {
-		return delivery{}, ErrPassword.Withf("identity.p12 has a password of your own. Give it.")
+		return keyFiles{}, ErrPassword.Withf("identity.p12 has a password of your own. Give it.")
 	}
 	if err := id.writeFiles(own); err != nil {
-		return delivery{}, err
+		return keyFiles{}, err
 	}
-	d := delivery{folder: id.Folder, password: own}
+	d := keyFiles{folder: id.Folder, password: own}
 	if !id.OwnPassword {
 		password, err := id.GeneratedPassword()
 		if err != nil {

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -20,6 +21,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -43,7 +46,7 @@ func startCompany(t *testing.T) *company {
 	key := pkitest.NewKey(t, ca.P256)
 	issued := c.PKI.Issue(t, ca.Request{ID: uuid.New(), Profile: ca.ServerTLS, DNSNames: []string{"localhost"}, PublicKey: pkitest.SPKI(key.Public())})
 	certificate := &tls.Certificate{Certificate: [][]byte{issued[0].DER, c.PKI.Issuing.Raw}, PrivateKey: key}
-	server, err := web.New(web.Config{Registry: c.Enroll, Authority: c.PKI.Authority, Archive: c.Archive, Directory: c.Directory, Audit: c.Audit,
+	server, err := web.New(web.Config{Registry: c.Enroll, Authority: c.PKI.Authority, Archive: c.Archive, Recovery: c.Recovery, Directory: c.Directory, Audit: c.Audit,
 		Version: "test", Now: c.Clock.Now, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }})
 	must(t, err)
 	var l web.Listeners
@@ -118,6 +121,12 @@ func (c *company) commands() map[string]func(*testscript.TestScript, bool, []str
 			ts.Check(err)
 			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token.Secret+"\n"), 0o600))
 		},
+		// approve LOGIN…: officers approve every case that waits.
+		"approve": func(ts *testscript.TestScript, _ bool, args []string) {
+			for _, login := range args {
+				ts.Check(c.approve(login))
+			}
+		},
 		// certificates N: so many the server has issued to people.
 		"certificates": func(ts *testscript.TestScript, _ bool, args []string) {
 			if n := c.issued(); args[0] != strconv.Itoa(n) {
@@ -137,6 +146,40 @@ func (c *company) commands() map[string]func(*testscript.TestScript, bool, []str
 			ts.Fatalf("no %s certificate", args[0])
 		},
 	}
+}
+
+// officers are the officers' numbers in the roster.
+var officers = map[string]uint16{"olivia": 1, "oscar": 2, "otto": 3}
+
+// approve has an officer approve what waits.
+func (c *company) approve(login string) error {
+	ctx, by := c.t.Context(), c.Actor(c.t, login)
+	waiting, err := c.Recovery.List(ctx, by, archive.CaseRequested, uuid.Nil, 10)
+	if err != nil || len(waiting) == 0 {
+		return fmt.Errorf("%d cases wait: %w", len(waiting), err)
+	}
+	for _, k := range waiting {
+		raw, err := c.Recovery.Capsules(ctx, by, k.ID, 0, 1000)
+		if err != nil {
+			return err
+		}
+		var capsules []*record.Capsule
+		for _, b := range raw {
+			x, err := record.ParseCapsule(b)
+			if err != nil {
+				return err
+			}
+			capsules = append(capsules, x)
+		}
+		answer, err := c.Roster.Approve(c.t, k.SignedCase, capsules, officers[login], c.Clock.Now()).Encode()
+		if err != nil {
+			return err
+		}
+		if _, err := c.Recovery.Answer(ctx, by, k.ID, answer); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func (c *company) issued() int {

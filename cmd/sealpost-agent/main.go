@@ -22,7 +22,7 @@ const (
 	exitDone    = 0
 	exitFailed  = 1
 	exitUsage   = 2   // the command line is wrong; nothing was done
-	exitWaiting = 3   // the request is made but not issued: run the same command again later
+	exitWaiting = 3   // the request is made but not issued, or a case not decided: run the same command again later
 	exitStopped = 130 // interrupted; run the same command again to go on
 )
 
@@ -51,7 +51,7 @@ func run(ctx context.Context, args []string) int {
 	switch {
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, agent.ErrWaiting):
+	case errors.Is(err, agent.ErrWaiting), errors.Is(err, agent.ErrCaseWaiting):
 		return exitWaiting
 	}
 	return exitFailed
@@ -74,8 +74,8 @@ Then let "sealpost-agent renew" run once a day. It does nothing until the certif
 Passwords and tokens are never given on the command line. They come from a file (--password-file, --token-file; "-" is
 standard input), from the environment (SEALPOST_PASSWORD, SEALPOST_TOKEN), or are asked for.
 
-Exit codes: 0 done; 1 failed; 2 wrong command line; 3 the request waits for the server or a registrar, run the same
-command again later; 130 interrupted.`,
+Exit codes: 0 done; 1 failed; 2 wrong command line; 3 the request waits for the server, a registrar or the officers,
+run the same command again later; 130 interrupted.`,
 		Version:       version(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
@@ -92,11 +92,17 @@ command again later; 130 interrupted.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
 	s.addFlags(root)
-	root.AddCommand(enrollCommand(s), renewCommand(s), installCommand(s), listCommand(s), revokeCommand(s), statusCommand(s))
-	for _, c := range root.Commands() {
-		c.Args = usageArgs(c.Args)
-	}
+	root.AddCommand(enrollCommand(s), renewCommand(s), installCommand(s), listCommand(s), revokeCommand(s), statusCommand(s), restoreCommand(s))
+	checkArguments(root)
 	return root
+}
+
+// checkArguments makes mistakes in the arguments of all commands below c usage errors.
+func checkArguments(c *cobra.Command) {
+	for _, sub := range c.Commands() {
+		sub.Args = usageArgs(sub.Args)
+		checkArguments(sub)
+	}
 }
 
 // version returns the version that the program was built from.

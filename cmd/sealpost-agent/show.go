@@ -21,14 +21,15 @@ import (
 
 // The JSON of results. It has no keys and no passwords, only where they are.
 type identityJSON struct {
-	Person       agent.Person    `json:"person"`
-	Server       string          `json:"server"`
-	Folder       string          `json:"folder"`
-	P12          string          `json:"p12"`
-	PasswordFile string          `json:"password_file,omitempty"` // absent where the password is the person's own
-	RenewAt      time.Time       `json:"renew_at"`
-	Pairs        []pairJSON      `json:"pairs"` // the newest first
-	Stores       []installedJSON `json:"stores,omitempty"`
+	Person       agent.Person       `json:"person"`
+	Server       string             `json:"server"`
+	Folder       string             `json:"folder"`
+	P12          string             `json:"p12"`
+	PasswordFile string             `json:"password_file,omitempty"` // absent where the password is the person's own
+	RenewAt      time.Time          `json:"renew_at"`
+	Pairs        []pairJSON         `json:"pairs"`             // the newest first
+	History      []*certificateJSON `json:"history,omitempty"` // keys from the archive or another device
+	Stores       []installedJSON    `json:"stores,omitempty"`
 }
 
 type pairJSON struct {
@@ -141,6 +142,13 @@ func viewIdentity(id *agent.Identity) (v identityJSON, err error) {
 		}
 		v.Pairs = append(v.Pairs, p)
 	}
+	for i := range id.History {
+		one, err := viewCertificate(&id.History[i])
+		if err != nil {
+			return v, err
+		}
+		v.History = append(v.History, one)
+	}
 	return v, nil
 }
 
@@ -183,6 +191,9 @@ func (v identityJSON) print(w io.Writer) {
 			}
 			fmt.Fprintf(w, "  %s\t%s\tuntil %s\t%s\n", use, half.c.Algorithm, day(half.c.NotAfter), plain(half.c.Serial))
 		}
+	}
+	for _, c := range v.History {
+		fmt.Fprintf(w, "  old encryption\t%s\tuntil %s\t%s\n", c.Algorithm, day(c.NotAfter), plain(c.Serial))
 	}
 	fmt.Fprintf(w, "  renew on\t%s\n", day(v.RenewAt))
 	fmt.Fprintf(w, "  keys in\t%s\n", v.P12)

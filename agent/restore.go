@@ -1,0 +1,577 @@
+package agent
+
+import (
+	"bytes"
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/client"
+	"github.com/sealpost/sealpost/delivery"
+)
+
+// unsentAfter is how old a case may be that the server has not seen: it takes none whose clock is five minutes off.
+const unsentAfter = 4 * time.Minute
+
+const usualReason = "My keys are needed on a new device."
+
+// RestoreOptions say what to restore, and where to.
+type RestoreOptions struct {
+	Mailbox   string        // whose, where there are several people
+	Reason    string        // why, for the officers; empty means the usual one
+	Reference string        // ticket number or the like; may be empty
+	Lasts     time.Duration // until the case's deadline; 0 means a week
+	All       bool          // ask even if every archived key is here
+	Folder    string        // where files for mail programs go; empty means where they went before
+	Password  string        // of identity.p12, where the person keeps it
+	Stores    Stores        // key stores to keep up to date, for the next runs too
+	Patience  time.Duration // how long to wait for the officers; 0 means not at all
+
+	// Told, if not nil, hears how the restore stands: at first, and whenever that has changed.
+	Told func(RestoreStatus)
+}
+
+// RestoreStatus is how a restore stands.
+type RestoreStatus struct {
+	Person      Person
+	BegunAt     time.Time
+	Fingerprint record.Hash // of this device's key, which the officers must hear from the person
+	Words       []string    // the same as sixteen words
+	Cases       []RestoreCase
+	Warnings    []string
+}
+
+// RestoreCase is one case of a restore; usually there is one.
+type RestoreCase struct {
+	ID       uuid.UUID
+	State    api.CaseState // empty: the server has not got it yet
+	Ended    string        // why nothing more will come of it
+	Keys     int
+	Needed   int // how many officers must agree
+	Officers []Officer
+	Deadline time.Time
+}
+
+// Restored is what a restore brought.
+type Restored struct {
+	Identity    *Identity
+	Cases       []uuid.UUID
+	Keys        int             // opened
+	New         int             // of them were not here
+	Loose       *delivery.Files // keys without a certificate that could be believed, or of a kind that is not kept here
+	Wrong       []WrongAnswer
+	Faults      []string // keys that were not what they should be, and cases that came to nothing
+	Unavailable int      // encryption certificates of whose keys the archive and this machine have none
+	Warnings    []string
+}
+
+// WrongAnswer names an officer whose answer was wrong.
+type WrongAnswer struct {
+	Agent  uint16
+	Name   string
+	Reason string
+	Told   bool // the server has the signed dispute
+}
+
+// restore is one run.
+type restore struct {
+	agent  *Agent
+	client *client.Client
+	id     *Identity
+	state  *restoring
+	opt    RestoreOptions
+	out    *Restored
+	told   string
+}
+
+// Restore gets the person's archived encryption keys onto this machine, with the officers' help. The first run opens the
+// case; whatever stops it, the next one goes on. It returns ErrCaseWaiting while officers have to answer, ErrNothingLost
+// if there is nothing to ask for, and ErrCaseEnded if they refused or did not answer in time.
+func (a *Agent) Restore(ctx context.Context, opt RestoreOptions) (*Restored, error) {
+	unlock, err := a.lock()
+	if err != nil {
+		return nil, err
+	}
+	defer unlock()
+	id, err := a.forMailbox(opt.Mailbox)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.settleRestore(id, &opt); err != nil {
+		return nil, err
+	}
+	c, err := a.dial(id)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	r := &restore{agent: a, client: c, id: id, opt: opt, out: &Restored{Identity: id}}
+	if r.state, err = a.loadRestoring(id); err != nil {
+		return nil, err
+	}
+	if r.state == nil {
+		if err := r.begin(ctx); err != nil {
+			return nil, err
+		}
+	} else {
+		a.cfg.Progress("resume", "going on with the restore begun at "+r.state.BegunAt.Format(time.RFC3339))
+	}
+	if err := r.send(ctx); err != nil {
+		return nil, err
+	}
+	if err := r.await(ctx); err != nil {
+		return nil, err
+	}
+	return r.out, r.finish(ctx)
+}
+
+// settleRestore finds out early what would stop the end.
+func (a *Agent) settleRestore(id *Identity, opt *RestoreOptions) error {
+	if id.OwnPassword && opt.Password == "" {
+		return ErrPassword.Withf("identity.p12 has a password of your own. Give it, so that the new file has the same.")
+	}
+	if err := opt.Stores.absolute(); err != nil {
+		return err
+	}
+	id.Stores = id.Stores.with(opt.Stores)
+	if opt.Folder != "" {
+		folder, err := filepath.Abs(opt.Folder)
+		if err != nil {
+			return ErrConfig.Because(err)
+		}
+		id.Folder = folder
+	}
+	if err := takesFiles(id.Folder); err != nil {
+		return err
+	}
+	return save(a.folder(id.Person.ID), identityFile, id)
+}
+
+// begin makes this device's key and the cases. Nothing has been sent yet.
+func (r *restore) begin(ctx context.Context) error {
+	a := r.agent
+	s := &restoring{Version: stateVersion, Server: a.cfg.Server.BaseURL, Person: r.id.Person.ID, BegunAt: a.cfg.Now().UTC(),
+		Reason: r.opt.Reason, Reference: r.opt.Reference, Lasts: r.opt.Lasts}
+	if s.Reason == "" {
+		s.Reason = usualReason
+	}
+	var err error
+	if s.Key, s.Recipient, err = makeRecipient(r.id.Person.Name, a.cfg.Now()); err != nil {
+		return err
+	}
+	r.state = s
+	if err := r.draw(ctx); err != nil {
+		return err
+	}
+	if err := a.saveRestoring(s); err != nil {
+		return err
+	}
+	return a.after("restore-begin")
+}
+
+// draw makes the cases of what the server says that the archive keeps, for the device's key.
+func (r *restore) draw(ctx context.Context) error {
+	a := r.agent
+	a.cfg.Progress("draft", "asking "+a.cfg.Server.BaseURL+" what the archive keeps of yours")
+	by, err := r.id.asker()
+	if err != nil {
+		return err
+	}
+	to, err := r.state.recipient()
+	if err != nil {
+		return err
+	}
+	found, err := a.drafts(ctx, r.client, r.id, api.CaseQuery{Kind: record.CaseRestore.String()})
+	if err != nil {
+		return err
+	}
+	lost := 0
+	r.state.Cases = nil
+	for _, d := range found {
+		n, err := r.lost(d)
+		if err != nil {
+			return err
+		}
+		if lost += n; n == 0 && !r.opt.All {
+			continue
+		}
+		signed, err := d.build(by, record.CaseRestore, to.Certificate, r.state.Reason, r.state.Reference, a.cfg.Now(), r.state.Lasts)
+		if err != nil {
+			return err
+		}
+		if err := reachable(d.roster, signed, a.cfg.Now()); err != nil {
+			return err
+		}
+		r.state.Cases = append(r.state.Cases, restoringCase{Signed: signed.Bytes(), Roster: d.roster.Bytes(), Intermediates: d.intermediates, signed: signed, roster: d.roster})
+		if d.warning != "" {
+			r.state.Warnings = append(r.state.Warnings, d.warning)
+		}
+	}
+	if len(r.state.Cases) == 0 {
+		return ErrNothingLost
+	}
+	a.cfg.Progress("draft", fmt.Sprintf("%d archived keys of yours are not on this machine", lost))
+	return nil
+}
+
+// lost counts the keys of a draft that are not here, after checking that it is about this person alone.
+func (r *restore) lost(d draft) (int, error) {
+	if len(d.subjects) != 1 || d.subjects[0].Person != r.id.Person.ID {
+		return 0, ErrDraft.Withf("The server names other people's keys for a restore of yours. Nothing was signed.")
+	}
+	n := 0
+	for _, x := range d.subjects[0].Records {
+		spki, err := record.ParseHash(x.SPKISHA256)
+		if err != nil {
+			return 0, ErrDraft.Because(err)
+		}
+		if r.id.holdsKey(spki) == nil {
+			n++
+		}
+	}
+	return n, nil
+}
+
+// send brings the cases to the server. One that has lain here for too long, unseen, is made anew, for the same key.
+func (r *restore) send(ctx context.Context) error {
+	for i := range r.state.Cases {
+		k := &r.state.Cases[i]
+		if k.Sent || k.Ended != "" {
+			continue
+		}
+		if r.agent.cfg.Now().Sub(k.signed.Opened) > unsentAfter {
+			_, err := r.client.Case(ctx, k.signed.ID)
+			if err != nil && !hasCode(err, codeUnknownCase) {
+				return err
+			}
+			if err != nil {
+				return r.sendAnew(ctx)
+			}
+		}
+		if err := r.open(ctx, k); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *restore) open(ctx context.Context, k *restoringCase) error {
+	_, err := r.client.OpenCase(ctx, api.CaseOpening{Case: k.Signed})
+	if err != nil && refusedForGood(err) {
+		if _, unknown := r.client.Case(ctx, k.signed.ID); hasCode(unknown, codeUnknownCase) {
+			return r.refused(k, err)
+		}
+		return err
+	}
+	if err != nil {
+		return err
+	}
+	r.agent.cfg.Progress("open", "the officers are asked: case "+k.signed.ID.String())
+	k.Sent = true
+	if err := r.agent.after("restore-open"); err != nil {
+		return err
+	}
+	return r.agent.saveRestoring(r.state)
+}
+
+// refused forgets a restore of which the server takes no case. If it took another one before, that one goes on.
+func (r *restore) refused(k *restoringCase, err error) error {
+	if !slices.ContainsFunc(r.state.Cases, func(o restoringCase) bool { return o.Sent }) {
+		return errors.Join(err, r.agent.forgetRestoring(r.state))
+	}
+	k.Ended = "the server refused it: " + detail(err)
+	return r.agent.saveRestoring(r.state)
+}
+
+func (r *restore) sendAnew(ctx context.Context) error {
+	sent := slices.DeleteFunc(slices.Clone(r.state.Cases), func(k restoringCase) bool { return !k.Sent })
+	if err := r.draw(ctx); err != nil {
+		return err
+	}
+	// Those that the server has are gone on with.
+	r.state.Cases = slices.DeleteFunc(r.state.Cases, func(k restoringCase) bool {
+		return slices.ContainsFunc(sent, func(o restoringCase) bool { return o.signed.KeyID == k.signed.KeyID })
+	})
+	r.state.Cases = append(sent, r.state.Cases...)
+	if err := r.agent.saveRestoring(r.state); err != nil {
+		return err
+	}
+	return r.send(ctx)
+}
+
+// await asks how the cases stand until everything has come or patience ends.
+func (r *restore) await(ctx context.Context) error {
+	end := time.NewTimer(r.opt.Patience)
+	defer end.Stop()
+	pause := r.agent.cfg.Poll
+	for {
+		waiting, err := r.round(ctx)
+		if err != nil {
+			return err
+		}
+		if waiting == nil {
+			return nil
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait for case %s: %w", waiting.signed.ID, context.Cause(ctx))
+		case <-end.C:
+			return ErrCaseWaiting.Withf("Case %s waits for the officers. Run the same command again later to go on.", waiting.signed.ID)
+		case <-time.After(pause):
+		}
+		pause = min(pause*2, longestWait)
+	}
+}
+
+// round looks at every case once, takes what there is to be had, and returns a case that must be waited for.
+func (r *restore) round(ctx context.Context) (waiting *restoringCase, err error) {
+	st, err := r.agent.statusOf(r.id, r.state)
+	if err != nil {
+		return nil, err
+	}
+	for i := range r.state.Cases {
+		k := &r.state.Cases[i]
+		if k.Kept || k.Ended != "" {
+			continue
+		}
+		now, err := r.agent.look(ctx, r.client, k)
+		if err != nil {
+			return nil, err
+		}
+		st.Cases[i] = restoreCase(k, &now, r.agent.cfg.Now())
+		done := false
+		switch now.State {
+		case api.CaseRequested:
+		case api.CaseApproved, api.CaseReleased:
+			r.tell(st)
+			if done, err = r.receive(ctx, k, now); err != nil {
+				return nil, err
+			}
+		default:
+			if err := r.ended(k, now); err != nil {
+				return nil, err
+			}
+			done = true
+		}
+		if !done {
+			waiting = k
+		}
+	}
+	r.tell(st)
+	return waiting, nil
+}
+
+// look asks how a case stands, and holds that it is the one that was signed here.
+func (a *Agent) look(ctx context.Context, c *client.Client, k *restoringCase) (api.Case, error) {
+	now, err := c.Case(ctx, k.signed.ID)
+	if hasCode(err, codeUnknownCase) {
+		return now, ErrCaseAltered.Withf("The server says that it has never seen the case %s, which it took. Tell your administrator; \"restore cancel\" gives it up here.", k.signed.ID)
+	}
+	if err == nil && !bytes.Equal(now.Signed, k.Signed) {
+		return now, ErrCaseAltered
+	}
+	return now, err
+}
+
+// ended notes that a case came to nothing.
+func (r *restore) ended(k *restoringCase, now api.Case) error {
+	k.Ended = "the case is " + string(now.State)
+	switch now.State {
+	case api.CaseDenied:
+		k.Ended = "the officers refused it"
+	case api.CaseExpired:
+		k.Ended = "its deadline passed"
+	}
+	if now.StateReason != "" {
+		k.Ended += " (" + now.StateReason + ")"
+	}
+	var said []string
+	for _, o := range officersOf(k.roster, k.signed, now.Answers, r.agent.cfg.Now()) {
+		for _, x := range now.Answers {
+			if x.Agent == int(o.Agent) && o.Answer == record.Deny.String() && x.Comment != "" {
+				said = append(said, o.Name+": "+record.Line(x.Comment, record.MaxComment))
+			}
+		}
+	}
+	if len(said) > 0 {
+		k.Ended += "; " + strings.Join(said, "; ")
+	}
+	return r.agent.saveRestoring(r.state)
+}
+
+// finish writes the files and closes the cases. Whatever stops it, the keys are kept already.
+func (r *restore) finish(ctx context.Context) error {
+	kept := 0
+	for i := range r.state.Cases {
+		k := &r.state.Cases[i]
+		if !k.Kept {
+			r.out.Faults = append(r.out.Faults, fmt.Sprintf("Case %s came to nothing: %s.", k.signed.ID, k.Ended))
+			continue
+		}
+		kept++
+	}
+	r.out.Warnings = append(r.out.Warnings, r.state.Warnings...)
+	if kept == 0 {
+		return errors.Join(ErrCaseEnded.Withf("The restore came to nothing: %s. Run restore again to ask anew.", r.state.Cases[0].Ended), r.agent.forgetRestoring(r.state))
+	}
+	if err := r.id.writeFiles(r.opt.Password); err != nil {
+		return err
+	}
+	r.agent.cfg.Progress("write", "wrote identity.p12 with all keys to "+r.id.Folder)
+	if err := r.agent.after("restore-write"); err != nil {
+		return err
+	}
+	for i := range r.state.Cases {
+		k := &r.state.Cases[i]
+		if !k.Kept {
+			continue
+		}
+		r.out.Cases = append(r.out.Cases, k.signed.ID)
+		// What the server cannot take any more, because somebody closed it or its time is over, is over.
+		if _, err := r.client.CloseCase(ctx, k.signed.ID); err != nil && !hasCode(err, codeCaseState) {
+			return err
+		}
+	}
+	if err := r.agent.after("restore-close"); err != nil {
+		return err
+	}
+	return r.agent.forgetRestoring(r.state)
+}
+
+// tell says how the restore stands, if that has changed.
+func (r *restore) tell(st RestoreStatus) {
+	if now := fmt.Sprint(st.Cases); r.opt.Told != nil && now != r.told {
+		r.told = now
+		r.opt.Told(st)
+	}
+}
+
+// statusOf says how a restore stands as far as this machine knows.
+func (a *Agent) statusOf(id *Identity, s *restoring) (RestoreStatus, error) {
+	st := RestoreStatus{Person: id.Person, BegunAt: s.BegunAt, Warnings: s.Warnings}
+	var err error
+	if st.Fingerprint, err = s.fingerprint(); err != nil {
+		return st, err
+	}
+	st.Words = delivery.Words(st.Fingerprint)
+	for i := range s.Cases {
+		st.Cases = append(st.Cases, restoreCase(&s.Cases[i], nil, a.cfg.Now()))
+	}
+	return st, nil
+}
+
+func restoreCase(k *restoringCase, now *api.Case, at time.Time) RestoreCase {
+	out := RestoreCase{ID: k.signed.ID, Ended: k.Ended, Needed: int(k.roster.Plan.Threshold), Deadline: k.signed.Deadline}
+	for _, s := range k.signed.Deliveries[0].Subjects {
+		out.Keys += len(s.Records)
+	}
+	var answers []api.CaseAnswer
+	if now != nil {
+		out.State, answers = now.State, now.Answers
+	}
+	out.Officers = officersOf(k.roster, k.signed, answers, at)
+	return out
+}
+
+// RestoreStatus asks how the restore stands that was begun here; it changes nothing. It returns ErrNoRestore if none was.
+func (a *Agent) RestoreStatus(ctx context.Context, mailbox string) (RestoreStatus, error) {
+	id, s, err := a.begunRestore(mailbox)
+	if err != nil {
+		return RestoreStatus{}, err
+	}
+	st, err := a.statusOf(id, s)
+	if err != nil {
+		return st, err
+	}
+	c, err := a.dial(id)
+	if err != nil {
+		return st, err
+	}
+	defer c.Close()
+	for i := range s.Cases {
+		k := &s.Cases[i]
+		if !k.Sent {
+			continue
+		}
+		now, err := a.look(ctx, c, k)
+		if err != nil {
+			return st, err
+		}
+		st.Cases[i] = restoreCase(k, &now, a.cfg.Now())
+	}
+	return st, nil
+}
+
+func (a *Agent) begunRestore(mailbox string) (*Identity, *restoring, error) {
+	id, err := a.forMailbox(mailbox)
+	if err != nil {
+		return nil, nil, err
+	}
+	s, err := a.loadRestoring(id)
+	if err == nil && s == nil {
+		err = ErrNoRestore
+	}
+	return id, s, err
+}
+
+// CancelRestore gives a restore up, at the server and here. Keys that have come already stay.
+func (a *Agent) CancelRestore(ctx context.Context, mailbox, reason string) error {
+	unlock, err := a.lock()
+	if err != nil {
+		return err
+	}
+	defer unlock()
+	id, s, err := a.begunRestore(mailbox)
+	if err != nil {
+		return err
+	}
+	c, err := a.dial(id)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	for i := range s.Cases {
+		if err := a.takeBack(ctx, c, s.Cases[i].signed.ID, reason); err != nil {
+			return err
+		}
+	}
+	return a.forgetRestoring(s)
+}
+
+// takeBack ends a case, whatever its state. Once something was collected it can only be closed.
+func (a *Agent) takeBack(ctx context.Context, c *client.Client, id uuid.UUID, reason string) error {
+	now, err := c.Case(ctx, id)
+	if hasCode(err, codeUnknownCase) {
+		return nil // it never got there
+	}
+	if err != nil {
+		return err
+	}
+	switch now.State {
+	case api.CaseRequested, api.CaseApproved:
+		_, err = c.CancelCase(ctx, id, reason)
+	case api.CaseReleased:
+		_, err = c.CloseCase(ctx, id)
+	}
+	return err
+}
+
+// parseCertificates reads those that can be read.
+func parseCertificates(list []api.Certificate) []*x509.Certificate {
+	var out []*x509.Certificate
+	for _, w := range list {
+		if cert, err := x509.ParseCertificate(w.DER); err == nil {
+			out = append(out, cert)
+		}
+	}
+	return out
+}

@@ -39,7 +39,7 @@ func (k Key) begins() time.Time {
 }
 
 // People opens the delivery, one person after the other: every key is checked against the public key that its record is
-// for, and its certificates are found among certs. An error ends it. The keys are in memory until the next person's.
+// for, and its certificates are found among certs. An error ends it.
 func (o *Opening) People(certs Certificates) iter.Seq2[*Person, error] {
 	return func(yield func(*Person, error) bool) {
 		if o.Missing() > 0 {

@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -161,35 +161,19 @@ func (p *openFlags) deliver(c *cobra.Command, v *openedView, op *delivery.Openin
 	}
 	subjects := op.Case.Deliveries[op.Delivery].Subjects
 	opt.GPGSM = p.gpgsm || len(subjects) == 1
-	bar, names := newProgress(c.ErrOrStderr(), "Writing keys"), delivery.Names{}
-	total, done := 0, 0
-	for _, s := range subjects {
-		total += len(s.Records)
-	}
-	for person, err := range op.People(certs) {
-		if err != nil {
-			return err
-		}
-		y := personView{Name: person.Name, Mail: person.Mail}
-		for _, err := range person.Faults {
+	bar, done := newProgress(c.ErrOrStderr(), "Writing people's keys"), 0
+	people := make([]personView, len(subjects))
+	err = op.Deliver(c.Context(), p.out, certs, opt, func(d delivery.Delivered) {
+		y := personView{Name: d.Name, Mail: d.Mail, Files: d.Files}
+		for _, err := range d.Faults {
 			y.Faults = append(y.Faults, describeFault(err).Detail)
 		}
-		name := names.For(person)
-		dir := p.out
-		if len(subjects) > 1 {
-			dir = filepath.Join(p.out, name)
-		}
-		if y.Files, err = person.Write(dir, name, opt); err != nil {
-			if len(person.Keys) > 0 {
-				return err
-			}
-			y.Faults = append(y.Faults, describeFault(err).Detail)
-		}
-		v.People = append(v.People, y)
-		done += len(person.Keys) + len(person.Faults)
-		bar.report(done, total)
-	}
-	return nil
+		people[d.Number] = y
+		done++
+		bar.report(done, len(subjects))
+	})
+	v.People = slices.DeleteFunc(people, func(y personView) bool { return y.Files == nil && y.Faults == nil })
+	return err
 }
 
 func (p *openFlags) readCertificates(f delivery.Folder) (delivery.Certificates, error) {

@@ -45,7 +45,7 @@ func (c *Cases) answer(ctx context.Context, by audit.Actor, id uuid.UUID, raw []
 		return nil, err
 	}
 	may, _ := c.mayApprove(ctx, before.SignedCase, roster)
-	return c.change(ctx, by, id, func(tx pgx.Tx, k *Case) error {
+	return c.change(ctx, by, id, "answered", func(tx pgx.Tx, k *Case) error {
 		if i := slices.IndexFunc(k.Answers, func(x CaseAnswer) bool { return x.Agent == a.Approval.Agent }); i >= 0 {
 			if bytes.Equal(k.Answers[i].Bytes(), a.Approval.Bytes()) {
 				return nil
@@ -136,7 +136,7 @@ func (c *Cases) dispute(ctx context.Context, by audit.Actor, id uuid.UUID, s *re
 	if _, err := c.Signs(ctx, s.Certificate, before.recipients[delivery]); err != nil {
 		return nil, errors.Join(ErrNotRecipient, err)
 	}
-	return c.change(ctx, by, id, func(tx pgx.Tx, k *Case) error {
+	return c.change(ctx, by, id, "disputed", func(tx pgx.Tx, k *Case) error {
 		i := slices.IndexFunc(k.Answers, func(a CaseAnswer) bool { return s.Concerns(a.SignedApproval) })
 		switch {
 		case i < 0:

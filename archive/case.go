@@ -96,6 +96,10 @@ type CasesConfig struct {
 	Longest time.Duration // from a case's opening to its deadline; 0 means 30 days
 	Silence time.Duration // from a legal case's opening to when its subjects are told; 0 means 180 days
 
+	// After is told of each step that was committed, before anybody else is: requested, answered, collected, disputed,
+	// cancelled, closed, expired. It is for tests that stop the process there; nil does nothing.
+	After func(step string)
+
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
 }
@@ -112,6 +116,9 @@ type Cases struct {
 func NewCases(c CasesConfig) (*Cases, error) {
 	if c.Archive == nil || c.Jobs == nil || c.Audit == nil || c.Signs == nil || c.InForce == nil {
 		return nil, errors.New("archive: the cases' configuration is not complete")
+	}
+	if c.After == nil {
+		c.After = func(string) {}
 	}
 	if c.Longest == 0 {
 		c.Longest = 30 * 24 * time.Hour
@@ -226,8 +233,8 @@ func (c *Cases) event(ctx context.Context, tx pgx.Tx, by audit.Actor, k *Case, k
 	return err
 }
 
-// change locks a case and changes it.
-func (c *Cases) change(ctx context.Context, by audit.Actor, id uuid.UUID, do func(pgx.Tx, *Case) error) (*Case, error) {
+// change locks a case and changes it, which is a step.
+func (c *Cases) change(ctx context.Context, by audit.Actor, id uuid.UUID, step string, do func(pgx.Tx, *Case) error) (*Case, error) {
 	var k *Case
 	err := c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
 		if err := c.maySee(ctx, tx, by, id); err != nil {
@@ -241,6 +248,7 @@ func (c *Cases) change(ctx context.Context, by audit.Actor, id uuid.UUID, do fun
 	if err != nil {
 		return nil, err
 	}
+	c.After(step)
 	return k, nil
 }
 
@@ -257,7 +265,7 @@ func (c *Cases) inTime(k *Case) error {
 
 // Cancel takes a case back, before anything was collected.
 func (c *Cases) Cancel(ctx context.Context, by audit.Actor, id uuid.UUID, reason string) (*Case, error) {
-	return c.change(ctx, by, id, func(tx pgx.Tx, k *Case) error {
+	return c.change(ctx, by, id, "cancelled", func(tx pgx.Tx, k *Case) error {
 		if k.Requester.Person != by.Person {
 			return ErrNotRequester
 		}
@@ -268,7 +276,8 @@ func (c *Cases) Cancel(ctx context.Context, by audit.Actor, id uuid.UUID, reason
 // Expire ends the cases whose deadline has passed. It is a periodic job and may run on several servers at once.
 func (c *Cases) Expire(ctx context.Context) error {
 	now := c.Now()
-	return c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+	ended := 0
+	err := c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) error {
 		ids, err := selectOverdue(ctx, tx, now, 100)
 		if err != nil {
 			return err
@@ -282,6 +291,11 @@ func (c *Cases) Expire(ctx context.Context) error {
 				return err
 			}
 		}
+		ended = len(ids)
 		return nil
 	})
+	if err == nil && ended > 0 {
+		c.After("expired")
+	}
+	return err
 }

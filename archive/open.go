@@ -62,7 +62,11 @@ func (c *Cases) open(ctx context.Context, by audit.Actor, s *record.SignedCase, 
 		}
 		return c.insert(ctx, tx, by, k, roster, consent)
 	})
-	return k, err
+	if err != nil {
+		return nil, err
+	}
+	c.After(string(CaseRequested))
+	return k, nil
 }
 
 func (c *Cases) insert(ctx context.Context, tx pgx.Tx, by audit.Actor, k *Case, roster *record.Roster, consent []byte) error {

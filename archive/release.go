@@ -32,7 +32,7 @@ func (c *Cases) collect(ctx context.Context, by audit.Actor, id uuid.UUID, deliv
 	if err != nil {
 		return nil, err
 	}
-	return c.change(ctx, by, id, func(tx pgx.Tx, k *Case) error {
+	return c.change(ctx, by, id, "collected", func(tx pgx.Tx, k *Case) error {
 		if err := c.mayCollect(by, k, delivery); err != nil {
 			return err
 		}
@@ -137,7 +137,7 @@ func (c *Cases) collected(ctx context.Context, by audit.Actor, id uuid.UUID, del
 // Close ends a case whose recipients have what they asked for. The recipient of its only delivery may say so, or the
 // requester. What the agents sealed is deleted.
 func (c *Cases) Close(ctx context.Context, by audit.Actor, id uuid.UUID) (*Case, error) {
-	return c.change(ctx, by, id, func(tx pgx.Tx, k *Case) error {
+	return c.change(ctx, by, id, "closed", func(tx pgx.Tx, k *Case) error {
 		alone := len(k.recipients) == 1 && k.recipients[0] == by.Person
 		if k.Requester.Person != by.Person && !alone {
 			return ErrNotRequester

@@ -46,10 +46,11 @@ type Config struct {
 	Directory *directory.Directory
 	Jobs      *jobs.Queue
 	Audit     *audit.Log
-	Longest   time.Duration    // from a case's opening to its deadline; 0 means 30 days
-	Silence   time.Duration    // the longest that a legal case's subjects are not told; 0 means 180 days
-	Now       func() time.Time // nil means time.Now
-	Log       *slog.Logger     // nil discards
+	Longest   time.Duration     // from a case's opening to its deadline; 0 means 30 days
+	Silence   time.Duration     // the longest that a legal case's subjects are not told; 0 means 180 days
+	After     func(step string) // see archive.CasesConfig; nil does nothing
+	Now       func() time.Time  // nil means time.Now
+	Log       *slog.Logger      // nil discards
 }
 
 // Desk is where people ask for keys, and bring and fetch what belongs to a case. It is safe for concurrent use.
@@ -68,7 +69,7 @@ func New(c Config) (*Desk, error) {
 	d := &Desk{authority: c.Authority, directory: c.Directory, now: c.Now}
 	var err error
 	d.Cases, err = archive.NewCases(archive.CasesConfig{Archive: c.Archive, Jobs: c.Jobs, Audit: c.Audit, Signs: d.signs, InForce: d.inForce,
-		Longest: c.Longest, Silence: c.Silence, Now: c.Now, Log: c.Log})
+		Longest: c.Longest, Silence: c.Silence, After: c.After, Now: c.Now, Log: c.Log})
 	return d, err
 }
 

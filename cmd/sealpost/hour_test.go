@@ -84,7 +84,8 @@ func (i *installation) quickKeys(t testing.TB) {
 // own tool in their own home. It returns the roster's file.
 func (i *installation) ceremony(t testing.TB) string {
 	t.Helper()
-	base := t.TempDir()
+	base := shared.path("officers")
+	must(t, os.Mkdir(base, 0o700))
 	kra := func(login string, args ...string) string {
 		home := filepath.Join(base, login)
 		return e2etest.Good(t, e2etest.Command{Path: shared.path("sealpost-kra"), Env: []string{"SEALPOST_KRA_PASSPHRASE=five random words of " + login},

@@ -77,19 +77,19 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) 
 	if err := s.openPublishers(ctx); err != nil {
 		return nil, err
 	}
-	if err := s.openRecovery(); err != nil {
+	if err := s.openRecovery(hooks); err != nil {
 		return nil, err
 	}
 	return s, s.openWeb(ctx)
 }
 
-func (s *Server) openRecovery() (err error) {
+func (s *Server) openRecovery(hooks Hooks) (err error) {
 	if s.Archive == nil {
 		return nil
 	}
 	r := s.Config.Recovery
 	s.Recovery, err = recovery.New(recovery.Config{Archive: s.Archive, Authority: s.Authority, Directory: s.Directory, Jobs: s.Jobs, Audit: s.Audit,
-		Longest: time.Duration(r.Longest), Silence: time.Duration(r.Silence), Now: s.now, Log: s.Log})
+		Longest: time.Duration(r.Longest), Silence: time.Duration(r.Silence), After: hooks.AfterStep, Now: s.now, Log: s.Log})
 	return err
 }
 

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/jobs"
 )
 
 // Collect releases a delivery to its recipient, once enough agents have approved. Only after its event is committed do
@@ -42,6 +43,10 @@ func (c *Cases) collect(ctx context.Context, by audit.Actor, id uuid.UUID, deliv
 		now := c.Now()
 		if k.State == CaseApproved {
 			if err := c.move(ctx, tx, by, k, CaseReleased, ""); err != nil {
+				return err
+			}
+		} else if k.Collected[delivery].IsZero() { // others' keys than those that were collected before
+			if err := c.Jobs.Insert(ctx, tx, jobs.TellCase{Case: k.ID, About: string(CaseReleased)}); err != nil {
 				return err
 			}
 		}

@@ -275,3 +275,11 @@ func selectCaseRecords(ctx context.Context, tx pgx.Tx, id uuid.UUID, from, limit
 		return record.ParseRecord(raw)
 	})
 }
+
+func selectSilenceEnded(ctx context.Context, tx pgx.Tx, now time.Time) ([]uuid.UUID, error) {
+	rows, err := tx.Query(ctx, `select id from archive.recovery_case where silent_until <= $1 order by silent_until, id`, now)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+}

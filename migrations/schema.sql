@@ -16,6 +16,8 @@ CREATE SCHEMA enroll;
 
 CREATE SCHEMA keyuse;
 
+CREATE SCHEMA notice;
+
 CREATE FUNCTION archive.only_held_records_go() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -341,6 +343,24 @@ CREATE TABLE keyuse.key_use (
     CONSTRAINT key_use_use_check CHECK ((use = ANY (ARRAY['signing'::text, 'encryption'::text, 'single'::text, 'agent'::text, 'service'::text])))
 );
 
+CREATE TABLE notice.mail (
+    case_id uuid NOT NULL,
+    about text NOT NULL,
+    person uuid NOT NULL,
+    part text NOT NULL,
+    queued_at timestamp with time zone NOT NULL,
+    unanswered integer DEFAULT 0 NOT NULL,
+    outcome text,
+    done_at timestamp with time zone,
+    CONSTRAINT mail_check CHECK (((outcome IS NULL) = (done_at IS NULL))),
+    CONSTRAINT mail_outcome_check CHECK ((outcome = ANY (ARRAY['sent'::text, 'unanswered'::text, 'refused'::text, 'no-address'::text, 'overtaken'::text])))
+);
+
+CREATE TABLE notice.revealed (
+    case_id uuid NOT NULL,
+    queued_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE public.sealpost_migration (
     id integer NOT NULL,
     version_id bigint NOT NULL,
@@ -462,6 +482,12 @@ ALTER TABLE ONLY enroll.token
 ALTER TABLE ONLY keyuse.key_use
     ADD CONSTRAINT key_use_pkey PRIMARY KEY (spki_sha256);
 
+ALTER TABLE ONLY notice.mail
+    ADD CONSTRAINT mail_pkey PRIMARY KEY (case_id, about, person);
+
+ALTER TABLE ONLY notice.revealed
+    ADD CONSTRAINT revealed_pkey PRIMARY KEY (case_id);
+
 ALTER TABLE ONLY public.sealpost_migration
     ADD CONSTRAINT sealpost_migration_pkey PRIMARY KEY (id);
 
@@ -484,6 +510,8 @@ CREATE INDEX recovery_case_deadline_idx ON archive.recovery_case USING btree (de
 CREATE INDEX recovery_case_opened_at_id_idx ON archive.recovery_case USING btree (opened_at, id);
 
 CREATE INDEX recovery_case_requester_opened_at_idx ON archive.recovery_case USING btree (requester, opened_at);
+
+CREATE INDEX recovery_case_silent_until_idx ON archive.recovery_case USING btree (silent_until) WHERE (silent_until IS NOT NULL);
 
 CREATE INDEX event_kind ON audit.event USING btree (kind, id);
 
@@ -568,6 +596,8 @@ GRANT USAGE ON SCHEMA enroll TO sealpost_enroll;
 
 GRANT USAGE ON SCHEMA keyuse TO sealpost_ca;
 GRANT USAGE ON SCHEMA keyuse TO sealpost_archive;
+
+GRANT USAGE ON SCHEMA notice TO sealpost_notice;
 
 REVOKE USAGE ON SCHEMA public FROM PUBLIC;
 GRANT USAGE ON SCHEMA public TO sealpost_jobs;
@@ -681,6 +711,16 @@ GRANT SELECT,INSERT,UPDATE ON TABLE enroll.token TO sealpost_enroll;
 
 GRANT SELECT,INSERT ON TABLE keyuse.key_use TO sealpost_ca;
 GRANT SELECT,INSERT ON TABLE keyuse.key_use TO sealpost_archive;
+
+GRANT SELECT,INSERT ON TABLE notice.mail TO sealpost_notice;
+
+GRANT UPDATE(unanswered) ON TABLE notice.mail TO sealpost_notice;
+
+GRANT UPDATE(outcome) ON TABLE notice.mail TO sealpost_notice;
+
+GRANT UPDATE(done_at) ON TABLE notice.mail TO sealpost_notice;
+
+GRANT SELECT,INSERT ON TABLE notice.revealed TO sealpost_notice;
 
 GRANT SELECT ON TABLE public.sealpost_migration TO sealpost_jobs;
 

@@ -72,10 +72,10 @@ func (RenewServiceCertificates) Kind() string { return "service.renew-certificat
 // InsertOpts keeps one at a time.
 func (RenewServiceCertificates) InsertOpts() river.InsertOpts { return once }
 
-// TellCase tells those whom a recovery case concerns what became of it.
+// TellCase tells those whom a recovery case concerns what became of it (package notice).
 type TellCase struct {
 	Case  uuid.UUID `json:"case"`
-	About string    `json:"about"` // the case's new state, answered or disputed
+	About string    `json:"about"` // the case's new state, answered, disputed or revealed
 }
 
 // Kind names the job.
@@ -83,6 +83,28 @@ func (TellCase) Kind() string { return "archive.tell-case" }
 
 // InsertOpts retries without end.
 func (TellCase) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
+
+// SendNotice tells one person one thing about a recovery case (package notice).
+type SendNotice struct {
+	Case   uuid.UUID `json:"case"`
+	About  string    `json:"about"`
+	Person uuid.UUID `json:"person"`
+}
+
+// Kind names the job.
+func (SendNotice) Kind() string { return "notice.send" }
+
+// InsertOpts retries without end.
+func (SendNotice) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
+
+// RevealCases tells the subjects of legal cases who could not be told before (package notice).
+type RevealCases struct{}
+
+// Kind names the job.
+func (RevealCases) Kind() string { return "notice.reveal" }
+
+// InsertOpts keeps one at a time.
+func (RevealCases) InsertOpts() river.InsertOpts { return once }
 
 // ExpireCases ends recovery cases whose deadline has passed (package archive).
 type ExpireCases struct{}

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/uuid"
+
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/archive/threshold"
@@ -22,6 +24,7 @@ import (
 	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/keys"
+	"github.com/sealpost/sealpost/internal/pg"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/kra"
@@ -41,8 +44,11 @@ var (
 // room is where runbooks are followed: everybody has a machine (a home folder), and all share the stick.
 type room struct {
 	*authority
-	dir string
-	ran int
+	dir      string
+	ran      int
+	db       *pg.DB // of the archive
+	wrapping *record.WrappingKey
+	rosters  []*record.Roster // of the archive, the active one first
 }
 
 func newRoom(t *testing.T) *room {
@@ -122,6 +128,7 @@ func (r *room) settle(change ...func(*kra.PlanConfig)) *record.Roster {
 	must(r.t, err)
 	roster, err := kra.Perform(r.t.Context(), dir, kra.Agreement{Hash: plan.Hash()}, officers...)
 	must(r.t, err)
+	must(r.t, r.addRoster(filepath.Join(dir, kra.RosterFile)))
 	return roster
 }
 
@@ -133,7 +140,10 @@ func TestDrillRunbook(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t)
 	r.settle()
-	r.obey("drill.md", 6)
+	r.obey("drill.md", 7)
+	if when, err := r.archive().LastDrill(t.Context()); err != nil || when.IsZero() {
+		t.Errorf("the server knows of no drill: %v", err)
+	}
 }
 
 func TestReplaceRunbook(t *testing.T) {
@@ -166,29 +176,33 @@ func TestSuspectedOfficerRunbook(t *testing.T) {
 	t.Parallel()
 	r := newRoom(t)
 	before := r.settle()
-	wrapping, err := record.GenerateWrappingKey()
-	must(t, err)
-	folder := filepath.Join(r.dir, "stick", "rekey")
-	must(t, os.Mkdir(folder, 0o755))
-	var records []*record.Record
-	for range 3 { // what the operator exports
-		rec, err := record.Seal(before.Key(), wrapping.Public(), drillHeader(before), []byte("a key"))
-		must(t, err)
-		records = append(records, rec)
-		must(t, delivery.AppendFrames(filepath.Join(folder, kra.RekeyFrom), [][]byte{rec.Capsule.Bytes()}, 1<<12))
+	for range 3 {
+		r.deposit(pkitest.NewPerson("alice"))
 	}
-	r.obey("suspected-officer.md", 20)
+	r.obey("suspected-officer.md", 24)
 	n := 0
-	for made, err := range delivery.FramesOf(filepath.Join(folder, kra.RekeyTo), 1<<12, record.ParseCapsule) {
+	for c, err := range r.archive().CapsulesUnder(t.Context(), r.roster("newkey").KeyID()) {
 		must(t, err)
-		must(t, made.VerifyProof(r.roster("newkey").Key()))
-		_, err := records[n].Adopt(made, wrapping.Public(), wrapping)
-		must(t, err)
+		must(t, c.VerifyProof(r.roster("newkey").Key()))
 		n++
 	}
-	if n != len(records) {
-		t.Errorf("%d of %d records were moved", n, len(records))
+	if n != 3 {
+		t.Errorf("%d records lie under the new key", n)
 	}
+	for range r.archive().CapsulesUnder(t.Context(), before.KeyID()) {
+		t.Error("a record lies under the old key")
+	}
+}
+
+// deposit archives a key of somebody.
+func (r *room) deposit(who pkitest.Person) {
+	r.t.Helper()
+	key := pkitest.NewKey(r.t, ca.P256)
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
+	must(r.t, err)
+	_, err = r.archive().Deposit(r.t.Context(), audit.System("test"), archive.Deposit{Request: uuid.New(), Person: who.ID, Name: who.Name, Mail: who.Mailbox,
+		PublicKey: pkitest.SPKI(key.Public()), Key: pkcs8})
+	must(r.t, err)
 }
 
 func drillHeader(r *record.Roster) record.Header {
@@ -245,8 +259,9 @@ func (r *room) heard(command string) record.Hash {
 	return h
 }
 
-// server does what the two commands of the server do.
+// server does what commands of the server do.
 func (r *room) server(args []string) error {
+	ctx := r.t.Context()
 	switch strings.Join(args[:2], " ") {
 	case "roster certify":
 		f := flag.NewFlagSet("certify", flag.ContinueOnError)
@@ -257,8 +272,58 @@ func (r *room) server(args []string) error {
 		return r.certify(officerNames[args[2]], *signing, *decryption, *out, ca.AgentSigning, ca.AgentDecryption)
 	case "roster add":
 		return r.addRoster(args[2])
+	case "archive drilled":
+		a := r.archive()
+		roster, err := a.Roster(ctx)
+		if err != nil {
+			return err
+		}
+		passed, err := kra.PassedDrill(args[2], roster)
+		if err != nil {
+			return err
+		}
+		c, err := delivery.Open(args[2]).Case()
+		if err != nil {
+			return err
+		}
+		return a.RecordDrill(ctx, audit.System("test"), roster.Hash(), c.Hash(), passed)
+	case "archive export":
+		if err := os.Mkdir(args[2], 0o755); err != nil {
+			return err
+		}
+		for c, err := range r.archive().CapsulesUnder(ctx, r.rosters[len(r.rosters)-1].KeyID()) {
+			if err == nil {
+				err = delivery.AppendFrames(filepath.Join(args[2], kra.RekeyFrom), [][]byte{c.Bytes()}, 1<<12)
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	case "archive adopt":
+		made := delivery.FramesOf(filepath.Join(args[2], kra.RekeyTo), 1<<12, record.ParseCapsule)
+		_, err := r.archive().Adopt(ctx, audit.System("test"), made, nil)
+		return err
 	}
 	return fmt.Errorf("the test does not know %q", args)
+}
+
+// archive is the server's, with all rosters that were added, the last first.
+func (r *room) archive() *archive.Archive {
+	r.t.Helper()
+	if r.db == nil {
+		var err error
+		r.db = pgtest.New(r.t)
+		r.wrapping, err = record.GenerateWrappingKey()
+		must(r.t, err)
+	}
+	var pins []record.Hash
+	for _, roster := range r.rosters {
+		pins = append(pins, roster.Hash())
+	}
+	a, err := archive.New(archive.Config{DB: r.db, Pins: pins, Wrapping: []*record.WrappingKey{r.wrapping}, Receipts: pkitest.NewKey(r.t, ca.P256)})
+	must(r.t, err)
+	return a
 }
 
 // addRoster lets the server's archive take the roster under its pin.
@@ -271,15 +336,8 @@ func (r *room) addRoster(path string) error {
 	if err != nil {
 		return err
 	}
-	wrapping, err := record.GenerateWrappingKey()
-	if err != nil {
-		return err
-	}
-	a, err := archive.New(archive.Config{DB: pgtest.New(r.t), Pins: []record.Hash{roster.Hash()}, Wrapping: []*record.WrappingKey{wrapping},
-		Receipts: pkitest.NewKey(r.t, ca.P256)})
-	if err != nil {
-		return err
-	}
+	r.rosters = append([]*record.Roster{roster}, r.rosters...)
+	a := r.archive()
 	_, err = a.AddRoster(r.t.Context(), audit.System("test"), file)
 	return errors.Join(err, a.CheckRoster(r.t.Context()))
 }

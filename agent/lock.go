@@ -25,7 +25,8 @@ func (a *Agent) lock() (unlock func(), err error) {
 		return nil, errors.Join(err, f.Close())
 	}
 	return func() {
-		if err := f.Close(); err != nil {
+		// Unlocked by name: a child that is just being started may still share the open file, and keep the lock with it.
+		if err := errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close()); err != nil {
 			a.cfg.Log.Warn("lock not closed", "error", err)
 		}
 	}, nil

@@ -713,6 +713,8 @@ func TestLegalCaseInSilence(t *testing.T) {
 	other := c
 	other.ID = uuid.New()
 	refused(t, "of another case", open(s, consent(sign(t, other, o.boss), second, 10)), record.ErrConsent, "another case")
+	o.wait(48 * time.Hour) // an auditor takes their time
+	refused(t, "late and without consent", open(s, nil), archive.ErrCaseRefused, "clock")
 	if err := open(s, consent(s, second, 10)); err != nil {
 		t.Fatal(err)
 	}

@@ -19,6 +19,9 @@ import (
 // skew is how far apart the clocks of a requester or agent and the server may be.
 const skew = 5 * time.Minute
 
+// consentTime is how long ago a case may have been signed that comes with an auditor's consent, which is signed after it.
+const consentTime = 72 * time.Hour
+
 // Open takes a case that its requester signed. Repeating it returns the case as it stands. With an auditor's signed
 // consent (for a legal case; nil otherwise) the subjects are told later.
 //
@@ -38,7 +41,7 @@ func (c *Cases) Open(ctx context.Context, by audit.Actor, signed, consent []byte
 
 func (c *Cases) open(ctx context.Context, by audit.Actor, s *record.SignedCase, consent []byte) (*Case, error) {
 	k := &Case{SignedCase: s, State: CaseRequested, Changed: c.Now()}
-	roster, err := c.checkCase(ctx, by, k)
+	roster, err := c.checkCase(ctx, by, k, consent != nil)
 	if err != nil {
 		return nil, err
 	}
@@ -94,7 +97,7 @@ func (c *Cases) insert(ctx context.Context, tx pgx.Tx, by audit.Actor, k *Case, 
 }
 
 // checkCase checks everything about a case but its records, and finds who receives.
-func (c *Cases) checkCase(ctx context.Context, by audit.Actor, k *Case) (*record.Roster, error) {
+func (c *Cases) checkCase(ctx context.Context, by audit.Actor, k *Case, consented bool) (*record.Roster, error) {
 	var subjects []uuid.UUID
 	for _, d := range k.Deliveries {
 		for _, s := range d.Subjects {
@@ -120,7 +123,7 @@ func (c *Cases) checkCase(ctx context.Context, by audit.Actor, k *Case) (*record
 	if _, err := c.Signs(ctx, k.Requester.Certificate, by.Person); err != nil {
 		return nil, err
 	}
-	if err := c.checkTimes(k.SignedCase); err != nil {
+	if err := c.checkTimes(k.SignedCase, consented); err != nil {
 		return nil, err
 	}
 	if err := c.checkRecipients(ctx, k, roster); err != nil {
@@ -129,10 +132,13 @@ func (c *Cases) checkCase(ctx context.Context, by audit.Actor, k *Case) (*record
 	return roster, c.checkReachable(ctx, k, roster)
 }
 
-func (c *Cases) checkTimes(s *record.SignedCase) error {
-	now := c.Now()
+func (c *Cases) checkTimes(s *record.SignedCase, consented bool) error {
+	now, age := c.Now(), skew
+	if consented {
+		age = consentTime
+	}
 	switch {
-	case s.Opened.Before(now.Add(-skew)) || s.Opened.After(now.Add(skew)):
+	case s.Opened.Before(now.Add(-age)) || s.Opened.After(now.Add(skew)):
 		return ErrCaseRefused.Withf("The case says that it was opened at %s, and it is %s now. Check the clock of the computer that signed it.",
 			s.Opened.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	case s.Deadline.After(s.Opened.Add(c.Longest)):

@@ -201,7 +201,10 @@ const capsuleOf = `substring(sealed from 5 for get_byte(sealed, 2) * 256 + get_b
 
 // selectKept returns the capsules of people's kept records, by person and then by age. A nil list of keys means all.
 func selectKept(ctx context.Context, tx pgx.Tx, persons []uuid.UUID, keys []keyuse.Hash, limit int) ([]*record.Capsule, error) {
-	var only [][]byte
+	var only [][]byte // null: all
+	if keys != nil {
+		only = [][]byte{}
+	}
 	for _, k := range keys {
 		only = append(only, k[:])
 	}

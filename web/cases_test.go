@@ -233,7 +233,7 @@ func TestCasesThatTheWireRefuses(t *testing.T) {
 	status, keys := r.enrol(t, "alice", housetest.Pair)
 	d := read[api.CaseDrafts](t, r.ask(t, person("alice"), "POST", "/cases/drafts", api.CaseQuery{Kind: "restore"}))
 	s := r.signed(t, "alice", "restore", d.Drafts[0], device(t).Certificate, status, keys)
-	nobody := "00000000-0000-4000-8000-000000000000"
+	nobody, longAgo := "00000000-0000-4000-8000-000000000000", r.Clock.Now().AddDate(-5, 0, 0)
 	for name, tt := range map[string]struct {
 		who          as
 		method, path string
@@ -247,6 +247,7 @@ func TestCasesThatTheWireRefuses(t *testing.T) {
 		"restore others'":        {person("alice"), "POST", "/cases/drafts", api.CaseQuery{Kind: "restore", Mailboxes: []string{"bob@example.test"}}, 403, "case-refused"},
 		"nobody's address":       {person("rita"), "POST", "/cases/drafts", api.CaseQuery{Kind: "business", Mailboxes: []string{"nobody@example.test"}}, 404, "case-subject"},
 		"nothing there":          {person("bob"), "POST", "/cases/drafts", api.CaseQuery{Kind: "restore"}, 404, "case-empty"},
+		"nothing of that time":   {person("rita"), "POST", "/cases/drafts", api.CaseQuery{Kind: "business", Mailboxes: []string{"alice@example.test"}, To: &longAgo}, 404, "case-empty"},
 		"a key that is none":     {person("alice"), "POST", "/cases/drafts", api.CaseQuery{Kind: "restore", Keys: []string{"xyz"}}, 400, "request-invalid"},
 		"somebody else sends it": {person("bob"), "POST", "/cases", api.CaseOpening{Case: s.Bytes()}, 403, "case-refused"},
 		"no case":                {person("alice"), "POST", "/cases", api.CaseOpening{Case: []byte("x")}, 400, "archive-format"},

@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -100,6 +101,8 @@ func TestJourneys(t *testing.T) {
 			c := startCompany(t)
 			testscript.Run(t, testscript.Params{Files: []string{script}, Cmds: c.commands(), Setup: func(e *testscript.Env) error {
 				e.Setenv("SERVER", c.url)
+				e.Setenv("RECIPIENT", record.Fingerprint(c.Recipient.Certificate).String()[:20])
+				e.Setenv("LATER", time.Now().AddDate(0, 1, 0).Format(time.DateOnly))
 				return errors.Join(prepare(e), c.writeRoot(filepath.Join(e.WorkDir, "root.pem")))
 			}})
 			c.Settled(t)
@@ -131,6 +134,21 @@ func (c *company) commands() map[string]func(*testscript.TestScript, bool, []str
 		"certificates": func(ts *testscript.TestScript, _ bool, args []string) {
 			if n := c.issued(); args[0] != strconv.Itoa(n) {
 				ts.Fatalf("%d certificates, want %s", n, args[0])
+			}
+		},
+		// caseid: the variable CASE becomes the id in standard output's table of cases.
+		"caseid": func(ts *testscript.TestScript, _ bool, _ []string) {
+			ts.Setenv("CASE", regexp.MustCompile(`[0-9a-f]{8}-[0-9a-f-]{27}`).FindString(ts.ReadFile("stdout")))
+		},
+		// keyhash USE: the variable KEY becomes the name of the newest key of that use in standard output's JSON of list.
+		"keyhash": func(ts *testscript.TestScript, _ bool, args []string) {
+			var certs []api.Certificate
+			ts.Check(json.Unmarshal([]byte(ts.ReadFile("stdout")), &certs))
+			for _, cert := range certs {
+				if cert.Use == args[0] {
+					ts.Setenv("KEY", cert.SPKISHA256)
+					return
+				}
 			}
 		},
 		// serial USE: the variable SERIAL becomes that of the newest certificate in standard output's JSON of list.

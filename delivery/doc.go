@@ -14,6 +14,7 @@
 //	intermediates.pem     issuing certificates between the case's certificates and the root
 //	capsules.bin          frames: the capsules of all records, in the order of the case; for agents
 //	NN-agent.answer       one agent's approval or denial
+//	NN-agent-N.sealed     or, for the recipient of delivery N alone, frames: one agent's approval, and what it sealed to that recipient
 //	NN-agent.dispute      the recipient's word that this agent's answer is wrong
 //	delivery-N.records    frames: the inner records of the N-th delivery (from 0), in the order of the case; for its recipient
 //	certificates.pem      certificates of the keys and their issuers, as far as known

@@ -25,6 +25,7 @@ const (
 	CapsulesFile      = "capsules.bin"
 	CertificatesFile  = "certificates.pem"
 	answerSuffix      = ".answer"
+	sealedSuffix      = ".sealed"
 	disputeSuffix     = ".dispute"
 )
 
@@ -140,24 +141,75 @@ type Answer struct {
 
 // Answers reads all answers, in the order of their agents' ids. One that cannot be read does not hide the others.
 func (f Folder) Answers() ([]Answer, error) {
+	return f.answers(answerSuffix, func(name string) (*record.Answer, error) { return readParsed(f, name, maxAnswer, record.ParseAnswer) })
+}
+
+// answersTo reads the answers as far as they are to one delivery, also those that hold nothing else.
+func (f Folder) answersTo(delivery int) ([]Answer, error) {
+	whole, err := f.Answers()
+	if err != nil {
+		return nil, err
+	}
+	parts, err := f.answers(fmt.Sprintf("-%d%s", delivery, sealedSuffix), func(name string) (*record.Answer, error) { return f.readSealed(name, delivery) })
+	return sorted(append(whole, parts...)), err
+}
+
+func (f Folder) answers(suffix string, read func(name string) (*record.Answer, error)) ([]Answer, error) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
 		return nil, ErrFolder.Withf("The folder %s cannot be read.", f.dir).Because(err)
 	}
 	var out []Answer
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), answerSuffix) {
+		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), suffix) {
 			continue
 		}
 		if len(out) == maxAnswers {
 			return nil, ErrFolder.Withf("There are more than %d answers in %s.", maxAnswers, f.dir)
 		}
 		a := Answer{File: f.Path(e.Name())}
-		a.Answer, a.Err = readParsed(f, e.Name(), maxAnswer, record.ParseAnswer)
+		a.Answer, a.Err = read(e.Name())
 		out = append(out, a)
 	}
-	slices.SortStableFunc(out, func(a, b Answer) int { return int(a.agent()) - int(b.agent()) })
-	return out, nil
+	return sorted(out), nil
+}
+
+func sorted(list []Answer) []Answer {
+	slices.SortStableFunc(list, func(a, b Answer) int { return int(a.agent()) - int(b.agent()) })
+	return list
+}
+
+// readSealed reads an approval with what it sealed to one delivery; the others are empty.
+func (f Folder) readSealed(name string, delivery int) (*record.Answer, error) {
+	var parts [][]byte
+	for b, err := range FramesOf(f.Path(name), maxAnswer, func(b []byte) ([]byte, error) { return b, nil }) {
+		if err != nil {
+			return nil, err
+		}
+		if parts = append(parts, b); len(parts) > 2 {
+			break
+		}
+	}
+	if len(parts) != 2 {
+		return nil, ErrFolder.Withf("%s does not hold an approval and what it sealed.", f.Path(name))
+	}
+	approval, err := record.ParseApproval(parts[0])
+	if err != nil {
+		return nil, inFile(f.Path(name), err)
+	}
+	if delivery >= len(approval.Sealings) {
+		return nil, ErrFolder.Withf("%s: The approval has no such delivery.", f.Path(name))
+	}
+	a := &record.Answer{Approval: approval, Sealed: make([][]byte, len(approval.Sealings))}
+	a.Sealed[delivery] = parts[1]
+	return a, nil
+}
+
+// PutSealed writes an agent's approval with what it sealed to one delivery: all that the server shows to a recipient of a
+// case with several. It never replaces another.
+func (f Folder) PutSealed(delivery int, a *record.SignedApproval, sealed []byte) (string, error) {
+	name := fmt.Sprintf("%02d-agent-%d%s", a.Agent, delivery, sealedSuffix)
+	return f.Path(name), f.publish(name, AppendFrame(AppendFrame(nil, a.Bytes()), sealed))
 }
 
 func (a Answer) agent() uint16 {

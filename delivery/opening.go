@@ -108,7 +108,7 @@ func count(d record.Delivery) (n int) {
 
 // collect takes answers until there are enough.
 func (o *Opening) collect(key cms.Recipient) error {
-	answers, err := o.folder.Answers()
+	answers, err := o.folder.answersTo(o.Delivery)
 	if err != nil {
 		return err
 	}

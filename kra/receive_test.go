@@ -177,6 +177,61 @@ func (v *vault) garbage(c *record.SignedCase, agent uint16) *record.Answer {
 	return a
 }
 
+// TestTwoRecipients: each opens their own delivery from what the server shows to them, and nothing of the other's.
+func TestTwoRecipients(t *testing.T) {
+	t.Parallel()
+	v := &vault{company: newCompany(t), kept: map[string][]*kept{}}
+	manager, one := v.receiver("manager")
+	deputy, two := v.receiver("deputy")
+	v.open(func(p *kra.PlanConfig) { p.Business = []*kra.RecipientCard{one, two} })
+	v.keep("alice", pkitest.NewKey(t, ca.P256), lastYear)
+	v.keep("bob", pkitest.NewKey(t, ca.P256), lastMonth)
+	clerk := v.device("clerk")
+	c := v.business(clerk, one.Certificate)
+	c.Deliveries = []record.Delivery{{Recipient: one.Certificate, Subjects: []record.Subject{v.subject("alice")}}, {Recipient: two.Certificate, Subjects: []record.Subject{v.subject("bob")}}}
+	dir, s := v.folder(c, clerk.SigningKey)
+	approve(t, dir, s, v.officers[0], v.officers[2])
+	answers, err := delivery.Open(dir).Answers()
+	must(t, err)
+	for i, d := range s.Deliveries {
+		who, name := manager, "alice"
+		if d.Recipient.Equal(two.Certificate) {
+			who, name = deputy, "bob"
+		}
+		_, err := who.VerifyShare(v.roster, v.roster.Hash())
+		must(t, err)
+		part := filepath.Join(t.TempDir(), "part") // what one recipient fetches
+		f, err := delivery.Create(part, s, v.roster, nil)
+		must(t, err)
+		for _, a := range answers {
+			_, err := f.PutSealed(i, a.Approval, a.Sealed[i])
+			must(t, err)
+		}
+		for _, k := range v.of(d) {
+			must(t, f.AddRecords(i, v.inner(k).Bytes()))
+		}
+		o, err := who.Receive(part, nil)
+		must(t, err)
+		if len(o.Wrong) != 0 || len(o.Good) != 2 {
+			t.Errorf("good %v, wrong %+v", o.Good, o.Wrong)
+		}
+		for p, err := range o.People(delivery.Certificates{}) {
+			must(t, err)
+			holds(t, p, v.kept[name]...)
+		}
+		// One that was cut off, and one for the other recipient, are named.
+		sealed, err := filepath.Glob(filepath.Join(part, "*.sealed"))
+		must(t, err)
+		must(t, os.Truncate(sealed[0], 100))
+		must(t, os.Remove(sealed[1]))
+		_, err = f.PutSealed(i, answers[1].Approval, answers[1].Sealed[1-i])
+		must(t, err)
+		if o, err = who.Receive(part, nil); err != nil || len(o.Wrong) != 2 || o.Wrong[0].Disputable() || o.Wrong[1].Disputable() || o.Missing() != 2 {
+			t.Errorf("%v: %+v", err, o)
+		}
+	}
+}
+
 // TestManyKeys is a case of many people, as a lawyer asks for.
 func TestManyKeys(t *testing.T) {
 	t.Parallel()

@@ -161,8 +161,8 @@ func (f Folder) answers(suffix string, read func(name string) (*record.Answer, e
 	}
 	var out []Answer
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), suffix) {
-			continue
+		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), suffix) || record.Line(e.Name(), 255) != e.Name() {
+			continue // a name that would mislead whoever reads it is none of ours
 		}
 		if len(out) == maxAnswers {
 			return nil, ErrFolder.Withf("There are more than %d answers in %s.", maxAnswers, f.dir)

@@ -76,6 +76,10 @@ func (o *Officer) answer(ctx context.Context, x *Examination, d record.Decision,
 		switch {
 		case out.Again && out.Answer.Approval.Decision != d:
 			return ErrAnswered.Withf("From this home the case was already answered with: %s. An answer cannot be taken back.", out.Answer.Approval.Decision)
+		case out.Again:
+			if err := o.knows(x.Roster); err != nil { // retired since
+				return err
+			}
 		case !out.Again:
 			if err := ctx.Err(); err != nil {
 				return err

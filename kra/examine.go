@@ -243,7 +243,7 @@ func (x *Examination) readSubjects() {
 func (x *Examination) warnOfNames() {
 	s, c := x.Subjects[0], x.Case.Requester.Certificate
 	if len(s.Mails) > 0 && len(c.EmailAddresses) > 0 && !slices.ContainsFunc(s.Mails, func(m string) bool { return slices.Contains(c.EmailAddresses, m) }) {
-		x.Warnings = append(x.Warnings, fmt.Sprintf("The keys were deposited for <%s>; the requester's certificate is for <%s>. Make sure that this is one person.", s.Mails[0], c.EmailAddresses[0]))
+		x.Warnings = append(x.Warnings, fmt.Sprintf("The keys were deposited for <%s>; the requester's certificate is for <%s>. Make sure that this is one person.", s.Mails[0], record.Line(c.EmailAddresses[0], record.MaxMail)))
 	}
 }
 

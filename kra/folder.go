@@ -121,8 +121,8 @@ func (f folder) messages() ([]message, error) {
 	}
 	var out []message
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), messageSuffix) {
-			continue
+		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), messageSuffix) || record.Line(e.Name(), 255) != e.Name() {
+			continue // a name that would mislead whoever reads it is none of ours
 		}
 		if len(out) == maxMessages {
 			return nil, ErrFolder.Withf("There are more than %d messages in %s.", maxMessages, f.dir)

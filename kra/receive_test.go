@@ -129,6 +129,7 @@ func TestGarbageFromOneAgent(t *testing.T) {
 		t.Errorf("an answer is replaced: %v", err)
 	}
 	write(t, []byte("no answer at all"), dir, "07-agent.answer")
+	write(t, []byte("nor this"), dir, "08-\x1b[2Jagent.answer") // it would clear the reader's screen
 	approve(t, dir, s, v.officers[1])
 	o := receive(t, dir, alice.recipient(t))
 	if o.Missing() != 1 || len(o.Wrong) != 2 {

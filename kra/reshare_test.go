@@ -101,6 +101,8 @@ func TestReshare(t *testing.T) {
 		_, err := o.Retire(dir, drill)
 		must(t, err)
 	}
+	_, err = olga.Approve(t.Context(), olga.examine(t, old), heard(t, s.Deliveries[0].Recipient), "")
+	refused(t, "what was answered before, after retiring", err, kra.ErrRosterUnknown, v.roster.Hash().String())
 	x := odile.examine(t, old)
 	_, err = odile.Approve(t.Context(), x, heard(t, s.Deliveries[0].Recipient), "")
 	refused(t, "the old roster after it was retired", err, kra.ErrRosterUnknown, v.roster.Hash().String())

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/x509"
 	"fmt"
 	"io"
 	"strings"
@@ -98,7 +99,7 @@ func describeCase(x *kra.Examination) caseView {
 	v := caseView{
 		ID: c.ID, Hash: c.Hash().String(), Kind: c.Kind.String(), Reason: c.Reason, Reference: c.Reference, Opened: c.Opened, Deadline: c.Deadline,
 		Archive: x.Roster.Plan.Archive, Roster: c.Roster.String(), Epoch: c.Epoch, Threshold: int(x.Roster.Plan.Threshold),
-		Requester: requesterView{c.Requester.Name, c.Requester.Person, c.Requester.Certificate.EmailAddresses, describeCertificate(c.Requester.Certificate)},
+		Requester: requesterView{c.Requester.Name, c.Requester.Person, mailsOf(c.Requester.Certificate), describeCertificate(c.Requester.Certificate)},
 		People:    []subjectView{}, Answers: []caseAnswerView{}, Warnings: append([]string{}, x.Warnings...), Faults: []faultView{},
 	}
 	if x.Agent.ID != 0 {
@@ -126,6 +127,15 @@ func describeCase(x *kra.Examination) caseView {
 		v.Faults = append(v.Faults, describeFault(err))
 	}
 	return v
+}
+
+// mailsOf returns a certificate's addresses, as they may be shown.
+func mailsOf(c *x509.Certificate) []string {
+	out := []string{}
+	for _, m := range c.EmailAddresses {
+		out = append(out, record.Line(m, record.MaxMail))
+	}
+	return out
 }
 
 const moment = "2 January 2006 15:04 MST"

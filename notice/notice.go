@@ -58,7 +58,7 @@ type Teller struct {
 	letters letters
 }
 
-// New returns a Teller. Without a mail server it does nothing, and says so in the log.
+// New returns a Teller. Without a mail server it does nothing.
 func New(c Config) (*Teller, error) {
 	if c.DB == nil || c.Jobs == nil || c.Directory == nil {
 		return nil, errors.New("notice: the configuration is not complete")
@@ -77,9 +77,6 @@ func New(c Config) (*Teller, error) {
 	if t.letters, err = readLetters(); err != nil {
 		return nil, err
 	}
-	if c.Cases != nil && c.Mail == nil {
-		c.Log.Warn("no mail server is configured: nobody is told of recovery cases by mail")
-	}
 	return t, nil
 }
 
@@ -87,8 +84,11 @@ func New(c Config) (*Teller, error) {
 func (t *Teller) mute() bool { return t.Cases == nil || t.Mail == nil }
 
 // Register makes the queue's jobs tell people. It is called also where there is no mail server, so that the jobs of cases do
-// not wait for one.
+// not wait for one; the log then says that nobody is told.
 func (t *Teller) Register(q *jobs.Queue) {
+	if t.Cases != nil && t.Mail == nil {
+		t.Log.Warn("no mail server is configured: nobody is told of recovery cases by mail")
+	}
 	jobs.Handle(q, jobTimeout, t.Tell)
 	jobs.Handle(q, jobTimeout, t.Send)
 	jobs.Handle(q, jobTimeout, func(ctx context.Context, _ jobs.RevealCases) error { return t.Reveal(ctx) })

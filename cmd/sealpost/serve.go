@@ -151,11 +151,11 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Report everything that is wrong with the configuration",
 		Long: `Reads the configuration file and reports all its faults at once, each with its path. With --connect it then opens
-everything that the file names: key files, database, directory, roster.`,
+everything that the file names: key files, database, directory, roster, mail server (which is sent no message).`,
 		Args: cobra.NoArgs,
 	}
 	path := configFlag(c)
-	connect := c.Flags().Bool("connect", false, "also open keys, database, directory and roster")
+	connect := c.Flags().Bool("connect", false, "also open keys, database, directory, roster and mail server")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		conf, err := load(*path)
 		if err != nil {
@@ -200,5 +200,5 @@ func tryAll(ctx context.Context, c *config.Config) error {
 		return err
 	}
 	defer s.Close()
-	return s.Directory.Check(ctx)
+	return errors.Join(s.Directory.Check(ctx), s.CheckMail(ctx))
 }

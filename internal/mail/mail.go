@@ -103,13 +103,13 @@ func loopback(host string) bool {
 	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
-// New checks the configuration. It does not connect.
+// New checks the configuration as Validate does. It does not connect.
 func New(c Config) (*Sender, error) {
 	if err := c.Validate(); err != nil {
-		return nil, fmt.Errorf("mail: %w", err)
+		return nil, err
 	}
 	if c.User != "" && c.Password == "" {
-		return nil, errors.New("mail: password_file: holds no password")
+		return nil, errors.New("password_file: holds no password")
 	}
 	if c.Security == "" {
 		c.Security = StartTLS

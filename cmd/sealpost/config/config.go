@@ -50,6 +50,7 @@ type Config struct {
 	Enrolment Enrolment          `yaml:"enrolment"`
 	Archive   Archive            `yaml:"archive"`
 	Recovery  Recovery           `yaml:"recovery"`
+	Mail      Mail               `yaml:"mail"`
 	Directory directory.Config   `yaml:"directory"`
 	CRL       CRL                `yaml:"crl"`
 
@@ -147,6 +148,29 @@ type Archive struct {
 type Recovery struct {
 	Longest Duration `yaml:"longest"` // from a case's opening to its deadline; 0 means 720h
 	Silence Duration `yaml:"silence"` // the longest that the subjects of a legal case are not told of it; 0 means 4320h
+}
+
+// Mail says by which mail server people are told of recovery cases: whose keys are asked for, who decides, who receives.
+// Leave it out where there is none; then people are told in no other way, and the server says so in its log at the start.
+type Mail struct {
+	Host string `yaml:"host"` // of the mail server; empty means that nobody is told by mail
+	Port int    `yaml:"port"` // 0 means 587, with tls: implicit 465, with tls: none 25
+
+	// TLS is starttls (default), implicit, or none, which is taken only for a server on the same machine and without a
+	// user.
+	TLS string `yaml:"tls"`
+
+	// TrustFile holds the certificates (PEM) of the CAs that the server's certificate must come from. Empty means those
+	// that the operating system trusts.
+	TrustFile string `yaml:"trust_file"`
+
+	User         string `yaml:"user"`          // to log in as; empty means no login
+	PasswordFile string `yaml:"password_file"` // its first line is the user's password; the file must not be readable by others
+
+	From string `yaml:"from"` // sender: "Example CA <ca@example.com>"
+
+	// Contact is whom people are told to turn to if something is wrong, as part of a sentence. "" means "your IT help desk".
+	Contact string `yaml:"contact"`
 }
 
 // CRL says how often lists are made.

@@ -78,6 +78,32 @@ func TestWrappingKeysAreNamedOnce(t *testing.T) {
 	}
 }
 
+func TestMailServer(t *testing.T) {
+	for text, want := range map[string]string{
+		"{}": "",
+		"{host: mail.example.com, from: ca@example.com}":                                  "",
+		"{host: 127.0.0.1, tls: none, from: ca@example.com, contact: 'Ann, telephone 1'}": "",
+		"{from: ca@example.com}":                                                        "mail.host: is missing",
+		"{host: mail.example.com}":                                                      "mail.from: must be",
+		"{host: mail.example.com, from: ca@example.com, tls: no}":                       "mail.tls: must be starttls",
+		"{host: mail.example.com, from: ca@example.com, tls: none}":                     "mail.tls: must be starttls or implicit for a server on another machine",
+		"{host: localhost, from: ca@example.com, tls: none, user: x, password_file: y}": "does not travel in the clear",
+		"{host: mail.example.com, from: ca@example.com, user: x}":                       "mail: needs both user and password_file",
+		"{host: mail.example.com, from: ca@example.com, port: -1}":                      "mail.port: must lie",
+		"{host: mail.example.com, from: ca@example.com, contact: \"a\\nSubject: b\"}":   "mail.contact: must be one line",
+		"{host: 'mail.example.com:25', from: ca@example.com}":                           "mail.host: must be",
+	} {
+		c, err := config.Decode([]byte("mail: " + text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		err = c.Validate()
+		if want == "" && strings.Contains(err.Error(), "mail") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: no %q in:\n%v", text, want, err)
+		}
+	}
+}
+
 func TestDecodeIsStrict(t *testing.T) {
 	for what, text := range map[string]string{
 		"an unknown key":    "organisaton: {name: x}",

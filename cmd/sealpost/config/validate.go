@@ -10,6 +10,9 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
+
+	"github.com/sealpost/sealpost/internal/mail"
 )
 
 var issuerID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -32,6 +35,7 @@ func (c *Config) Validate() error {
 	}
 	c.validateIssuers(&f)
 	c.validateArchive(&f)
+	c.validateMail(&f)
 	f.add("directory", c.Directory.Validate())
 	if c.CRL.Lifetime <= c.CRL.Period {
 		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
@@ -114,6 +118,32 @@ func (c *Config) validateArchive(f *faults) {
 		}
 	}
 	f.need("archive.receipt_key", a.ReceiptKey)
+}
+
+func (c *Config) validateMail(f *faults) {
+	m := c.Mail
+	if m.Host == "" {
+		if m != (Mail{}) {
+			f.say("mail.host", "is missing; without it nobody is told by mail")
+		}
+		return
+	}
+	f.add("mail", c.MailServer().Validate())
+	if (m.User == "") != (m.PasswordFile == "") {
+		f.say("mail", "needs both user and password_file, or neither")
+	}
+	if len(m.Contact) > maxContact || strings.ContainsFunc(m.Contact, unicode.IsControl) {
+		f.say("mail.contact", fmt.Sprintf("must be one line of at most %d bytes", maxContact))
+	}
+}
+
+// maxContact bounds mail.contact, in bytes.
+const maxContact = 200
+
+// MailServer returns what the file says of the mail server, without what lies in other files.
+func (c *Config) MailServer() mail.Config {
+	m := c.Mail
+	return mail.Config{Host: m.Host, Port: m.Port, Security: mail.Security(m.TLS), User: m.User, From: m.From}
 }
 
 // faults collects what is wrong.

@@ -20,6 +20,8 @@ import (
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/keys"
+	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/notice"
 	"github.com/sealpost/sealpost/ocsp"
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/web"
@@ -46,6 +48,8 @@ type Server struct {
 	CRL      *crl.Publisher
 	GAL      *gal.Publisher
 	Recovery *recovery.Desk // nil where there is no Archive
+	Notice   *notice.Teller
+	Mail     *mail.Sender // nil where people are told nothing by mail
 	OCSP     *ocsp.Responder
 	Web      *web.Server
 }
@@ -79,6 +83,9 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) 
 	}
 	if err := s.openRecovery(hooks); err != nil {
 		return nil, err
+	}
+	if err := s.openNotice(); err != nil {
+		return nil, fmt.Errorf("mail: %w", err)
 	}
 	return s, s.openWeb(ctx)
 }
@@ -256,6 +263,7 @@ func (s *Server) register() {
 	if s.Recovery != nil {
 		s.Recovery.Register(s.Jobs)
 	}
+	s.Notice.Register(s.Jobs) // without a mail server too: jobs of cases must not wait for one
 	jobs.Handle(s.Jobs, jobTimeout, func(ctx context.Context, _ jobs.ResumeEnrolments) error {
 		_, err := s.Authority.AbandonStale(ctx)
 		return errors.Join(err, s.Enroll.Resume(ctx))

@@ -222,3 +222,34 @@ func (d *Desk) known(ctx context.Context, leaf *x509.Certificate) (ca.Certificat
 	}
 	return c, nil
 }
+
+// Certificates returns the certificates that are known of keys in a collected delivery, and those of their issuers: of the
+// records from the given position on, at most limit. It returns how many records it looked at, 0 after the last. The
+// order is no one's; each certificate comes once.
+func (d *Desk) Certificates(ctx context.Context, by audit.Actor, id uuid.UUID, delivery, from, limit int) (certificates [][]byte, looked int, err error) {
+	keys, err := d.Keys(ctx, by, id, delivery, from, limit)
+	if err != nil {
+		return nil, 0, err
+	}
+	issuers := map[string]bool{}
+	for _, k := range keys {
+		found, err := d.authority.Find(ctx, ca.Query{Key: &k})
+		if err != nil {
+			return nil, 0, err
+		}
+		for _, c := range found {
+			certificates = append(certificates, c.DER)
+			issuers[c.Issuer] = true
+		}
+	}
+	for name := range issuers {
+		i, err := d.authority.Issuer(name)
+		if err != nil { // one that is no longer configured: whoever receives has it or not
+			continue
+		}
+		for _, c := range i.Chain() {
+			certificates = append(certificates, c.Raw)
+		}
+	}
+	return certificates, len(keys), nil
+}

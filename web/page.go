@@ -4,6 +4,8 @@ import (
 	"strconv"
 
 	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/archive/record"
 )
 
 // Page is what every list can be asked for. (It is exported for huma, which does not look into other embedded structs.)
@@ -31,6 +33,18 @@ func (p Page) number() (int64, error) {
 	}
 	n, err := strconv.ParseInt(p.After, 10, 64)
 	if err != nil || n <= 0 {
+		return 0, ErrRequest.Withf("query.after: this is not the next value of a page.")
+	}
+	return n, nil
+}
+
+// position returns After where lists go by positions in a case.
+func (p Page) position() (int, error) {
+	if p.After == "" {
+		return 0, nil
+	}
+	n, err := strconv.Atoi(p.After)
+	if err != nil || n < 0 || n > record.MaxRecords {
 		return 0, ErrRequest.Withf("query.after: this is not the next value of a page.")
 	}
 	return n, nil

@@ -19,10 +19,10 @@ func examine(c *cobra.Command, o *kra.Officer, folder string) (*kra.Examination,
 
 func (t *tool) approveCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "approve FOLDER",
+		Use:   "approve CASE",
 		Short: "Check a case and open your part of its keys, for its recipient",
 		Long: `Checks everything about a case, shows who asks for whose keys, why and for whom, and then makes your part of the answer:
-one file in the case's folder. What you see of the people comes from the records themselves, which nobody can alter.
+one file in the case's folder, or, for a case that is named by its id, an answer that is sent to the server. What you see of the people comes from the records themselves, which nobody can alter.
 
 In a restore the keys go to a new device. That it is the person's, neither this program nor the server can know. Call the
 person on a number that you know from elsewhere and have them read words from their screen; you type what you hear.
@@ -41,7 +41,11 @@ Your answer cannot be taken back, and is given once: a repetition puts the same 
 		if err != nil {
 			return err
 		}
-		x, err := examine(cmd, o, args[0])
+		p, err := t.find(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		x, err := examine(cmd, o, p.dir)
 		if err != nil {
 			return err
 		}
@@ -62,7 +66,11 @@ Your answer cannot be taken back, and is given once: a repetition puts the same 
 		if err != nil {
 			return err
 		}
-		return reportAnswer(cmd.OutOrStdout(), x, a, *asJSON)
+		sent, err := p.send(cmd, a)
+		if err != nil {
+			return err
+		}
+		return reportAnswer(cmd.OutOrStdout(), x, a, sent, *asJSON)
 	}
 	return c
 }
@@ -129,10 +137,11 @@ type answeredView struct {
 	Decision string `json:"decision"`
 	File     string `json:"file"`
 	Again    bool   `json:"again"`
+	Sent     bool   `json:"sent"` // to the server
 }
 
-func reportAnswer(w io.Writer, x *kra.Examination, a *kra.Answered, asJSON bool) error {
-	v := answeredView{x.Case.ID.String(), a.Answer.Approval.Agent, a.Answer.Approval.Decision.String(), a.File, a.Again}
+func reportAnswer(w io.Writer, x *kra.Examination, a *kra.Answered, sent, asJSON bool) error {
+	v := answeredView{x.Case.ID.String(), a.Answer.Approval.Agent, a.Answer.Approval.Decision.String(), a.File, a.Again, sent}
 	if asJSON {
 		return printJSON(w, v)
 	}
@@ -140,13 +149,17 @@ func reportAnswer(w io.Writer, x *kra.Examination, a *kra.Answered, asJSON bool)
 	if v.Again {
 		again = " (as before)"
 	}
-	_, err := fmt.Fprintf(w, "Your answer is in %s%s: %s. Bring the folder back to whoever gave it to you.\n", v.File, again, v.Decision)
+	next := "Bring the folder back to whoever gave it to you."
+	if sent {
+		next = "It was sent."
+	}
+	_, err := fmt.Fprintf(w, "Your answer is in %s%s: %s. %s\n", v.File, again, v.Decision, next)
 	return err
 }
 
 func (t *tool) denyCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:     "deny FOLDER",
+		Use:     "deny CASE",
 		Short:   "Say, signed, that you do not open the keys of a case",
 		Example: `  sealpost-kra deny /media/stick/case --comment "Nobody at this number knows of it"`,
 		Args:    cobra.ExactArgs(1),
@@ -158,7 +171,11 @@ func (t *tool) denyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		x, err := examine(cmd, o, args[0])
+		p, err := t.find(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		x, err := examine(cmd, o, p.dir)
 		if err != nil {
 			return err
 		}
@@ -170,7 +187,11 @@ func (t *tool) denyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		return reportAnswer(cmd.OutOrStdout(), x, a, *asJSON)
+		sent, err := p.send(cmd, a)
+		if err != nil {
+			return err
+		}
+		return reportAnswer(cmd.OutOrStdout(), x, a, sent, *asJSON)
 	}
 	return c
 }

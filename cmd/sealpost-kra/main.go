@@ -76,7 +76,7 @@ func commands() *cobra.Command {
 		Short: "The tool of a recovery officer: keys, the ceremony that makes the archive's key, and cases",
 		Long: `The archive keeps copies of people's encryption keys. What opens it is split among recovery officers: each holds a
 share, several must act together, and the server can do nothing alone. This tool is for one officer, on their own
-machine; it needs no network.
+machine. Only cases that are named by their id need a network.
 
 Once, in this order (docs/runbooks/ceremony.md has every step):
   keygen                 make your keys
@@ -88,7 +88,8 @@ Once, in this order (docs/runbooks/ceremony.md has every step):
   ceremony finish        one of you writes the roster file
   verify-share           all of you: check that your share is really in it
 
-Then, case by case (the folder comes on a stick or a shared drive):
+Then, case by case (by its id on the server, or as a folder on a stick or a shared drive):
+  cases                  which cases on the server concern you
   show                   who asks for whose keys, why, and for whom
   approve, deny          answer
   open                   as the recipient: open the keys that were approved
@@ -105,7 +106,8 @@ From time to time:
 	t := &tool{}
 	root.PersistentFlags().StringVar(&t.home, "home", "", "your folder, for your eyes only (default ~/.local/share/sealpost-kra)")
 	root.PersistentFlags().StringVar(&t.passphraseFile, "passphrase-file", "", "file whose first line is your passphrase; else it is taken from "+passphraseEnv+", or asked for")
-	root.AddCommand(t.keygenCommand(), t.importCommand(), t.planCommand(), t.ceremonyCommand(), t.verifyShareCommand(),
+	t.net.add(root)
+	root.AddCommand(t.casesCommand(), t.keygenCommand(), t.importCommand(), t.planCommand(), t.ceremonyCommand(), t.verifyShareCommand(),
 		t.showCommand(), t.approveCommand(), t.denyCommand(), t.openCommand(),
 		t.drillCommand(), t.reshareCommand(), t.retireCommand(), t.rekeyCommand())
 	return root
@@ -115,6 +117,7 @@ From time to time:
 type tool struct {
 	home           string
 	passphraseFile string
+	net            onlineFlags
 }
 
 // officer opens the home.

@@ -25,7 +25,7 @@ type openFlags struct {
 
 func (t *tool) openCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use:   "open FOLDER",
+		Use:   "open CASE",
 		Short: "As the recipient of a case: open its keys and write them as files for mail programs",
 		Long: `Verifies a case and what the officers answered, names those whose answer is wrong, opens the keys, checks each against
 its record, and writes one PKCS #12 file for each person, with all their keys, the newest marked. The files are protected
@@ -51,16 +51,26 @@ certificate, a signed report on it is put into the folder.`,
 		if err != nil {
 			return err
 		}
-		op, err := o.Receive(args[0], newProgress(cmd.ErrOrStderr(), "Verifying records").report)
+		at, err := t.find(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		if err := at.collect(cmd); err != nil {
+			return err
+		}
+		op, err := o.Receive(at.dir, newProgress(cmd.ErrOrStderr(), "Verifying records").report)
 		if err != nil {
 			return err
 		}
 		defer op.Wipe()
 		v := &openedView{Case: op.Case.ID.String(), Officers: op.Good, Wrong: []wrongView{}, People: []personView{}}
-		if err := p.report(v, op, delivery.Open(args[0])); err != nil {
+		if err := p.report(v, op, delivery.Open(at.dir)); err != nil {
 			return err
 		}
-		err = p.deliver(cmd, v, op, delivery.Open(args[0]))
+		err = errors.Join(p.deliver(cmd, v, op, delivery.Open(at.dir)), at.dispute(cmd, v.Wrong))
+		if err == nil {
+			err = at.close(cmd, v)
+		}
 		if p.asJSON {
 			return errors.Join(err, printJSON(cmd.OutOrStdout(), v))
 		}

@@ -30,7 +30,11 @@ whether its certificates can be trusted, and whether it is the right one, is not
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	all := c.Flags().Bool("all", false, "print all people of a large case")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		d, err := t.describe(cmd, args[0], *all)
+		p, err := t.find(cmd, args[0])
+		if err != nil {
+			return err
+		}
+		d, err := t.describe(cmd, p.dir, *all)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,174 @@
+package kra
+
+import (
+	"context"
+	"crypto/x509"
+	"iter"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/client"
+	"github.com/sealpost/sealpost/delivery"
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+// Faults of what a server sends.
+var (
+	ErrServer = fault.New(fault.Denied, "kra-server", "What the server sent is not what was asked for.")
+)
+
+// batch is how many objects are written to a folder at once.
+const batch = 500
+
+// Online fills a case's folder from the server, in place of somebody who brings one, and brings back what an officer or
+// recipient made of it. Nothing that the server says is believed: the folder is checked as one on a stick is. It is for one
+// goroutine.
+type Online struct{ *client.Client }
+
+// Fetch fills dir with what officers need of a case. It goes on where an earlier fetch ended. progress, if not nil, hears
+// how many of how many records are there.
+func (s Online) Fetch(ctx context.Context, id uuid.UUID, dir string, progress func(done, total int)) (delivery.Folder, error) {
+	none := delivery.Folder{}
+	k, err := s.Case(ctx, id)
+	if err != nil {
+		return none, err
+	}
+	c, err := record.ParseCase(k.Signed)
+	if err != nil {
+		return none, err
+	}
+	if c.ID != id {
+		return none, ErrServer.Withf("The server sent the case %s in place of %s.", c.ID, id)
+	}
+	if len(k.Roster) == 0 {
+		return none, ErrServer.Withf("The officers have changed since this case was opened. It must be opened again.")
+	}
+	r, err := record.ParseRoster(k.Roster)
+	if err != nil {
+		return none, err
+	}
+	between, err := certificates(k.Intermediates)
+	if err != nil {
+		return none, err
+	}
+	f, err := delivery.Create(dir, c, r, between)
+	if err != nil {
+		return none, err
+	}
+	have, err := count(f.Capsules())
+	if err != nil {
+		return none, err
+	}
+	return f, fill(s.CaseCapsules(ctx, id, have), have, k.Records, progress, f.AddCapsules)
+}
+
+func certificates(ders [][]byte) ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	for _, der := range ders {
+		c, err := x509.ParseCertificate(der)
+		if err != nil {
+			return nil, ErrServer.Withf("The server sent a certificate that is none.").Because(err)
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// fill adds what comes to a file of frames, in batches.
+func fill(from iter.Seq2[[]byte, error], done, total int, progress func(done, total int), add func(...[]byte) error) error {
+	var held [][]byte
+	flush := func() error {
+		if len(held) == 0 {
+			return nil
+		}
+		if err := add(held...); err != nil {
+			return err
+		}
+		done += len(held)
+		held = held[:0]
+		if progress != nil {
+			progress(done, total)
+		}
+		return nil
+	}
+	for b, err := range from {
+		if err != nil {
+			return err
+		}
+		if held = append(held, b); len(held) == batch {
+			if err := flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return flush()
+}
+
+// Send brings an officer's answer to the server. Sending it again changes nothing.
+func (s Online) Send(ctx context.Context, id uuid.UUID, a *record.Answer) (api.Case, error) {
+	raw, err := a.Encode()
+	if err != nil {
+		return api.Case{}, err
+	}
+	return s.AnswerCase(ctx, id, raw)
+}
+
+// Collect has the server release a case to its recipient, and fills dir with what they need: Fetch first. It goes on where an earlier one
+// ended. A case whose keys go to several recipients is not collected this way.
+func (s Online) Collect(ctx context.Context, id uuid.UUID, f delivery.Folder, progress func(done, total int)) error {
+	c, err := f.Case()
+	if err != nil {
+		return err
+	}
+	if len(c.Deliveries) != 1 {
+		return ErrServer.Withf("The keys of this case go to %d recipients. Have the operator put it into a folder.", len(c.Deliveries))
+	}
+	k, err := s.CollectCase(ctx, id, 0)
+	if err != nil {
+		return err
+	}
+	if err := s.answers(ctx, id, f); err != nil {
+		return err
+	}
+	have, err := count(f.Records(0))
+	if err != nil {
+		return err
+	}
+	if err := fill(s.CaseRecords(ctx, id, 0, have), have, k.Records, progress, func(b ...[]byte) error { return f.AddRecords(0, b...) }); err != nil {
+		return err
+	}
+	var ders [][]byte
+	for der, err := range s.CaseCertificates(ctx, id, 0) {
+		if err != nil {
+			return err
+		}
+		ders = append(ders, der)
+	}
+	slices.SortFunc(ders, slices.Compare[[]byte])
+	known, err := certificates(slices.CompactFunc(ders, slices.Equal[[]byte]))
+	if err != nil || len(known) == 0 {
+		return err
+	}
+	return f.PutCertificates(known)
+}
+
+// answers puts what the officers sealed to the recipient into the folder.
+func (s Online) answers(ctx context.Context, id uuid.UUID, f delivery.Folder) error {
+	sealed, err := s.CaseSealed(ctx, id, 0)
+	if err != nil {
+		return err
+	}
+	for _, x := range sealed.Items {
+		approval, err := record.ParseApproval(x.Approval)
+		if err != nil {
+			return err
+		}
+		if _, err := f.PutAnswer(&record.Answer{Approval: approval, Sealed: [][]byte{x.Partials}}); err != nil {
+			return err
+		}
+	}
+	return nil
+}

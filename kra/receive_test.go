@@ -271,6 +271,19 @@ func TestManyKeys(t *testing.T) {
 	if n != people*each+3 {
 		t.Errorf("%d keys", n)
 	}
+	seen, written := map[int]bool{}, 0
+	must(t, o.Deliver(t.Context(), t.TempDir(), delivery.Certificates{}, delivery.FileOptions{Now: time.Now()}, func(d delivery.Delivered) {
+		seen[d.Number] = true
+		written += d.Files.Keys
+	}))
+	if len(seen) != people+2 || written != n {
+		t.Errorf("%d keys of %d people were written", written, len(seen))
+	}
+	blocked := filepath.Join(t.TempDir(), "file")
+	write(t, nil, blocked)
+	if err := o.Deliver(t.Context(), blocked, delivery.Certificates{}, delivery.FileOptions{Now: time.Now()}, nil); !errors.Is(err, delivery.ErrOutput) {
+		t.Errorf("written into a file: %v", err)
+	}
 }
 
 func (o *officer) recipient(t testing.TB) cms.Recipient {

@@ -18,7 +18,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/riverqueue/river"
 
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/archive/record"
@@ -117,7 +116,7 @@ func (t *Teller) Tell(ctx context.Context, j jobs.TellCase) error {
 		if err != nil || len(fresh) == 0 {
 			return err
 		}
-		send := make([]river.JobArgs, len(fresh))
+		send := make([]jobs.Args, len(fresh))
 		for i, f := range fresh {
 			send[i] = f
 		}
@@ -150,7 +149,7 @@ func (t *Teller) Reveal(ctx context.Context) error {
 		if err != nil || len(fresh) == 0 {
 			return err
 		}
-		tell := make([]river.JobArgs, len(fresh))
+		tell := make([]jobs.Args, len(fresh))
 		for i, id := range fresh {
 			tell[i] = jobs.TellCase{Case: id, About: aboutRevealed}
 		}

@@ -68,8 +68,11 @@ func New(c Config) (*Queue, error) {
 	return q, nil
 }
 
+// Args is a job: one of this package's types, with what it needs.
+type Args = river.JobArgs
+
 // Insert enqueues jobs in the caller's transaction, whose role must be one that Migrate granted the right to.
-func (q *Queue) Insert(ctx context.Context, tx pgx.Tx, args ...river.JobArgs) error {
+func (q *Queue) Insert(ctx context.Context, tx pgx.Tx, args ...Args) error {
 	params := make([]river.InsertManyParams, len(args))
 	for i, a := range args {
 		params[i].Args = a

@@ -40,6 +40,8 @@ type Demo struct {
 	template setup.Template // of server.yaml, which gets the roster's pin after the ceremony
 	closers  []func()       // in reverse order
 
+	lost lost // what is known of the recovery
+
 	people    string         // more people, as LDIF
 	limits    string         // for slapd.conf
 	algorithm keys.Algorithm // of the authorities' keys; empty for what init takes

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -52,7 +53,16 @@ func TestTour(t *testing.T) {
 		t.Fatal(err)
 	}
 	kebab := regexp.MustCompile(`^[a-z0-9]+(-[a-z0-9]+)*$`)
-	if len(steps) < 20 {
+	var names []string
+	for _, s := range steps {
+		names = append(names, s.Name)
+	}
+	for _, want := range []string{"laptop-lost", "one-officer-refused", "own-approval-refused", "keys-restored"} {
+		if !slices.Contains(names, want) {
+			t.Errorf("no step %s in %v", want, names)
+		}
+	}
+	if len(steps) < 24 {
 		t.Errorf("%d steps", len(steps))
 	}
 	for _, s := range steps {
@@ -84,7 +94,11 @@ func TestTour(t *testing.T) {
 	}
 	openssl(t, dir, "crl", "-inform", "DER", "-in", "crl/issuing.crl", "-noout", "-CAfile", "pki/issuing.pem")
 	openssl(t, dir, "verify", "-CAfile", "pki/root.pem", "pki/issuing.pem")
-	for _, f := range []string{"server.yaml", "mail/encrypted.eml"} {
+	keys := openssl(t, dir, "pkcs12", "-in", "recovered/alice.p12", "-passin", "file:recovered/alice.password", "-nodes", "-nocerts")
+	if n := strings.Count(keys, "BEGIN PRIVATE KEY"); n != 3 {
+		t.Errorf("recovered/alice.p12 holds %d keys, want the new pair and the old encryption key", n)
+	}
+	for _, f := range []string{"server.yaml", "mail/encrypted.eml", "recovered/old.eml"} {
 		if _, err := os.Stat(filepath.Join(dir, f)); err != nil {
 			t.Error(err)
 		}

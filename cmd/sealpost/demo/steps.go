@@ -24,6 +24,10 @@ func (d *Demo) tourSteps() []tourStep {
 		{"signing-key-refused", "A signing key offered for archiving is refused", d.signingKeyRefused},
 		{"certificate-revoked", "Carol loses her computer: her certificate is refused", d.revoked},
 		{"ocsp-agrees", "OCSP says the same", d.ocsp},
+		{"laptop-lost", "Alice loses her laptop; a new one cannot read old mail", d.laptopLost},
+		{"one-officer-refused", "She asks for her old keys; one officer alone opens nothing", d.oneOfficerRefused},
+		{"own-approval-refused", "Nobody approves what they ask for themselves", d.ownApprovalRefused},
+		{"keys-restored", "A second officer agrees: her old mail is readable again", d.keysRestored},
 		{"audit-verified", "The audit log is whole", d.auditWhole},
 		{"tampering-caught", "A row altered in a copy of the log is found", d.auditTampered},
 	}

@@ -43,6 +43,12 @@ const rescueAfter = 3 * time.Minute
 // for its certificates to appear in the directory.
 const fetchCooldown = 20 * time.Millisecond
 
+// Messages have a queue and workers of their own: a mail server that hangs does not hold up a revocation list.
+const (
+	mailQueue   = "mail"
+	mailWorkers = 4
+)
+
 // New returns a queue that can enqueue. It works on jobs after Start.
 func New(c Config) (*Queue, error) {
 	log := c.Log
@@ -61,7 +67,7 @@ func New(c Config) (*Queue, error) {
 	}
 	q.config = base
 	q.config.Workers = river.NewWorkers()
-	q.config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}}
+	q.config.Queues = map[string]river.QueueConfig{river.QueueDefault: {MaxWorkers: workers}, mailQueue: {MaxWorkers: mailWorkers}}
 	q.config.FetchCooldown = fetchCooldown
 	q.config.CompletedJobRetentionPeriod = time.Hour
 	q.config.RescueStuckJobsAfter = rescueAfter

@@ -3,6 +3,7 @@ package jobs_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -120,6 +121,28 @@ func TestJobOfAKilledProcessIsDone(t *testing.T) {
 	case <-done:
 	case <-time.After(60 * time.Second):
 		t.Error("the job was not done")
+	}
+}
+
+// A mail server that hangs keeps its own workers busy, and nobody else's.
+func TestMessagesHoldUpNothingElse(t *testing.T) {
+	db, q := setup(t)
+	hang := make(chan struct{})
+	defer close(hang)
+	done := make(chan struct{}, 1)
+	jobs.Handle(q, time.Minute, func(context.Context, jobs.SendNotice) error { <-hang; return nil })
+	jobs.Handle(q, time.Minute, func(context.Context, jobs.PublishPerson) error { done <- struct{}{}; return nil })
+	start(t, q)
+	for _, args := range [][]jobs.Args{slices.Repeat([]jobs.Args{jobs.SendNotice{About: "x"}}, 50), {jobs.PublishPerson{}}} {
+		if err := db.InTx(t.Context(), "notice", func(tx pgx.Tx) error { return q.Insert(t.Context(), tx, args...) }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(500 * time.Millisecond) // they are taken up
+	}
+	select {
+	case <-done:
+	case <-time.After(20 * time.Second):
+		t.Error("another job waits for the mail server")
 	}
 }
 

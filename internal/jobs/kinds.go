@@ -94,8 +94,10 @@ type SendNotice struct {
 // Kind names the job.
 func (SendNotice) Kind() string { return "notice.send" }
 
-// InsertOpts retries without end.
-func (SendNotice) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
+// InsertOpts retries without end, in a queue of its own.
+func (SendNotice) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{MaxAttempts: forever, Queue: mailQueue}
+}
 
 // RevealCases tells the subjects of legal cases who could not be told before (package notice).
 type RevealCases struct{}

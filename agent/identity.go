@@ -11,16 +11,17 @@ import (
 // Identity is what a person has on this workstation: certificates with their keys, the newest first, back to the first.
 // It is what identity.json holds.
 type Identity struct {
-	Version     int     `json:"version"`
-	Server      string  `json:"server"`                 // base URL
-	Person      Person  `json:"person"`                 // as the directory last had them
-	RenewAfter  float64 `json:"renew_after"`            // part of a certificate's life after which it is renewed
-	Folder      string  `json:"folder"`                 // where the files for mail programs are written
-	OwnPassword bool    `json:"own_password,omitempty"` // the person keeps the password of identity.p12, not we
-	Stores      Stores  `json:"stores"`                 // what else is kept up to date
-	Prefer      Prefer  `json:"prefer"`                 // kinds of key that the person asked for
-	Pairs       []Pair  `json:"pairs"`
-	History     []Held  `json:"history,omitempty"` // encryption keys that came from the archive or another device; see addHistory
+	Version     int       `json:"version"`
+	Server      string    `json:"server"`                 // base URL
+	Person      Person    `json:"person"`                 // as the directory last had them
+	RenewAfter  float64   `json:"renew_after"`            // part of a certificate's life after which it is renewed
+	Folder      string    `json:"folder"`                 // where the files for mail programs are written
+	OwnPassword bool      `json:"own_password,omitempty"` // the person keeps the password of identity.p12, not we
+	Stores      Stores    `json:"stores"`                 // what else is kept up to date
+	Prefer      Prefer    `json:"prefer"`                 // kinds of key that the person asked for
+	Pairs       []Pair    `json:"pairs"`
+	History     []Held    `json:"history,omitempty"` // encryption keys that came from the archive or another device; see addHistory
+	Resealed    *Resealed `json:"resealed,omitempty"`
 }
 
 // Person is whose identity it is.

@@ -52,6 +52,7 @@ func (a *Agent) Renew(ctx context.Context, opt RenewOptions) (*Renewal, error) {
 		}
 		r.Renewed = true
 	}
+	a.reseal(ctx, r.Identity)
 	r.Due, err = r.Identity.Due()
 	return r, err
 }

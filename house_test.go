@@ -18,6 +18,7 @@ const module = "github.com/sealpost/sealpost"
 // room's subfolders stands where the room stands.
 var floors = map[string]int{
 	"internal/fault": -1,
+	"internal/ber":   -1,
 
 	"migrations":      0,
 	"internal/erase":  0,
@@ -59,7 +60,7 @@ var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdt
 
 // Lists that several entries of listed share.
 var (
-	clientParts = []string{"internal/fault", "internal/disk", "internal/audit/proof", "api", "cms", "pkcs12", "archive/record", "archive/threshold"}
+	clientParts = []string{"internal/fault", "internal/ber", "internal/disk", "internal/audit/proof", "api", "cms", "pkcs12", "archive/record", "archive/threshold"}
 	serverParts = []string{"internal/...", "migrations", "cms/...", "pkcs12", "api", "ca/...", "archive/...", "directory/...",
 		"enroll/...", "recovery/...", "notice/...", "crl/...", "ocsp/...", "gal/...", "web/..."}
 )

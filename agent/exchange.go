@@ -15,9 +15,9 @@ import (
 // maxChain is how many certificates a chain may have.
 const maxChain = 8
 
-// checkExchange decides whether a private key may be sent to the exchange certificate: it is there, chains to a trusted
+// CheckExchange decides whether a private key may be sent to the exchange certificate: it is there, chains to a trusted
 // root, is valid now, serves this one purpose and can be encrypted to.
-func checkExchange(x *api.Exchange, anchors *x509.CertPool, now time.Time) (*x509.Certificate, error) {
+func CheckExchange(x *api.Exchange, anchors *x509.CertPool, now time.Time) (*x509.Certificate, error) {
 	if x == nil {
 		return nil, ErrExchange.Withf("The server wants the encryption key and names no certificate to send it to. Nothing was sent.")
 	}

@@ -23,7 +23,6 @@ var (
 	NormalMailbox   = normalMailbox
 	AltNames        = altNames
 	UTF8Mailboxes   = utf8Mailboxes
-	CheckExchange   = checkExchange
 )
 
 // Begun is a request as it is kept between runs.

@@ -113,7 +113,7 @@ func (j *journey) sealAnew(ctx context.Context) error {
 
 // sealPending puts the CMS message for the archive into a request.
 func (a *Agent) sealPending(p *pending, x *api.Exchange) error {
-	exchange, err := checkExchange(x, a.anchors, a.cfg.Now())
+	exchange, err := CheckExchange(x, a.anchors, a.cfg.Now())
 	if err != nil {
 		return err
 	}

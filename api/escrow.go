@@ -31,8 +31,13 @@ func EscrowIdentifier(person uuid.UUID, signingCSR, encryptionCSR []byte, nonce 
 // EscrowNonce returns the nonce of an identifier, and whether the identifier has the form that EscrowIdentifier gives
 // it. It proves nothing: build the identifier anew and compare.
 func EscrowNonce(identifier string) (nonce string, ok bool) {
+	return nonceOf(escrowVersion, identifier)
+}
+
+// nonceOf returns the nonce of an identifier: a version, a person, a hash and a nonce.
+func nonceOf(version, identifier string) (nonce string, ok bool) {
 	parts := strings.Split(identifier, " ")
-	if len(parts) != 4 || parts[0] != escrowVersion || len(parts[1]) != 36 || len(parts[2]) != 2*sha256.Size || parts[3] == "" {
+	if len(parts) != 4 || parts[0] != version || len(parts[1]) != 36 || len(parts[2]) != 2*sha256.Size || parts[3] == "" {
 		return "", false
 	}
 	return parts[3], true

@@ -9,7 +9,6 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/jobs"
-	"github.com/sealpost/sealpost/internal/keyuse"
 )
 
 // Collect releases a delivery to its recipient, once enough agents have approved. Only after its event is committed do
@@ -102,18 +101,6 @@ func (c *Case) positions(delivery int) (first, count int) {
 		}
 	}
 	return first, count
-}
-
-// Keys returns which keys the records of a collected delivery are, in its order, from the given position on, at most limit.
-func (c *Cases) Keys(ctx context.Context, by audit.Actor, id uuid.UUID, delivery, from, limit int) ([]keyuse.Hash, error) {
-	var out []keyuse.Hash
-	err := c.collected(ctx, by, id, delivery, func(tx pgx.Tx, k *Case) (err error) {
-		first, count := k.positions(delivery)
-		from, limit = max(from, 0), min(max(limit, 1), 500)
-		out, err = selectCaseKeys(ctx, tx, id, first+from, min(limit, count-from))
-		return err
-	})
-	return out, err
 }
 
 // Sealed is what one agent sealed to a delivery's recipient.

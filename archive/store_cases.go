@@ -286,19 +286,3 @@ func selectSilenceEnded(ctx context.Context, tx pgx.Tx, now time.Time) ([]uuid.U
 	}
 	return pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
 }
-
-func selectCaseKeys(ctx context.Context, tx pgx.Tx, id uuid.UUID, from, limit int) ([]keyuse.Hash, error) {
-	rows, err := tx.Query(ctx, `select r.spki_sha256 from archive.case_record c join archive.record r using (capsule_sha256)
-		where c.case_id = $1 and c.position >= $2 order by c.position limit $3`, id, from, max(limit, 0))
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, func(row pgx.CollectableRow) (keyuse.Hash, error) {
-		var raw []byte
-		if err := row.Scan(&raw); err != nil {
-			return keyuse.Hash{}, err
-		}
-		h, err := hashColumn(raw)
-		return keyuse.Hash(h), err
-	})
-}

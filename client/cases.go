@@ -62,12 +62,6 @@ func (c *Client) CaseRecords(ctx context.Context, id uuid.UUID, delivery, from i
 	return c.blobs(ctx, from, "cases", id.String(), "deliveries", strconv.Itoa(delivery), "records")
 }
 
-// CaseCertificates returns the certificates of a collected delivery's keys, and their issuers', in no order; some may come
-// several times. It ends at the first error, which it yields.
-func (c *Client) CaseCertificates(ctx context.Context, id uuid.UUID, delivery int) iter.Seq2[[]byte, error] {
-	return c.blobs(ctx, 0, "cases", id.String(), "deliveries", strconv.Itoa(delivery), "certificates")
-}
-
 // blobs returns every item of a list that goes by positions.
 func (c *Client) blobs(ctx context.Context, from int, path ...string) iter.Seq2[[]byte, error] {
 	after := ""

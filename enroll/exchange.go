@@ -257,15 +257,30 @@ func parseECDH(pkcs8 []byte) (*ecdh.PrivateKey, error) {
 	return key.ECDH()
 }
 
-// open returns the private key (PKCS#8) that the submission's CMS message holds, after comparing everything it is bound
-// to. Every failure is the one ErrEscrowRefused: telling a wrong padding from a wrong name would help whoever guesses.
-func (x *exchange) open(ctx context.Context, person uuid.UUID, s Submission) ([]byte, error) {
+// binding is a message that brings a private key, and all that it must be bound to.
+type binding struct {
+	message    []byte                                          // CMS
+	asker      uuid.UUID                                       // to whom the nonce was given
+	nonceOf    func(identifier string) (nonce string, ok bool) // of an identifier of the right form
+	identifier func(nonce string) string                       // that the message must have
+}
+
+// escrow is what the key of an enrolment is bound to.
+func (s Submission) escrow(person uuid.UUID) binding {
+	return binding{s.EscrowedKey, person, api.EscrowNonce, func(nonce string) string {
+		return api.EscrowIdentifier(person, s.SigningCSR, s.EncryptionCSR, nonce)
+	}}
+}
+
+// open returns the private key (PKCS#8) that a CMS message holds, after comparing everything it is bound to. Every
+// failure is the one ErrEscrowRefused: telling a wrong padding from a wrong name would help whoever guesses.
+func (x *exchange) open(ctx context.Context, b binding) ([]byte, error) {
 	keys, err := x.current(ctx)
 	if err != nil {
 		return nil, err
 	}
 	var key []byte
-	erase.After(func() { key = x.openWith(keys, person, s) })
+	erase.After(func() { key = x.openWith(keys, b) })
 	if key == nil {
 		return nil, ErrEscrowRefused
 	}
@@ -273,15 +288,15 @@ func (x *exchange) open(ctx context.Context, person uuid.UUID, s Submission) ([]
 }
 
 // openWith returns the private key, or nil whatever is wrong. It is a part of the message's plaintext; the caller erases it.
-func (x *exchange) openWith(keys []exchangeKey, person uuid.UUID, s Submission) []byte {
+func (x *exchange) openWith(keys []exchangeKey, b binding) []byte {
 	for _, k := range keys {
-		opened, err := cms.Open(s.EscrowedKey, cms.Recipient{Certificate: k.certificate, Key: k.key}, cms.OpenOptions{MaxSize: api.MaxBody})
+		opened, err := cms.Open(b.message, cms.Recipient{Certificate: k.certificate, Key: k.key}, cms.OpenOptions{MaxSize: api.MaxBody})
 		if err != nil {
 			continue
 		}
 		content, err := cms.ParseEncKeyWithID(opened.Content)
 		if err != nil || !opened.Authenticated || !opened.ContentType.Equal(cms.OIDEncKeyWithID) ||
-			!k.bound(content.Identifier, person, s, x.registry.Now()) {
+			!k.bound(content.Identifier, b, x.registry.Now()) {
 			clear(opened.Content)
 			return nil
 		}
@@ -290,15 +305,14 @@ func (x *exchange) openWith(keys []exchangeKey, person uuid.UUID, s Submission) 
 	return nil
 }
 
-// bound reports whether the identifier inside the message names this person, these CSRs and a nonce that we gave this
-// person for this key and that has not ended.
-func (k exchangeKey) bound(identifier string, person uuid.UUID, s Submission, now time.Time) bool {
-	nonce, ok := api.EscrowNonce(identifier)
+// bound reports whether the identifier inside the message is the one that it must have, with a nonce that we gave to who
+// asks, for this key, and that has not ended.
+func (k exchangeKey) bound(identifier string, b binding, now time.Time) bool {
+	nonce, ok := b.nonceOf(identifier)
 	if !ok {
 		return false
 	}
-	want := api.EscrowIdentifier(person, s.SigningCSR, s.EncryptionCSR, nonce)
-	return subtle.ConstantTimeCompare([]byte(identifier), []byte(want)) == 1 && k.checkNonce(nonce, person, now)
+	return subtle.ConstantTimeCompare([]byte(identifier), []byte(b.identifier(nonce))) == 1 && k.checkNonce(nonce, b.asker, now)
 }
 
 // newNonce returns a nonce that is valid for this person, with this key, until it ends. It needs no storage: it is the

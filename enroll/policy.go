@@ -17,14 +17,19 @@ import (
 
 // Policy is what a person should have and how to ask for it.
 type Policy struct {
-	Person     directory.Person
-	Plans      []PlanPolicy
-	Exchange   *x509.Certificate   // private encryption keys are sent to it; nil where no plan archives them
-	Chain      []*x509.Certificate // of Exchange, up to the root
-	Nonce      string              // goes into the message with the key
-	NonceEnds  time.Time
+	Person directory.Person
+	Plans  []PlanPolicy
+	Offer
 	RenewAfter float64 // part of a certificate's life after which it is renewed
 	Restricted string  // why this person may not enrol; "" if they may
+}
+
+// Offer is how a private encryption key is sent.
+type Offer struct {
+	Exchange  *x509.Certificate   // it is sent to this; nil where no key is archived
+	Chain     []*x509.Certificate // of Exchange, up to the root
+	Nonce     string              // goes into the message with the key
+	NonceEnds time.Time
 }
 
 // PlanPolicy is a plan with its profiles.
@@ -51,27 +56,29 @@ func (r *Registry) Policy(ctx context.Context, by audit.Actor) (*Policy, error) 
 	if r.Archive == nil { // then no plan needs it: New has checked
 		return out, nil
 	}
-	return out, r.addExchange(ctx, out)
+	out.Offer, err = r.offer(ctx, person.ID)
+	return out, err
 }
 
-// addExchange says how a private encryption key is sent.
-func (r *Registry) addExchange(ctx context.Context, p *Policy) error {
+// offer says how a person sends a private encryption key.
+func (r *Registry) offer(ctx context.Context, person uuid.UUID) (Offer, error) {
+	var o Offer
 	keys, err := r.exchange.current(ctx)
 	if err != nil {
-		return err
+		return o, err
 	}
-	p.Exchange = keys[0].certificate
+	o.Exchange = keys[0].certificate
 	for _, i := range r.Authority.Issuers() { // not always r.Issuer: that may have been another when the certificate was made
-		if bytes.Equal(i.Certificate().SubjectKeyId, p.Exchange.AuthorityKeyId) {
-			p.Chain = i.Chain()
+		if bytes.Equal(i.Certificate().SubjectKeyId, o.Exchange.AuthorityKeyId) {
+			o.Chain = i.Chain()
 		}
 	}
-	if p.Chain == nil {
-		return ErrEscrowRefused.Withf("The exchange certificate is of an issuer that is not configured any more. Ask the operator.")
+	if o.Chain == nil {
+		return o, ErrEscrowRefused.Withf("The exchange certificate is of an issuer that is not configured any more. Ask the operator.")
 	}
-	p.NonceEnds = r.Now().Add(nonceLife).Truncate(time.Second)
-	p.Nonce = keys[0].newNonce(p.Person.ID, p.NonceEnds)
-	return nil
+	o.NonceEnds = r.Now().Add(nonceLife).Truncate(time.Second)
+	o.Nonce = keys[0].newNonce(person, o.NonceEnds)
+	return o, nil
 }
 
 // refusedDecision records a refused endorsement or rejection.

@@ -203,7 +203,7 @@ func (r *Registry) deposit(ctx context.Context, by audit.Actor, req *Request, ke
 	if !r.plans[req.Enrolment].escrowed() {
 		return nil
 	}
-	key, err := r.exchange.open(ctx, req.Person, s)
+	key, err := r.exchange.open(ctx, s.escrow(req.Person))
 	if err != nil {
 		return err
 	}

@@ -141,11 +141,11 @@ func (s Online) Collect(ctx context.Context, id uuid.UUID, f delivery.Folder, pr
 		return err
 	}
 	var ders [][]byte
-	for der, err := range s.CaseCertificates(ctx, id, 0) {
+	for k, err := range s.CaseCertificates(ctx, id) {
 		if err != nil {
 			return err
 		}
-		ders = append(ders, der)
+		ders = append(append(ders, k.Certificates...), k.Issuers...)
 	}
 	slices.SortFunc(ders, slices.Compare[[]byte])
 	known, err := certificates(slices.CompactFunc(ders, slices.Equal[[]byte]))

@@ -90,6 +90,28 @@ CREATE TABLE archive.drill (
     CONSTRAINT drill_case_sha256_check CHECK ((length(case_sha256) = 32))
 );
 
+CREATE TABLE archive.foreign_certificate (
+    number bigint NOT NULL,
+    spki_sha256 bytea NOT NULL,
+    certificate_sha256 bytea NOT NULL,
+    person uuid NOT NULL,
+    mailboxes text[] NOT NULL,
+    certificate bytea NOT NULL,
+    chain bytea[] NOT NULL,
+    imported_by uuid NOT NULL,
+    imported_at timestamp with time zone NOT NULL,
+    CONSTRAINT foreign_certificate_certificate_sha256_check CHECK ((length(certificate_sha256) = 32))
+);
+
+ALTER TABLE archive.foreign_certificate ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME archive.foreign_certificate_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE archive.record (
     id uuid NOT NULL,
     request uuid NOT NULL,
@@ -401,6 +423,12 @@ ALTER TABLE ONLY archive.ceremony
 ALTER TABLE ONLY archive.drill
     ADD CONSTRAINT drill_pkey PRIMARY KEY (case_sha256);
 
+ALTER TABLE ONLY archive.foreign_certificate
+    ADD CONSTRAINT foreign_certificate_number_key UNIQUE (number);
+
+ALTER TABLE ONLY archive.foreign_certificate
+    ADD CONSTRAINT foreign_certificate_pkey PRIMARY KEY (spki_sha256, certificate_sha256);
+
 ALTER TABLE ONLY archive.record
     ADD CONSTRAINT record_pkey PRIMARY KEY (id);
 
@@ -497,6 +525,10 @@ CREATE INDEX case_record_capsule_sha256_idx ON archive.case_record USING btree (
 
 CREATE INDEX ceremony_opened_at_idx ON archive.ceremony USING btree (opened_at);
 
+CREATE INDEX foreign_certificate_mailboxes_idx ON archive.foreign_certificate USING gin (mailboxes);
+
+CREATE INDEX foreign_certificate_person_number_idx ON archive.foreign_certificate USING btree (person, number);
+
 CREATE INDEX record_capsule_sha256_idx ON archive.record USING btree (capsule_sha256);
 
 CREATE INDEX record_deposited_at_idx ON archive.record USING btree (deposited_at) WHERE (state = 'held'::text);
@@ -562,6 +594,9 @@ ALTER TABLE ONLY archive.ceremony_message
 ALTER TABLE ONLY archive.drill
     ADD CONSTRAINT drill_roster_fkey FOREIGN KEY (roster) REFERENCES archive.roster(hash);
 
+ALTER TABLE ONLY archive.foreign_certificate
+    ADD CONSTRAINT foreign_certificate_spki_sha256_fkey FOREIGN KEY (spki_sha256) REFERENCES archive.record(spki_sha256);
+
 ALTER TABLE ONLY archive.recovery_case
     ADD CONSTRAINT recovery_case_roster_fkey FOREIGN KEY (roster) REFERENCES archive.roster(hash);
 
@@ -623,6 +658,8 @@ GRANT UPDATE(changed_at) ON TABLE archive.ceremony TO sealpost_archive;
 GRANT SELECT,INSERT ON TABLE archive.ceremony_message TO sealpost_archive;
 
 GRANT SELECT,INSERT ON TABLE archive.drill TO sealpost_archive;
+
+GRANT SELECT,INSERT ON TABLE archive.foreign_certificate TO sealpost_archive;
 
 GRANT SELECT,INSERT,DELETE ON TABLE archive.record TO sealpost_archive;
 

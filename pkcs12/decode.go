@@ -16,14 +16,29 @@ import (
 // wrong passphrase is ErrPassphrase; faults of the file are ErrMalformed,
 // ErrTooLarge or ErrUnsupported.
 func Decode(p12 []byte, passphrase string) ([]Entry, []*x509.Certificate, error) {
+	return decode(p12, newDeriver(passphrase))
+}
+
+// DecodeForeign is Decode for files that other programs wrote, maybe long ago: it also reads BER and RC2, which Sealpost
+// and today's programs do not write.
+func DecodeForeign(p12 []byte, passphrase string) ([]Entry, []*x509.Certificate, error) {
+	keys := newDeriver(passphrase)
+	keys.foreign = true
+	return decode(p12, keys)
+}
+
+func decode(p12 []byte, keys *deriver) ([]Entry, []*x509.Certificate, error) {
 	if len(p12) > MaxSize {
 		return nil, nil, ErrTooLarge.Withf("The file has %d bytes; at most %d are accepted.", len(p12), MaxSize)
+	}
+	p12, err := keys.der(p12)
+	if err != nil {
+		return nil, nil, err
 	}
 	safe, macData, err := parsePFX(p12)
 	if err != nil {
 		return nil, nil, err
 	}
-	keys := newDeriver(passphrase)
 	defer keys.clear()
 	if err := keys.checkMAC(macData, safe); err != nil {
 		return nil, nil, err
@@ -86,6 +101,10 @@ type foundCert struct {
 
 // readSafe reads an AuthenticatedSafe (RFC 7292 §4.1).
 func (c *contents) readSafe(der []byte, keys *deriver) error {
+	der, err := keys.der(der)
+	if err != nil {
+		return err
+	}
 	input := cryptobyte.String(der)
 	var safe cryptobyte.String
 	if !input.ReadASN1(&safe, cbasn1.SEQUENCE) || !input.Empty() {
@@ -118,14 +137,17 @@ func (c *contents) readSafe(der []byte, keys *deriver) error {
 
 // readEncrypted reads EncryptedData (RFC 5652 §8) with bags inside.
 func (c *contents) readEncrypted(content cryptobyte.String, keys *deriver) error {
-	var data, info, ciphertext cryptobyte.String
+	var data, info cryptobyte.String
 	var version int
 	var typ asn1.ObjectIdentifier
 	var alg algorithm
 	if !content.ReadASN1(&data, cbasn1.SEQUENCE) || !content.Empty() ||
 		!data.ReadASN1Integer(&version) || !data.ReadASN1(&info, cbasn1.SEQUENCE) ||
-		!info.ReadASN1ObjectIdentifier(&typ) || !typ.Equal(oidData) || !readAlgorithm(&info, &alg) ||
-		!info.ReadASN1(&ciphertext, cbasn1.Tag(0).ContextSpecific()) || !info.Empty() {
+		!info.ReadASN1ObjectIdentifier(&typ) || !typ.Equal(oidData) || !readAlgorithm(&info, &alg) {
+		return ErrMalformed
+	}
+	ciphertext, ok := keys.implicit(&info)
+	if !ok || !info.Empty() {
 		return ErrMalformed
 	}
 	plain, err := keys.decrypt(alg, ciphertext)
@@ -138,7 +160,14 @@ func (c *contents) readEncrypted(content cryptobyte.String, keys *deriver) error
 
 // readBags reads SafeContents (RFC 7292 §4.2).
 func (c *contents) readBags(der []byte, keys *deriver) error {
-	input := cryptobyte.String(der)
+	converted, err := keys.der(der)
+	if err != nil {
+		return err
+	}
+	if keys.foreign {
+		defer clear(converted) // a copy, in which a key may lie
+	}
+	input := cryptobyte.String(converted)
 	var bags cryptobyte.String
 	if !input.ReadASN1(&bags, cbasn1.SEQUENCE) || !input.Empty() {
 		return ErrMalformed

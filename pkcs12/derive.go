@@ -23,6 +23,7 @@ type deriver struct {
 	passphrase string
 	budget     int
 	done       map[string][]byte
+	foreign    bool // accept what other programs wrote, maybe long ago
 }
 
 func newDeriver(passphrase string) *deriver {

@@ -155,16 +155,22 @@ func (d *deriver) cipher(a algorithm) (cipher.Block, []byte, error) {
 			return nil, nil, ErrMalformed
 		}
 		return d.pbes2Cipher(body)
-	case a.oid.Equal(oidPBE3DES):
+	case a.oid.Equal(oidPBE3DES), d.foreign && (a.oid.Equal(oidPBERC240) || a.oid.Equal(oidPBERC2128)):
 		var salt cryptobyte.String
 		var iterations int
 		if !params.ReadASN1(&body, cbasn1.SEQUENCE) || !params.Empty() ||
 			!body.ReadASN1(&salt, cbasn1.OCTET_STRING) || !body.ReadASN1Integer(&iterations) || !body.Empty() {
 			return nil, nil, ErrMalformed
 		}
+		switch {
+		case a.oid.Equal(oidPBERC240):
+			return d.rc2(salt, iterations, 40/8)
+		case a.oid.Equal(oidPBERC2128):
+			return d.rc2(salt, iterations, 128/8)
+		}
 		return d.tripleDES(salt, iterations)
-	case a.oid.Equal(oidPBERC240):
-		return nil, nil, ErrUnsupported.Withf("The file is encrypted with 40-bit RC2. Write it anew with AES or 3DES.")
+	case a.oid.Equal(oidPBERC240), a.oid.Equal(oidPBERC2128):
+		return nil, nil, ErrUnsupported.Withf("The file is encrypted with RC2. Write it anew with AES or 3DES.")
 	}
 	return nil, nil, ErrUnsupported.Withf("The file is encrypted with %v, which is not accepted.", a.oid)
 }

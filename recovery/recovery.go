@@ -10,6 +10,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -128,7 +129,10 @@ func (d *Desk) person(ctx context.Context, mailbox string) (uuid.UUID, error) {
 	if err != nil {
 		return uuid.Nil, err
 	}
-	var people []uuid.UUID
+	people, err := d.Archive.PeopleWith(ctx, mailbox) // whose keys were imported
+	if err != nil {
+		return uuid.Nil, err
+	}
 	for _, c := range found {
 		if c.Person != uuid.Nil && !slices.Contains(people, c.Person) {
 			people = append(people, c.Person)
@@ -150,7 +154,15 @@ func (d *Desk) person(ctx context.Context, mailbox string) (uuid.UUID, error) {
 // validBetween returns the keys of people's encryption certificates that were valid at some time in a period.
 func (d *Desk) validBetween(ctx context.Context, people []uuid.UUID, from, to time.Time) ([]keyuse.Hash, error) {
 	var out []keyuse.Hash
+	within := func(notBefore, notAfter time.Time) bool {
+		return (to.IsZero() || !notBefore.After(to)) && (from.IsZero() || !notAfter.Before(from))
+	}
 	for _, p := range people {
+		imported, err := d.importedBetween(ctx, p, within)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, imported...)
 		q := ca.Query{Person: &p, Limit: 1000}
 		for {
 			found, err := d.authority.Find(ctx, q)
@@ -158,7 +170,7 @@ func (d *Desk) validBetween(ctx context.Context, people []uuid.UUID, from, to ti
 				return nil, err
 			}
 			for _, c := range found {
-				if (to.IsZero() || !c.NotBefore.After(to)) && (from.IsZero() || !c.NotAfter.Before(from)) && !slices.Contains(out, c.Key) {
+				if within(c.NotBefore, c.NotAfter) && !slices.Contains(out, c.Key) {
 					out = append(out, c.Key)
 				}
 			}
@@ -169,6 +181,31 @@ func (d *Desk) validBetween(ctx context.Context, people []uuid.UUID, from, to ti
 		}
 	}
 	return out, nil
+}
+
+// importedBetween is validBetween for the keys that came with another authority's certificate.
+func (d *Desk) importedBetween(ctx context.Context, person uuid.UUID, within func(notBefore, notAfter time.Time) bool) ([]keyuse.Hash, error) {
+	const page = 1000
+	var out []keyuse.Hash
+	for after := int64(0); ; {
+		found, err := d.Archive.ForeignOf(ctx, person, after, page)
+		if err != nil {
+			return nil, err
+		}
+		for _, f := range found {
+			after = f.Number
+			c, err := x509.ParseCertificate(f.Certificate)
+			if err != nil {
+				return nil, fmt.Errorf("imported certificate %d: %w", f.Number, err)
+			}
+			if within(c.NotBefore, c.NotAfter) && !slices.Contains(out, f.Key) {
+				out = append(out, f.Key)
+			}
+		}
+		if len(found) < page {
+			return out, nil
+		}
+	}
 }
 
 // signs returns the person's roles if the certificate is one with which they sign.
@@ -221,35 +258,4 @@ func (d *Desk) known(ctx context.Context, leaf *x509.Certificate) (ca.Certificat
 		return c, ErrCertificate.Withf("The certificate of %s is valid from %s to %s.", name, c.NotBefore.UTC().Format(time.DateOnly), c.NotAfter.UTC().Format(time.DateOnly))
 	}
 	return c, nil
-}
-
-// Certificates returns the certificates that are known of keys in a collected delivery, and those of their issuers: of the
-// records from the given position on, at most limit. It returns how many records it looked at, 0 after the last. The
-// order is no one's; each certificate comes once.
-func (d *Desk) Certificates(ctx context.Context, by audit.Actor, id uuid.UUID, delivery, from, limit int) (certificates [][]byte, looked int, err error) {
-	keys, err := d.Keys(ctx, by, id, delivery, from, limit)
-	if err != nil {
-		return nil, 0, err
-	}
-	issuers := map[string]bool{}
-	for _, k := range keys {
-		found, err := d.authority.Find(ctx, ca.Query{Key: &k})
-		if err != nil {
-			return nil, 0, err
-		}
-		for _, c := range found {
-			certificates = append(certificates, c.DER)
-			issuers[c.Issuer] = true
-		}
-	}
-	for name := range issuers {
-		i, err := d.authority.Issuer(name)
-		if err != nil { // one that is no longer configured: whoever receives has it or not
-			continue
-		}
-		for _, c := range i.Chain() {
-			certificates = append(certificates, c.Raw)
-		}
-	}
-	return certificates, len(keys), nil
 }

@@ -72,9 +72,6 @@ func (s *Server) caseOperations() {
 	register(s, op(operation{id: "getCaseRecords", method: http.MethodGet, path: "/cases/{id}/deliveries/{delivery}/records", summary: "The records of a delivery that was collected",
 		about: "Without the server's layer; the officers' layer is opened by what they sealed to the recipient.", answer: api.Blobs{Items: [][]byte{exampleDER}}},
 		append(change, archive.ErrNotRecipient, record.ErrWrappingKey)...), s.getCaseRecords)
-	register(s, op(operation{id: "getCaseCertificates", method: http.MethodGet, path: "/cases/{id}/deliveries/{delivery}/certificates", summary: "The certificates of a delivery's keys, and their issuers'",
-		about: "In no order; an issuer's may come on several pages.", answer: api.Blobs{Items: [][]byte{exampleDER}}},
-		append(change, archive.ErrNotRecipient)...), s.getCaseCertificates)
 	register(s, op(operation{id: "getCaseSealed", method: http.MethodGet, path: "/cases/{id}/deliveries/{delivery}/sealed", summary: "What the officers sealed to the recipient",
 		answer: api.CaseSealed{Items: []api.SealedApproval{{Approval: exampleDER, Partials: exampleDER}}}}, append(change, archive.ErrNotRecipient)...), s.getCaseSealed)
 }
@@ -328,26 +325,6 @@ func (s *Server) getCaseRecords(ctx context.Context, by Caller, in *recordsInput
 	return s.blobs(in.Page, func(d *recovery.Desk, from int) ([][]byte, error) {
 		return d.Records(ctx, by.Actor, in.ID, in.Delivery, from, in.Limit)
 	})
-}
-
-func (s *Server) getCaseCertificates(ctx context.Context, by Caller, in *recordsInput) (*answer[api.Blobs], error) {
-	from, err := in.position()
-	if err != nil {
-		return nil, err
-	}
-	desk, err := s.desk()
-	if err != nil {
-		return nil, err
-	}
-	found, looked, err := desk.Certificates(ctx, by.Actor, in.ID, in.Delivery, from, in.Limit)
-	if err != nil {
-		return nil, err
-	}
-	out := &answer[api.Blobs]{Body: api.Blobs{Items: append([][]byte{}, found...)}}
-	if looked == in.Limit {
-		out.Body.Next = strconv.Itoa(from + looked)
-	}
-	return out, nil
 }
 
 func (s *Server) getCaseSealed(ctx context.Context, by Caller, in *DeliveryPath) (*answer[api.CaseSealed], error) {

@@ -24,6 +24,7 @@ const (
 	tagReceipts     = "Receipts"
 	tagCases        = "Recovery"
 	tagCeremonies   = "Ceremonies"
+	tagImports      = "Imports"
 	tagSystem       = "System"
 )
 
@@ -64,6 +65,7 @@ func openAPI() *huma.OpenAPI {
 			{Name: tagReceipts, Description: "What the archive keeps, and the proof of it."},
 			{Name: tagCases, Description: "Asking for archived keys, and getting them when the officers agree."},
 			{Name: tagCeremonies, Description: "How officers who are not in one room make the archive's key, or pass it on."},
+			{Name: tagImports, Description: "Keys that were kept elsewhere, with other authorities' certificates."},
 			{Name: tagSystem, Description: "For those who run it."},
 		},
 		Components: &huma.Components{

@@ -32,6 +32,7 @@ func (s *Server) route() error {
 	s.receiptOperations()
 	s.caseOperations()
 	s.ceremonyOperations()
+	s.importOperations()
 	s.systemOperations()
 	var err error
 	if s.document, err = marshalDocument(s.api.OpenAPI()); err != nil {

@@ -28,7 +28,7 @@ func utc(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 func policyOf(p *enroll.Policy) api.Policy {
 	out := api.Policy{Person: personOf(p.Person), Enrolments: make([]api.Enrolment, len(p.Plans)), RenewAfter: p.RenewAfter}
 	if p.Exchange != nil {
-		out.Exchange = &api.Exchange{Certificate: p.Exchange.Raw, Chain: derOf(p.Chain), Nonce: p.Nonce, NonceEnds: utc(p.NonceEnds)}
+		out.Exchange = exchangeOf(p.Offer)
 	}
 	out.Person.Restricted = p.Restricted
 	for i, plan := range p.Plans {
@@ -36,6 +36,10 @@ func policyOf(p *enroll.Policy) api.Policy {
 			Signing: planOf(plan.SigningProfile), Encryption: planOf(plan.EncryptionProfile)}
 	}
 	return out
+}
+
+func exchangeOf(o enroll.Offer) *api.Exchange {
+	return &api.Exchange{Certificate: o.Exchange.Raw, Chain: derOf(o.Chain), Nonce: o.Nonce, NonceEnds: utc(o.NonceEnds)}
 }
 
 func planOf(p *ca.Profile) *api.KeyPlan {

@@ -49,9 +49,10 @@ var floors = map[string]int{
 
 // neighbours are the few imports on one floor, each because the first is built on the second.
 var neighbours = map[string][]string{
-	"internal/pg":    {"migrations"},
-	"internal/jobs":  {"internal/pg"},
-	"internal/audit": {"internal/pg"},
+	"internal/pg":     {"migrations"},
+	"internal/jobs":   {"internal/pg"},
+	"internal/audit":  {"internal/pg"},
+	"internal/keyuse": {"internal/pg"},
 }
 
 // support runs servers and makes samples for tests: internal/child and every internal/…test. Tests and support itself

@@ -43,18 +43,19 @@ func (a *Archive) Deposit(ctx context.Context, by audit.Actor, d Deposit) (*Rece
 	if err != nil {
 		return nil, err
 	}
-	var receipt *Receipt
-	err = a.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
-		receipt, err = a.keep(ctx, tx, by, d, spki, sealed, now)
-		return err
-	})
-	if errors.Is(err, errRepeated) {
+	b := &pgx.Batch{}
+	receipt, err := a.queueKeep(b, by, d, spki, sealed, now)
+	if err != nil {
+		return nil, err
+	}
+	err = a.DB.Batch(ctx, role, b)
+	if keptBefore(err) {
 		return a.repetition(ctx, d, spki)
 	}
-	if pg.Violates(err, "record_spki_sha256_key") {
-		return nil, ErrArchivedTwice
+	if err != nil {
+		return nil, err
 	}
-	return receipt, err
+	return receipt, nil
 }
 
 // seal checks the key and makes the record. The key's plaintext ends here.
@@ -85,13 +86,32 @@ func (a *Archive) sealPlain(roster *record.Roster, d Deposit, spki keyuse.Hash, 
 	return sealed, nil
 }
 
-// errRepeated says that the request has a record already.
+// errRepeated says that the request, or the key, has a record already.
 var errRepeated = errors.New("the request was made before")
 
-// keep stores a record with its claim on the key, its event and its receipt, in one round trip.
+// keptBefore reports whether a record was refused because its request, or its key, has one.
+func keptBefore(err error) bool {
+	return pg.Violates(err, "record_request_key") || pg.Violates(err, "record_spki_sha256_key")
+}
+
+// keep stores a record in the caller's transaction; errRepeated when there is one, and then the transaction is over.
 func (a *Archive) keep(ctx context.Context, tx pgx.Tx, by audit.Actor, d Deposit, spki keyuse.Hash, sealed *record.Record, now time.Time) (*Receipt, error) {
 	b := &pgx.Batch{}
-	finish := keyuse.Queue(b, now, keyuse.Claim{Key: spki, Use: keyuse.Encryption, Person: d.Person})
+	receipt, err := a.queueKeep(b, by, d, spki, sealed, now)
+	if err != nil {
+		return nil, err
+	}
+	err = tx.SendBatch(ctx, b).Close()
+	if keptBefore(err) {
+		return nil, errRepeated
+	}
+	return receipt, err
+}
+
+// queueKeep stores a record with its claim on the key, its event and its receipt. The receipt is whole, and may be
+// given away, when the transaction is committed.
+func (a *Archive) queueKeep(b *pgx.Batch, by audit.Actor, d Deposit, spki keyuse.Hash, sealed *record.Record, now time.Time) (*Receipt, error) {
+	keyuse.Queue(b, now, keyuse.Claim{Key: spki, Use: keyuse.Encryption, Person: d.Person})
 	hash := sealed.Capsule.Hash()
 	leaves, err := audit.Queue(b, now, by, audit.Event{Kind: "archive.deposited", Subject: "key:" + record.Hash(spki).String(), Person: d.Person,
 		Data: map[string]any{"request": d.Request, "record": hash.String(), "key_id": sealed.Capsule.KeyID.String()}})
@@ -102,20 +122,16 @@ func (a *Archive) keep(ctx context.Context, tx pgx.Tx, by audit.Actor, d Deposit
 	if err != nil {
 		return nil, err
 	}
-	var inserted bool
-	queueInsert(b, receipt, sealed, func(ok bool) { inserted = ok })
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return nil, err
-	}
-	if !inserted {
-		return nil, errRepeated
-	}
-	receipt.Event = leaves[0].Event
-	return receipt, finish(ctx, tx)
+	queueInsert(b, receipt, sealed)
+	return receipt, nil
 }
 
+// repetition answers for a request, or a key, that has a record already.
 func (a *Archive) repetition(ctx context.Context, d Deposit, spki keyuse.Hash) (*Receipt, error) {
 	receipt, err := a.ByRequest(ctx, d.Request)
+	if errors.Is(err, ErrNothingHeld) { // the record of the key is another request's
+		return nil, ErrArchivedTwice
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/pg"
@@ -16,19 +15,15 @@ import (
 
 const role pg.Role = "archive"
 
-// queueInsert stores a record, whose event is the last that the transaction appended to the audit log. It stores nothing
-// where the request has a record already.
-func queueInsert(b *pgx.Batch, r *Receipt, sealed *record.Record, done func(inserted bool)) {
+// queueInsert stores a record, whose event is the last that the transaction appended to the audit log, and notes that in
+// its receipt.
+func queueInsert(b *pgx.Batch, r *Receipt, sealed *record.Record) {
 	b.Queue(`
 		insert into archive.record (id, request, person, spki_sha256, key_id, wrapping_id, state, sealed,
 			receipt, leaf_hash, event, deposited_at)
-		values ($1, $2, $3, $4, $5, $6, 'held', $7, $8, $9, currval('audit.event_id'), $10)
-		on conflict (request) do nothing`,
+		values ($1, $2, $3, $4, $5, $6, 'held', $7, $8, $9, currval('audit.event_id'), $10) returning event`,
 		r.ID, r.Request, r.Person, r.Key[:], r.KeyID[:], sealed.WrappingKey[:], sealed.Bytes(),
-		r.Signed, r.Leaf[:], r.Time).Exec(func(tag pgconn.CommandTag) error {
-		done(tag.RowsAffected() == 1)
-		return nil
-	})
+		r.Signed, r.Leaf[:], r.Time).QueryRow(func(row pgx.Row) error { return row.Scan(&r.Event) })
 }
 
 // receiptRow is the part of a record that its receipt is made of.

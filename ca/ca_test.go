@@ -66,7 +66,7 @@ func TestPrepareIsIdempotent(t *testing.T) {
 	}
 	r.now = r.now.Add(time.Minute)
 	second, err := r.Prepare(t.Context(), by, req)
-	if err != nil || second[0] != first[0] {
+	if err != nil || second[0].Serial != first[0].Serial || !second[0].At.Equal(first[0].At) {
 		t.Fatalf("second: %+v, %v; want %+v", second, err, first)
 	}
 	certs, err := r.Sign(t.Context(), by, first)

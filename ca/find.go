@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/google/uuid"
@@ -118,6 +119,25 @@ func (a *Authority) Current(ctx context.Context, person uuid.UUID, profile strin
 		return Certificate{}, ErrNotFound.Withf("There is no valid certificate of the profile %s.", profile)
 	}
 	return list[0], nil
+}
+
+// Newest returns of each of these people the newest certificate of any of these profiles that is valid now and not
+// revoked; nothing of those who have none.
+func (a *Authority) Newest(ctx context.Context, people []uuid.UUID, profiles []string) ([]Certificate, error) {
+	var out []Certificate
+	b := &pgx.Batch{}
+	b.Queue(`select f.* from unnest($1::uuid[]) as p (person) cross join lateral (`+selectCertificates+`
+			where c.person = p.person and c.profile = any($2) and coalesce(r.standing, 'released') = 'released'
+				and $3 between c.not_before and c.not_after + interval '1 second' - interval '1 microsecond'
+			order by c.number desc limit 1) f`,
+		people, profiles, a.now().UTC().Truncate(time.Microsecond)).Query(func(rows pgx.Rows) (err error) {
+		out, err = collectCertificates(rows)
+		return err
+	})
+	if err := a.db.Batch(ctx, role, b); err != nil {
+		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	return out, nil
 }
 
 // Progress is how far the certificates of one request have come.

@@ -13,6 +13,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/keyuse"
+	"github.com/sealpost/sealpost/internal/pg"
 )
 
 // Times of issuing.
@@ -32,6 +33,8 @@ type Prepared struct {
 	Person  uuid.UUID
 	Key     keyuse.Hash
 	At      time.Time
+
+	stored *preparedRow // as it was when this was made; nil: Sign reads it
 }
 
 // subjectOf names a certificate in the audit log.
@@ -68,13 +71,9 @@ func (a *Authority) Prepare(ctx context.Context, by audit.Actor, reqs ...Request
 			return nil, err
 		}
 	}
-	out := make([]Prepared, len(reqs))
-	write := func(store func(pgx.Tx) error) error { return a.db.InTx(ctx, role, store) }
-	first := func(tx pgx.Tx) error { return a.prepare(ctx, tx, by, now, drafts, out, true) }
-	again := func(tx pgx.Tx) error { return a.prepare(ctx, tx, by, now, drafts, out, false) }
-	err := write(first)
-	if errors.Is(err, errPreparedBefore) {
-		err = write(again)
+	out, err := a.prepareNew(ctx, by, now, drafts)
+	for n := 0; pg.Violates(err, preparedTwice) && n < 3; n++ { // again, when another has just written what was missing
+		out, err = a.prepareRest(ctx, by, now, drafts)
 	}
 	if errors.Is(err, ErrStale) {
 		for _, r := range reqs {
@@ -82,59 +81,79 @@ func (a *Authority) Prepare(ctx context.Context, by audit.Actor, reqs ...Request
 				return nil, err
 			}
 		}
-		err = write(again)
+		out, err = a.prepareRest(ctx, by, now, drafts)
 	}
+	return out, err
+}
+
+// prepareNew stores drafts with their claims and events, in one round trip. When one of them is not new, it stores
+// nothing.
+func (a *Authority) prepareNew(ctx context.Context, by audit.Actor, now time.Time, drafts []*draft) ([]Prepared, error) {
+	b := &pgx.Batch{}
+	queueClaims(b, now, drafts)
+	out, err := queueDrafts(b, by, now, drafts)
+	if err != nil {
+		return nil, err
+	}
+	if err := a.db.Batch(ctx, role, b); err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// prepareRest stores those drafts that are new, and finds the others.
+func (a *Authority) prepareRest(ctx context.Context, by audit.Actor, now time.Time, drafts []*draft) ([]Prepared, error) {
+	out := make([]Prepared, len(drafts))
+	err := a.db.InTx(ctx, role, func(tx pgx.Tx) error {
+		// The claim comes first: it waits for whoever else is at work with the same key, so that what is read is final.
+		b := &pgx.Batch{}
+		queueClaims(b, now, drafts)
+		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+			return err
+		}
+		var fresh []*draft
+		var places []int
+		for n, d := range drafts {
+			p, found, err := preparedBefore(ctx, tx, now, d)
+			if err != nil {
+				return err
+			}
+			if out[n] = p; !found {
+				fresh, places = append(fresh, d), append(places, n)
+			}
+		}
+		b = &pgx.Batch{}
+		added, err := queueDrafts(b, by, now, fresh)
+		if err != nil {
+			return err
+		}
+		for i, p := range added {
+			out[places[i]] = p
+		}
+		return tx.SendBatch(ctx, b).Close()
+	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
 }
 
-// errPreparedBefore says that not all drafts are new.
-var errPreparedBefore = errors.New("prepared before")
+func queueClaims(b *pgx.Batch, now time.Time, drafts []*draft) {
+	for _, d := range drafts {
+		keyuse.Queue(b, now, keyuse.Claim{Key: keyuse.HashOf(d.key.spki), Use: d.profile.use, Person: d.Person})
+	}
+}
 
-// prepare stores drafts with their claims and events. It supposes that all are new when told so, and then takes one round
-// trip; if they are not it returns errPreparedBefore, and nothing must be committed.
-func (a *Authority) prepare(ctx context.Context, tx pgx.Tx, by audit.Actor, now time.Time, drafts []*draft, out []Prepared, allNew bool) error {
-	claims, isNew := make([]keyuse.Claim, len(drafts)), make([]bool, len(drafts))
-	var events []audit.Event
+// queueDrafts stores drafts with their events.
+func queueDrafts(b *pgx.Batch, by audit.Actor, now time.Time, drafts []*draft) ([]Prepared, error) {
+	out, events := make([]Prepared, len(drafts)), make([]audit.Event, len(drafts))
 	for n, d := range drafts {
-		claims[n] = keyuse.Claim{Key: keyuse.HashOf(d.key.spki), Use: d.profile.use, Person: d.Person}
-		out[n] = Prepared{d.profile.issuer.id, d.serial, d.ID, d.profile.name, d.Person, claims[n].Key, now}
-		events = append(events, d.prepared())
+		row := d.row(now)
+		out[n], events[n] = row.prepared(), d.prepared()
+		queuePrepared(b, d, row)
 	}
-	b := &pgx.Batch{}
-	// The claim comes first: it waits for whoever else is at work with the same key, so that what is read below is final.
-	finish := keyuse.Queue(b, now, claims...)
-	queuePrepared(b, now, drafts, isNew)
-	if allNew {
-		if _, err := audit.Queue(b, now, by, events...); err != nil {
-			return err
-		}
-	}
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return err
-	}
-	if err := finish(ctx, tx); err != nil {
-		return err
-	}
-	if allNew {
-		if slices.Contains(isNew, false) {
-			return errPreparedBefore
-		}
-		return nil
-	}
-	events = nil
-	for n, d := range drafts {
-		var err error
-		if isNew[n] {
-			events = append(events, d.prepared())
-		} else if out[n], err = preparedBefore(ctx, tx, now, d); err != nil {
-			return err
-		}
-	}
-	_, err := audit.Append(ctx, tx, now, by, events...)
-	return err
+	_, err := audit.Queue(b, now, by, events...)
+	return out, err
 }
 
 // prepared is the event of a draft that is stored.

@@ -138,7 +138,9 @@ func (a *Authority) afterChange(ctx context.Context, tx pgx.Tx, c Certificate, c
 	if c.Person == uuid.Nil {
 		return nil
 	}
-	return a.jobs.Insert(ctx, tx, jobs.PublishPerson{Person: c.Person})
+	b := &pgx.Batch{}
+	jobs.QueuePublication(b, a.now(), c.Person)
+	return tx.SendBatch(ctx, b).Close()
 }
 
 // follows checks that the change may follow the present status, and returns the time of revocation.

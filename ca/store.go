@@ -2,20 +2,18 @@ package ca
 
 import (
 	"bytes"
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealpost/sealpost/internal/keyuse"
+	"github.com/sealpost/sealpost/internal/pg"
 )
 
 // States of a prepared serial.
@@ -46,7 +44,7 @@ type preparedRow struct {
 const preparedColumns = `issuer, serial, state, request, profile, person, spki_sha256, mailboxes, not_before, not_after, input, digest, tbs, prepared_at`
 
 func (r preparedRow) prepared() Prepared {
-	return Prepared{r.Issuer, Serial(r.Serial), r.Request, r.Profile, r.Person, keyuse.Hash(r.SPKI), r.PreparedAt.UTC()}
+	return Prepared{r.Issuer, Serial(r.Serial), r.Request, r.Profile, r.Person, keyuse.Hash(r.SPKI), r.PreparedAt.UTC(), &r}
 }
 
 // addIssuer makes an issuer known, or checks that it is the one that is known.
@@ -66,108 +64,89 @@ func addIssuer(ctx context.Context, tx pgx.Tx, at time.Time, i *Issuer) error {
 	return nil
 }
 
-// queuePrepared stores drafts and tells of each whether it is new. The batch's Close refuses keys that were certified
-// for another use, or are known to be compromised.
-func queuePrepared(b *pgx.Batch, at time.Time, drafts []*draft, isNew []bool) {
-	for n, d := range drafts {
-		key := keyuse.HashOf(d.key.spki)
-		b.Queue(`
-			select exists (select from ca.prepared where spki_sha256 = $1 and use in ('agent', 'service') and key_usage <> $2
-					and state <> 'abandoned' and use = $3),
-				exists (select from ca.certificate c join ca.revocation r using (issuer, serial) where c.spki_sha256 = $1 and r.reason = 1)`,
-			key[:], d.profile.keyUsage, d.profile.use).QueryRow(func(row pgx.Row) error {
-			var reused, compromised bool
-			if err := row.Scan(&reused, &compromised); err != nil {
-				return fmt.Errorf("store prepared certificate: %w", err)
-			}
-			switch {
-			case reused:
-				return ErrKeyReused
-			case compromised:
-				return ErrKeyCompromised
-			}
-			return nil
-		})
-		b.Queue(`
-			insert into ca.prepared (issuer, serial, state, request, profile, person, use, spki_sha256, key_usage, mailboxes,
-				not_before, not_after, input, digest, tbs, prepared_at)
-			values ($1, $2, 'prepared', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)
-			on conflict (request, profile) where state <> 'abandoned' do nothing`,
-			d.profile.issuer.id, []byte(d.serial), d.ID, d.profile.name, d.Person, d.profile.use, key[:], d.profile.keyUsage,
-			d.mailboxKeys(), d.notBefore, d.notAfter, d.asked.digest[:], d.digest, d.tbs, at).Exec(func(tag pgconn.CommandTag) error {
-			isNew[n] = tag.RowsAffected() == 1
-			return nil
-		})
-	}
+// preparedTwice is the constraint that is violated where the same request has a serial of the same profile already.
+const preparedTwice = "prepared_request"
+
+// row returns what is stored of a draft.
+func (d *draft) row(at time.Time) preparedRow {
+	key := keyuse.HashOf(d.key.spki)
+	return preparedRow{Issuer: d.profile.issuer.id, Serial: []byte(d.serial), State: statePrepared, Request: d.ID, Profile: d.profile.name,
+		Person: d.Person, SPKI: key[:], Mailboxes: d.mailboxKeys(), NotBefore: d.notBefore, NotAfter: d.notAfter, Input: d.asked.digest[:],
+		Digest: d.digest, TBS: d.tbs, PreparedAt: at}
 }
 
-// preparedBefore returns what was prepared for the same request and profile before, if it asked for the same. It
-// returns ErrStale when that can no longer be signed.
-func preparedBefore(ctx context.Context, tx pgx.Tx, now time.Time, d *draft) (Prepared, error) {
+// queuePrepared stores a draft. The batch refuses a key that was certified for another use, or is known to be
+// compromised.
+func queuePrepared(b *pgx.Batch, d *draft, r preparedRow) {
+	if d.profile.use == keyuse.Agent || d.profile.use == keyuse.Service {
+		pg.Require(b, ErrKeyReused, `
+			select require.that(not exists (select from ca.prepared
+				where spki_sha256 = $1 and use in ('agent', 'service') and key_usage <> $2 and state <> 'abandoned' and use = $3))`,
+			r.SPKI, d.profile.keyUsage, d.profile.use)
+	}
+	pg.Require(b, ErrKeyCompromised, `
+		select require.that(not exists (select from ca.certificate c join ca.revocation r using (issuer, serial)
+			where c.spki_sha256 = $1 and r.reason = 1))`, r.SPKI)
+	b.Queue(`
+		insert into ca.prepared (issuer, serial, state, request, profile, person, use, spki_sha256, key_usage, mailboxes,
+			not_before, not_after, input, digest, tbs, prepared_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+		r.Issuer, r.Serial, r.State, r.Request, r.Profile, r.Person, d.profile.use, r.SPKI, d.profile.keyUsage, r.Mailboxes,
+		r.NotBefore, r.NotAfter, r.Input, r.Digest, r.TBS, r.PreparedAt)
+}
+
+// preparedBefore returns what was prepared for the same request and profile before, if it asked for the same, and whether
+// there is such. It returns ErrStale when that can no longer be signed.
+func preparedBefore(ctx context.Context, tx pgx.Tx, now time.Time, d *draft) (p Prepared, found bool, err error) {
 	rows, err := tx.Query(ctx, `select `+preparedColumns+` from ca.prepared where request = $1 and profile = $2 and state <> 'abandoned'`,
 		d.ID, d.profile.name)
 	if err != nil {
-		return Prepared{}, err
+		return p, false, err
 	}
 	r, err := pgx.CollectExactlyOneRow(rows, pgx.RowToStructByName[preparedRow])
+	if errors.Is(err, pgx.ErrNoRows) {
+		return p, false, nil
+	}
 	if err != nil {
-		return Prepared{}, fmt.Errorf("read prepared certificate: %w", err)
+		return p, false, fmt.Errorf("read prepared certificate: %w", err)
 	}
 	if !bytes.Equal(r.Input, d.asked.digest[:]) {
-		return Prepared{}, ErrRequestChanged
+		return p, true, ErrRequestChanged
 	}
 	if r.State == statePrepared && now.Sub(r.PreparedAt) > prepareLasts {
-		return Prepared{}, ErrStale
+		return p, true, ErrStale
 	}
-	return r.prepared(), nil
+	return r.prepared(), true, nil
 }
 
-// lockPrepared returns the rows of the given serials by the audit log's name for them, and keeps others from settling
-// them. The order of locking is fixed, so that two who sign the same pair do not wait for each other. It is one
-// statement for each serial, in one round trip: a join with a list would let the planner read the whole table.
-func lockPrepared(ctx context.Context, tx pgx.Tx, list []Prepared) (rows map[string]preparedRow, err error) {
-	sorted := slices.SortedFunc(slices.Values(list), func(p, q Prepared) int {
-		return cmp.Or(cmp.Compare(p.Issuer, q.Issuer), cmp.Compare(p.Serial, q.Serial))
-	})
-	b := &pgx.Batch{}
-	for _, p := range sorted {
-		b.Queue(`select `+preparedColumns+` from ca.prepared where issuer = $1 and serial = $2 for update`, p.Issuer, []byte(p.Serial))
-	}
-	r := tx.SendBatch(ctx, b)
-	defer func() { err = errors.Join(err, r.Close()) }()
-	rows = make(map[string]preparedRow, len(list))
-	for range sorted {
-		q, err := r.Query()
-		if err != nil {
-			return nil, fmt.Errorf("lock prepared certificates: %w", err)
-		}
-		found, err := pgx.CollectRows(q, pgx.RowToStructByName[preparedRow])
-		if err != nil {
-			return nil, fmt.Errorf("lock prepared certificates: %w", err)
-		}
-		for _, one := range found {
-			rows[subjectOf(one.Issuer, Serial(one.Serial))] = one
-		}
-	}
-	return rows, nil
-}
-
-// queueCertificates moves prepared rows to issued and stores what was signed. It sets the numbers.
-func queueCertificates(b *pgx.Batch, at time.Time, list []Certificate) {
-	for n, c := range list {
-		b.Queue(`
-			with settled as (
-				update ca.prepared set state = 'issued', settled_at = $3 where issuer = $1 and serial = $2 and state = 'prepared'
-				returning issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after)
-			insert into ca.certificate (issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after, issued_at, der)
-			select issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after, $3, $4 from settled
-			returning number`, c.Issuer, []byte(c.Serial), at, c.DER).QueryRow(func(row pgx.Row) error {
-			if err := row.Scan(&list[n].Number); err != nil {
-				return fmt.Errorf("store certificate %s: %w", c.Serial, err)
+// queueRead reads the rows of the given serials. It is one statement for each: a join with a list would let the planner
+// read the whole table.
+func queueRead(b *pgx.Batch, list []Prepared, rows map[string]preparedRow) {
+	for _, p := range list {
+		b.Queue(`select `+preparedColumns+` from ca.prepared where issuer = $1 and serial = $2`, p.Issuer, []byte(p.Serial)).Query(func(found pgx.Rows) error {
+			list, err := pgx.CollectRows(found, pgx.RowToStructByName[preparedRow])
+			for _, one := range list {
+				rows[subjectOf(one.Issuer, Serial(one.Serial))] = one
 			}
-			return nil
+			return err
 		})
 	}
+}
+
+// queueCertificate moves a prepared row to issued and stores what was signed of it, with its number. It refuses with
+// errSettled when the row is not as it was when it was signed: others have settled it, or changed its bytes.
+func queueCertificate(b *pgx.Batch, at time.Time, c *Certificate, row preparedRow) {
+	pg.Require(b, errSettled, `
+		with settled as (
+			update ca.prepared set state = 'issued', settled_at = $3
+			where issuer = $1 and serial = $2 and state = 'prepared' and digest = $5 and tbs = $6
+			returning issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after),
+		added as (
+			insert into ca.certificate (issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after, issued_at, der)
+			select issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after, $3, $4 from settled
+			returning number)
+		select require.that(count(*) = 1), max(number) from added`,
+		c.Issuer, []byte(c.Serial), at, c.DER, row.Digest, row.TBS).Into(&c.Number)
 }
 
 // certificateRow is a row of ca.certificate with the last change of its standing.
@@ -207,9 +186,17 @@ func certificates(ctx context.Context, tx pgx.Tx, where string, args ...any) ([]
 	if err != nil {
 		return nil, fmt.Errorf("read certificates: %w", err)
 	}
-	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[certificateRow])
+	out, err := collectCertificates(rows)
 	if err != nil {
 		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	return out, nil
+}
+
+func collectCertificates(rows pgx.Rows) ([]Certificate, error) {
+	found, err := pgx.CollectRows(rows, pgx.RowToStructByName[certificateRow])
+	if err != nil {
+		return nil, err
 	}
 	out := make([]Certificate, len(found))
 	for n, r := range found {

@@ -48,16 +48,17 @@ func (d *Directory) RemoveValues(ctx context.Context, person uuid.UUID, attr Att
 // value is touched that is not named. It may be repeated: what is already as it should be is left alone. A value in
 // both lists is added.
 func (d *Directory) Change(ctx context.Context, person uuid.UUID, attr Attribute, add, remove [][]byte) error {
+	return d.Adjust(ctx, person, attr, func([][]byte) (a, r [][]byte) { return add, remove })
+}
+
+// Adjust is Change where what is to be done depends on the values that are there: decide gets them, and is asked again
+// when others change the entry at the same time.
+func (d *Directory) Adjust(ctx context.Context, person uuid.UUID, attr Attribute, decide func(have [][]byte) (add, remove [][]byte)) error {
 	if _, err := d.wireName(attr); err != nil {
 		return err
 	}
 	if d.publisher == nil {
 		return ErrReadOnly
-	}
-	for _, v := range slices.Concat(add, remove) {
-		if len(v) == 0 || len(v) > maxValue {
-			return ErrValue.Withf("A value must have 1 to %d bytes.", maxValue)
-		}
 	}
 	filter, err := d.idFilter(ctx, person)
 	if err != nil {
@@ -65,15 +66,21 @@ func (d *Directory) Change(ctx context.Context, person uuid.UUID, attr Attribute
 	}
 	// Read and written over one connection: a replica may not yet know what was written to its neighbour.
 	return d.publisher.do(ctx, func(l *ldap.Conn) error {
-		return repeat(func() error { return d.change(l, filter, attr, add, remove) })
+		return repeat(func() error { return d.change(l, filter, attr, decide) })
 	})
 }
 
 // change reads the entry and changes what is not as it should be.
-func (d *Directory) change(l *ldap.Conn, filter string, attr Attribute, add, remove [][]byte) error {
+func (d *Directory) change(l *ldap.Conn, filter string, attr Attribute, decide func(have [][]byte) (add, remove [][]byte)) error {
 	e, err := d.onePerson(l, filter, []string{"objectClass", d.dialect.version, d.dialect.wire[attr]})
 	if err != nil {
 		return err
+	}
+	add, remove := decide(values(e, d.dialect.wire[attr]))
+	for _, v := range slices.Concat(add, remove) {
+		if len(v) == 0 || len(v) > maxValue {
+			return ErrValue.Withf("A value must have 1 to %d bytes.", maxValue)
+		}
 	}
 	m := d.modify(e)
 	if fresh := m.values(attr, add, remove); fresh && d.dialect.holderClass != "" && !hasClass(e, d.dialect.holderClasses...) {

@@ -23,14 +23,10 @@ func (r *Registry) Endorse(ctx context.Context, by audit.Actor, id uuid.UUID) (*
 	if err != nil {
 		return nil, err
 	}
-	err = r.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		req.Subject = subjectOf(person)
-		if err := updateSubject(ctx, tx, req.ID, req.Subject); err != nil {
-			return err
-		}
-		return r.moveTx(ctx, tx, by, req, Submitted, Endorsed, "enrolment.endorsed", "")
-	})
-	if err != nil {
+	req.Subject = subjectOf(person)
+	b := &pgx.Batch{}
+	queueSubject(b, req.ID, req.Subject)
+	if err := r.moveWith(ctx, b, by, req, Submitted, Endorsed, "enrolment.endorsed", ""); err != nil {
 		return nil, err
 	}
 	r.After("endorsed")

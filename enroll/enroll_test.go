@@ -57,7 +57,7 @@ func TestPairIsIssuedAndItsKeyArchived(t *testing.T) {
 	if n := h.Database.Count(t, `select count(*) from archive.record where state = 'kept'`); n != 1 {
 		t.Errorf("%d kept records", n)
 	}
-	if n := h.Database.Count(t, `select count(*) from river.river_job where kind = 'gal.publish-person'`); n != 1 {
+	if n := h.Database.Count(t, `select count(*) from publication.due`); n != 1 {
 		t.Errorf("%d jobs to publish", n)
 	}
 	h.Settled(t)

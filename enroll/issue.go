@@ -85,12 +85,9 @@ func (r *Registry) checkArchived(ctx context.Context, req *Request) error {
 
 // markIssued moves the request and enqueues what follows, in one transaction.
 func (r *Registry) markIssued(ctx context.Context, by audit.Actor, req *Request) error {
-	err := r.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		if err := r.moveTx(ctx, tx, by, req, req.State, Issued, "enrolment.issued", ""); err != nil {
-			return err
-		}
-		return r.Jobs.Insert(ctx, tx, jobs.PublishPerson{Person: req.Person})
-	})
+	b := &pgx.Batch{}
+	jobs.QueuePublication(b, r.Now(), req.Person)
+	err := r.moveWith(ctx, b, by, req, req.State, Issued, "enrolment.issued", "")
 	if errors.Is(err, ErrState) { // another server finished it meanwhile
 		now, getErr := r.Get(ctx, by, req.ID)
 		if getErr == nil && now.State == Issued {

@@ -116,12 +116,12 @@ func (r *Registry) record(b *pgx.Batch, by audit.Actor, req *Request, kind strin
 
 // move changes a request's state, with its event. It returns ErrState when the request is not in state from.
 func (r *Registry) move(ctx context.Context, by audit.Actor, req *Request, from, to State, kind, reason string) error {
-	return r.DB.InTx(ctx, role, func(tx pgx.Tx) error { return r.moveTx(ctx, tx, by, req, from, to, kind, reason) })
+	return r.moveWith(ctx, &pgx.Batch{}, by, req, from, to, kind, reason)
 }
 
-func (r *Registry) moveTx(ctx context.Context, tx pgx.Tx, by audit.Actor, req *Request, from, to State, kind, reason string) error {
+// moveWith is move with further statements, in one transaction.
+func (r *Registry) moveWith(ctx context.Context, b *pgx.Batch, by audit.Actor, req *Request, from, to State, kind, reason string) error {
 	now := r.Now()
-	b := &pgx.Batch{}
 	queueState(b, req.ID, from, to, reason, now)
 	var data any
 	if reason != "" {
@@ -130,7 +130,7 @@ func (r *Registry) moveTx(ctx context.Context, tx pgx.Tx, by audit.Actor, req *R
 	if err := r.record(b, by, req, kind, data); err != nil {
 		return err
 	}
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
+	if err := r.DB.Batch(ctx, role, b); err != nil {
 		return err
 	}
 	req.State, req.Reason, req.ChangedAt = to, reason, now

@@ -8,7 +8,6 @@ import (
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/pg"
@@ -40,18 +39,17 @@ func (w requestRow) request() *Request {
 		ReceivedAt: w.ReceivedAt, ChangedAt: w.ChangedAt}
 }
 
-// queueRequest inserts a request, and tells false when the person used the idempotency key before.
-func queueRequest(b *pgx.Batch, req *Request, idempotency string, body [32]byte, done func(inserted bool)) {
+// usedBefore is the constraint that a request violates whose idempotency key the person used before.
+const usedBefore = "request_person_idempotency_key"
+
+// queueRequest inserts a request.
+func queueRequest(b *pgx.Batch, req *Request, idempotency string, body [32]byte) {
 	b.Queue(`
 		insert into enroll.request (id, person, idempotency, body_sha256, enrolment, state, subject,
 			signing_spki, encryption_spki, by, received_at, changed_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)
-		on conflict (person, idempotency) do nothing`,
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)`,
 		req.ID, req.Person, idempotency, body[:], req.Enrolment, req.State, req.Subject,
-		req.SigningSPKI, req.EncryptionSPKI, req.By, req.ReceivedAt).Exec(func(tag pgconn.CommandTag) error {
-		done(tag.RowsAffected() == 1)
-		return nil
-	})
+		req.SigningSPKI, req.EncryptionSPKI, req.By, req.ReceivedAt)
 }
 
 // repeated returns the request that used the idempotency key, if its content was the same.
@@ -106,18 +104,14 @@ func collect(rows pgx.Rows, err error) ([]*Request, error) {
 
 // queueState moves a request from one state to another; ErrState when it is not in the first.
 func queueState(b *pgx.Batch, id uuid.UUID, from, to State, reason string, at time.Time) {
-	b.Queue(`update enroll.request set state = $3, reason = nullif($4, ''), changed_at = $5
-		where id = $1 and state = $2`, id, from, to, reason, at).Exec(func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() != 1 {
-			return ErrState
-		}
-		return nil
-	})
+	pg.Require(b, ErrState, `
+		with moved as (
+			update enroll.request set state = $3, reason = nullif($4, ''), changed_at = $5 where id = $1 and state = $2 returning 1)
+		select require.that(count(*) = 1) from moved`, id, from, to, reason, at)
 }
 
-func updateSubject(ctx context.Context, tx pgx.Tx, id uuid.UUID, s Subject) error {
-	_, err := tx.Exec(ctx, `update enroll.request set subject = $2 where id = $1`, id, s)
-	return err
+func queueSubject(b *pgx.Batch, id uuid.UUID, s Subject) {
+	b.Queue(`update enroll.request set subject = $2 where id = $1`, id, s)
 }
 
 // Tokens.
@@ -133,28 +127,26 @@ func insertToken(ctx context.Context, tx pgx.Tx, token string, person, madeBy uu
 	return err
 }
 
-// selectToken returns whose token it is. A spent one still names its person until it ends, so that they can see what
-// came of their request.
-func selectToken(ctx context.Context, tx pgx.Tx, token string, now time.Time) (person uuid.UUID, err error) {
-	err = tx.QueryRow(ctx, `select person from enroll.token where sha256 = $1 and ends > $2`, hashToken(token), now).Scan(&person)
-	if errors.Is(err, pgx.ErrNoRows) {
-		return person, ErrToken
-	}
-	return person, err
+// queueToken asks whose token it is. A spent one still names its person until it ends, so that they can see what came
+// of their request.
+func queueToken(b *pgx.Batch, token string, now time.Time, person *uuid.UUID) {
+	b.Queue(`select person from enroll.token where sha256 = $1 and ends > $2`, hashToken(token), now).QueryRow(func(row pgx.Row) error {
+		err := row.Scan(person)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrToken
+		}
+		return err
+	})
 }
 
-// queueSpend marks the token as used by the request, and tells whether it could be. Without a token it does nothing.
-func queueSpend(b *pgx.Batch, token string, request uuid.UUID, now time.Time, done func(spent bool)) {
+// queueSpend marks the token as used by the request; ErrToken when it cannot be. Without a token it does nothing.
+func queueSpend(b *pgx.Batch, token string, request uuid.UUID, now time.Time) {
 	if token == "" {
-		done(true)
 		return
 	}
-	b.Queue(`update enroll.token set request = $2 where sha256 = $1 and request is null and ends > $3
-		and exists (select from enroll.request where id = $2)`, // not when the request is a repetition under another id
-		hashToken(token), request, now).Exec(func(tag pgconn.CommandTag) error {
-		done(tag.RowsAffected() == 1)
-		return nil
-	})
+	pg.Require(b, ErrToken, `
+		with spent as (update enroll.token set request = $2 where sha256 = $1 and request is null and ends > $3 returning 1)
+		select require.that(count(*) = 1) from spent`, hashToken(token), request, now)
 }
 
 // checkSpent returns ErrToken when the token was used for another request than this.

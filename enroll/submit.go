@@ -17,6 +17,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/pg"
 )
 
 // Submission is a request as it arrives. Names and addresses in the CSRs are compared with the directory's and
@@ -151,14 +152,11 @@ func validIdempotencyKey(k string) bool {
 	return len(k) >= 8 && len(k) <= 128 && !strings.ContainsFunc(k, func(c rune) bool { return c <= ' ' || c > '~' })
 }
 
-// errRepeated says that the person used the idempotency key before.
-var errRepeated = errors.New("the request was made before")
-
 // receive writes the request down and spends the token, or finds the one that was written down before.
 func (r *Registry) receive(ctx context.Context, by audit.Actor, req *Request, s Submission) (*Request, error) {
 	body := s.hash()
-	err := r.DB.InTx(ctx, role, func(tx pgx.Tx) error { return r.write(ctx, tx, by, req, s, body) })
-	if errors.Is(err, errRepeated) {
+	err := r.write(ctx, by, req, s, body)
+	if pg.Violates(err, usedBefore) {
 		var found *Request
 		err := r.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
 			if found, err = repeated(ctx, tx, req.Person, s.Idempotency, body); err != nil {
@@ -176,25 +174,15 @@ func (r *Registry) receive(ctx context.Context, by audit.Actor, req *Request, s 
 }
 
 // write writes the request down with its event and spends the token, in one round trip.
-func (r *Registry) write(ctx context.Context, tx pgx.Tx, by audit.Actor, req *Request, s Submission, body [32]byte) error {
+func (r *Registry) write(ctx context.Context, by audit.Actor, req *Request, s Submission, body [32]byte) error {
 	b := &pgx.Batch{}
-	var inserted, spent bool
-	queueRequest(b, req, s.Idempotency, body, func(ok bool) { inserted = ok })
-	queueSpend(b, s.Token, req.ID, req.ReceivedAt, func(ok bool) { spent = ok })
+	queueRequest(b, req, s.Idempotency, body)
+	queueSpend(b, s.Token, req.ID, req.ReceivedAt)
 	err := r.record(b, by, req, "enrolment.received", map[string]any{"enrolment": req.Enrolment, "mailboxes": req.Subject.Mailboxes})
 	if err != nil {
 		return err
 	}
-	err = tx.SendBatch(ctx, b).Close()
-	switch {
-	case err != nil:
-		return err
-	case !inserted:
-		return errRepeated
-	case !spent:
-		return ErrToken
-	}
-	return nil
+	return r.DB.Batch(ctx, role, b)
 }
 
 // deposit opens the private encryption key, checks what it is bound to and archives it. The record is held until the

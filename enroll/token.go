@@ -65,10 +65,9 @@ func newSecret() string {
 // one that is unknown or has ended.
 func (r *Registry) TokenActor(ctx context.Context, token string) (audit.Actor, error) {
 	var person directory.Person
-	err := r.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
-		person.ID, err = selectToken(ctx, tx, token, r.Now())
-		return err
-	})
+	b := &pgx.Batch{}
+	queueToken(b, token, r.Now(), &person.ID)
+	err := r.DB.Batch(ctx, role, b)
 	if err != nil {
 		return audit.Actor{}, err
 	}

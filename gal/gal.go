@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
@@ -23,8 +24,10 @@ import (
 	"github.com/sealpost/sealpost/internal/jobs"
 )
 
-// publishTimeout bounds one person's publication.
-const publishTimeout = time.Minute
+const (
+	publishTimeout   = 10 * time.Second // of one person
+	publishersAtOnce = 4
+)
 
 // Config is what a Publisher is made of. Every field without "nil" in its comment is required.
 type Config struct {
@@ -49,16 +52,18 @@ func New(c Config) *Publisher {
 	return &Publisher{c}
 }
 
-// Register makes the queue's jobs publish.
+// Register makes the queue publish whoever is due.
 func (p *Publisher) Register(q *jobs.Queue) {
-	jobs.Handle(q, publishTimeout, func(ctx context.Context, j jobs.PublishPerson) error {
-		_, err := p.Publish(ctx, j.Person)
-		if errors.Is(err, directory.ErrUnknownPerson) {
-			p.Log.Info("person is no longer in the directory", "person", j.Person)
-			return jobs.Cancel(err)
+	q.HandlePublications(jobs.Publications{Now: p.Now, Log: p.Log, Publish: func(ctx context.Context, people []uuid.UUID) []error {
+		_, failed := p.publish(ctx, people)
+		for n, err := range failed {
+			if errors.Is(err, directory.ErrUnknownPerson) {
+				p.Log.Info("person is no longer in the directory", "person", people[n])
+				failed[n] = nil
+			}
 		}
-		return err
-	})
+		return failed
+	}})
 }
 
 // Difference is what separates a person's entry from what it should show.
@@ -73,7 +78,7 @@ func (d Difference) Empty() bool { return len(d.Missing) == 0 && len(d.Stale) ==
 
 // Compare returns how a person's entry differs from what it should show.
 func (p *Publisher) Compare(ctx context.Context, person uuid.UUID) (Difference, error) {
-	desired, err := p.desired(ctx, person)
+	desired, err := p.desired(ctx, []uuid.UUID{person})
 	if err != nil {
 		return Difference{}, err
 	}
@@ -81,37 +86,85 @@ func (p *Publisher) Compare(ctx context.Context, person uuid.UUID) (Difference, 
 	if err != nil {
 		return Difference{}, err
 	}
-	return p.compare(desired, actual), nil
+	return p.compare(desired[person], actual), nil
 }
 
 // Publish compares a person's entry and repairs it, and records what it changed.
 func (p *Publisher) Publish(ctx context.Context, person uuid.UUID) (Difference, error) {
-	d, err := p.Compare(ctx, person)
-	if err != nil || d.Empty() {
-		return d, err
+	found, failed := p.publish(ctx, []uuid.UUID{person})
+	return found[0], failed[0]
+}
+
+// publish is Publish for many: it returns what was found of each, and what failed.
+func (p *Publisher) publish(ctx context.Context, people []uuid.UUID) ([]Difference, []error) {
+	found, failed := make([]Difference, len(people)), make([]error, len(people))
+	desired, err := p.desired(ctx, people)
+	if err != nil {
+		for n := range failed {
+			failed[n] = err
+		}
+		return found, failed
 	}
-	if err := p.Directory.Change(ctx, person, directory.UserCertificate, d.Missing, d.Stale); err != nil {
-		return d, err
+	var g errgroup.Group
+	g.SetLimit(publishersAtOnce)
+	for n, person := range people {
+		g.Go(func() error {
+			found[n], failed[n] = p.repair(ctx, person, desired[person])
+			return nil
+		})
 	}
-	_, err = p.Audit.Record(ctx, audit.System("gal"), audit.Event{Kind: "gal.published", Subject: "person:" + person.String(), Person: person,
-		Data: map[string]any{"added": names(d.Missing), "removed": names(d.Stale)}})
+	_ = g.Wait() // what failed is in failed
+	return found, p.record(ctx, people, found, failed)
+}
+
+// repair makes a person's entry show what it should.
+func (p *Publisher) repair(ctx context.Context, person uuid.UUID, desired [][]byte) (d Difference, err error) {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	err = p.Directory.Adjust(ctx, person, directory.UserCertificate, func(actual [][]byte) (add, remove [][]byte) {
+		d = p.compare(desired, actual)
+		return d.Missing, d.Stale
+	})
 	return d, err
 }
 
-// desired returns the certificates that a person's entry should show: the newest that is valid, not revoked, and reads
-// mail. The ones before it stay usable to their owner, but nobody should encrypt to them any more.
-func (p *Publisher) desired(ctx context.Context, person uuid.UUID) ([][]byte, error) {
-	found, err := p.Authority.Find(ctx, ca.Query{Person: &person, ValidAt: p.Now(), State: ca.Good})
+// record records what was changed, all at once. It returns what failed, its own failure included.
+func (p *Publisher) record(ctx context.Context, people []uuid.UUID, found []Difference, failed []error) []error {
+	var events []audit.Event
+	var places []int
+	for n, d := range found {
+		if failed[n] == nil && !d.Empty() {
+			places = append(places, n)
+			events = append(events, audit.Event{Kind: "gal.published", Subject: "person:" + people[n].String(), Person: people[n],
+				Data: map[string]any{"added": names(d.Missing), "removed": names(d.Stale)}})
+		}
+	}
+	if _, err := p.Audit.Record(ctx, audit.System("gal"), events...); err != nil {
+		for _, n := range places {
+			failed[n] = err
+		}
+	}
+	return failed
+}
+
+// desired returns the certificates that people's entries should show: of each the newest that is valid, not revoked, and
+// reads mail. The ones before it stay usable to their owner, but nobody should encrypt to them any more.
+func (p *Publisher) desired(ctx context.Context, people []uuid.UUID) (map[uuid.UUID][][]byte, error) {
+	var profiles []string
+	for _, name := range p.Authority.Profiles() {
+		if profile, err := p.Authority.Profile(name); err == nil && profile.Encrypts() && profile.Mail() {
+			profiles = append(profiles, name)
+		}
+	}
+	found, err := p.Authority.Newest(ctx, people, profiles)
 	if err != nil {
 		return nil, err
 	}
-	for _, c := range found { // newest first
-		profile, err := p.Authority.Profile(c.Profile)
-		if err == nil && profile.Encrypts() && profile.Mail() {
-			return [][]byte{c.DER}, nil
-		}
+	out := make(map[uuid.UUID][][]byte, len(found))
+	for _, c := range found {
+		out[c.Person] = [][]byte{c.DER}
 	}
-	return nil, nil
+	return out, nil
 }
 
 func (p *Publisher) compare(desired, actual [][]byte) Difference {

@@ -129,12 +129,15 @@ func (l *Log) VerifierKey() string {
 
 // Record appends events in a transaction of their own: refusals, and whatever else changes nothing.
 func (l *Log) Record(ctx context.Context, by Actor, events ...Event) ([]Leaf, error) {
-	var leaves []Leaf
-	err := l.db.InTx(ctx, roleAudit, func(tx pgx.Tx) (err error) {
-		leaves, err = Append(ctx, tx, l.now(), by, events...)
-		return err
-	})
-	return leaves, err
+	b := &pgx.Batch{}
+	leaves, err := Queue(b, l.now(), by, events...)
+	if err != nil || len(events) == 0 {
+		return nil, err
+	}
+	if err := l.db.Batch(ctx, roleAudit, b); err != nil {
+		return nil, err
+	}
+	return leaves, nil
 }
 
 // Latest returns the newest signed checkpoint, or ErrEmpty.

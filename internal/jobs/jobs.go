@@ -32,6 +32,9 @@ type Queue struct {
 	driver   *riverpgxv5.Driver
 	inserter *river.Client[pgx.Tx]
 	worker   *river.Client[pgx.Tx]
+
+	db           *pg.DB
+	publications *publisher // nil if nothing is done for them here
 }
 
 // rescueAfter is how long a job may be at work before it counts as cut off by its process's end and is tried again. It is
@@ -59,7 +62,7 @@ func New(c Config) (*Queue, error) {
 	if workers <= 0 {
 		workers = 8
 	}
-	q := &Queue{driver: riverpgxv5.New(c.DB.Pool())}
+	q := &Queue{driver: riverpgxv5.New(c.DB.Pool()), db: c.DB}
 	base := river.Config{Schema: Schema, Logger: log}
 	var err error
 	if q.inserter, err = river.NewClient(q.driver, &base); err != nil {
@@ -111,11 +114,17 @@ func (q *Queue) Start(ctx context.Context) error {
 	if q.worker, err = river.NewClient(q.driver, &q.config); err != nil {
 		return fmt.Errorf("job queue: %w", err)
 	}
+	if q.publications != nil {
+		q.publications.start(ctx)
+	}
 	return q.worker.Start(ctx)
 }
 
 // Stop waits for the jobs at work until ctx ends, then cancels them.
 func (q *Queue) Stop(ctx context.Context) error {
+	if q.publications != nil {
+		q.publications.stop()
+	}
 	if q.worker == nil {
 		return nil
 	}

@@ -47,17 +47,17 @@ func TestJobRunsAfterCommitAndIsRetriedUntilItSucceeds(t *testing.T) {
 	person := uuid.New()
 	done := make(chan uuid.UUID, 4)
 	var attempts atomic.Int64
-	jobs.Handle(q, time.Second, func(_ context.Context, a jobs.PublishPerson) error {
+	jobs.Handle(q, time.Second, func(_ context.Context, a jobs.TellCase) error {
 		if attempts.Add(1) == 1 {
 			return errors.New("directory away")
 		}
-		done <- a.Person
+		done <- a.Case
 		return nil
 	})
 	start(t, q)
 	for _, role := range []pg.Role{"ca", "enroll"} {
 		err := db.InTx(t.Context(), role, func(tx pgx.Tx) error {
-			return q.Insert(t.Context(), tx, jobs.PublishPerson{Person: person})
+			return q.Insert(t.Context(), tx, jobs.TellCase{Case: person})
 		})
 		if err != nil {
 			t.Fatalf("as %s: %v", role, err)
@@ -81,11 +81,11 @@ func TestJobRunsAfterCommitAndIsRetriedUntilItSucceeds(t *testing.T) {
 func TestRolledBackJobNeverRuns(t *testing.T) {
 	db, q := setup(t)
 	ran := make(chan struct{}, 1)
-	jobs.Handle(q, time.Second, func(context.Context, jobs.PublishPerson) error { ran <- struct{}{}; return nil })
+	jobs.Handle(q, time.Second, func(context.Context, jobs.TellCase) error { ran <- struct{}{}; return nil })
 	start(t, q)
 	changed := errors.New("changed my mind")
 	err := db.InTx(t.Context(), "gal", func(tx pgx.Tx) error {
-		if err := q.Insert(t.Context(), tx, jobs.PublishPerson{}); err != nil {
+		if err := q.Insert(t.Context(), tx, jobs.TellCase{}); err != nil {
 			return err
 		}
 		return changed
@@ -109,13 +109,13 @@ func TestJobOfAKilledProcessIsDone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := db.InTx(t.Context(), "enroll", func(tx pgx.Tx) error { return q.Insert(t.Context(), tx, jobs.PublishPerson{}) }); err != nil {
+	if err := db.InTx(t.Context(), "enroll", func(tx pgx.Tx) error { return q.Insert(t.Context(), tx, jobs.TellCase{}) }); err != nil {
 		t.Fatal(err)
 	}
 	// As the killed process left it, four minutes ago.
 	d.Exec(t, `update river.river_job set state = 'running', attempt = 1, attempted_at = now() - interval '4 minutes', attempted_by = array['killed']`)
 	done := make(chan struct{}, 1)
-	jobs.Handle(q, time.Minute, func(context.Context, jobs.PublishPerson) error { done <- struct{}{}; return nil })
+	jobs.Handle(q, time.Minute, func(context.Context, jobs.TellCase) error { done <- struct{}{}; return nil })
 	start(t, q)
 	select {
 	case <-done:

@@ -15,17 +15,6 @@ const forever = 30000
 var pending = []rivertype.JobState{rivertype.JobStateAvailable, rivertype.JobStatePending, rivertype.JobStateRunning,
 	rivertype.JobStateRetryable, rivertype.JobStateScheduled}
 
-// PublishPerson makes a person's directory entry show exactly the right certificates (package gal).
-type PublishPerson struct {
-	Person uuid.UUID `json:"person"`
-}
-
-// Kind names the job.
-func (PublishPerson) Kind() string { return "gal.publish-person" }
-
-// InsertOpts retries without end.
-func (PublishPerson) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
-
 // BuildCRL makes an issuer's next list and enqueues its deliveries (package crl).
 type BuildCRL struct {
 	Issuer string `json:"issuer"`

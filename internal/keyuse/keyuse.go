@@ -9,13 +9,13 @@ package keyuse
 import (
 	"context"
 	"crypto/sha256"
-	"errors"
 	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/pg"
 )
 
 // Use is what a key serves.
@@ -52,55 +52,14 @@ type Claim struct {
 // transaction that claims the same key.
 func Make(ctx context.Context, tx pgx.Tx, at time.Time, claims ...Claim) error {
 	b := &pgx.Batch{}
-	finish := Queue(b, at, claims...)
-	if err := tx.SendBatch(ctx, b).Close(); err != nil {
-		return err
-	}
-	return finish(ctx, tx)
+	Queue(b, at, claims...)
+	return tx.SendBatch(ctx, b).Close()
 }
 
-// Queue is Make for callers who send more in the same round trip: it puts the claims into a batch, whose Close returns
-// ErrInUse. finish is called after that, before the transaction is committed.
-func Queue(b *pgx.Batch, at time.Time, claims ...Claim) (finish func(context.Context, pgx.Tx) error) {
-	var unseen []Claim
+// Queue is Make for callers who send more in the same round trip: it puts the claims into a batch, which fails with
+// ErrInUse.
+func Queue(b *pgx.Batch, at time.Time, claims ...Claim) {
 	for _, c := range claims {
-		// The second statement of the union sees what stood before this one; what the insert itself added is returned
-		// by it. A row that another transaction committed meanwhile is in neither, and is read by finish.
-		b.Queue(`
-			with new as (
-				insert into keyuse.key_use (spki_sha256, use, person, claimed_at) values ($1, $2, $3, $4)
-				on conflict do nothing returning use, person)
-			select use, person from new
-			union all
-			select use, person from keyuse.key_use where spki_sha256 = $1
-			limit 1`, c.Key[:], c.Use, c.Person, at).QueryRow(func(row pgx.Row) error {
-			err := c.agrees(row)
-			if errors.Is(err, pgx.ErrNoRows) {
-				unseen = append(unseen, c)
-				return nil
-			}
-			return err
-		})
+		pg.Require(b, ErrInUse, `select require.that(keyuse.claim($1, $2, $3, $4))`, c.Key[:], c.Use, c.Person, at)
 	}
-	return func(ctx context.Context, tx pgx.Tx) error {
-		for _, c := range unseen {
-			if err := c.agrees(tx.QueryRow(ctx, `select use, person from keyuse.key_use where spki_sha256 = $1`, c.Key[:])); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-}
-
-// agrees returns ErrInUse when the claim that stands is another one.
-func (c Claim) agrees(row pgx.Row) error {
-	var use Use
-	var person uuid.UUID
-	if err := row.Scan(&use, &person); err != nil {
-		return err
-	}
-	if use != c.Use || person != c.Person {
-		return ErrInUse
-	}
-	return nil
 }

@@ -2,7 +2,7 @@
 // schema's migration.
 //
 // Every room has its own schema and a NOLOGIN role that may touch only that. The server logs in as one role that owns
-// nothing and inherits nothing (NOINHERIT); InTx begins each transaction with SET LOCAL ROLE, so that a room's code
+// nothing and inherits nothing (NOINHERIT); InTx and Batch begin each transaction with SET LOCAL ROLE, so that a room's code
 // cannot read another room's tables even by mistake. It owns no table and knows no room: the SQL of a room lies in that
 // room's store.go, the schema in package migrations.
 package pg
@@ -124,10 +124,16 @@ func (db *DB) Snapshot(ctx context.Context, role Role, fn func(pgx.Tx) error) er
 }
 
 func (db *DB) inTx(ctx context.Context, role Role, begin string, fn func(pgx.Tx) error) error {
-	// Both statements go in one message: a transaction costs no extra round trip for its role.
-	opts := pgx.TxOptions{BeginQuery: begin + "; set local role " + pgx.Identifier{db.prefix + string(role)}.Sanitize()}
-	err := pgx.BeginTxFunc(ctx, db.pool, opts, fn)
-	return wrap(err)
+	return wrap(pgx.BeginTxFunc(ctx, db.pool, db.txOptions(begin, role), fn))
+}
+
+// txOptions begins a transaction with a role's rights. Both statements go in one message: the role costs no round trip.
+func (db *DB) txOptions(begin string, role Role) pgx.TxOptions {
+	return pgx.TxOptions{BeginQuery: begin + "; " + db.setRole(role)}
+}
+
+func (db *DB) setRole(role Role) string {
+	return "set local role " + pgx.Identifier{db.prefix + string(role)}.Sanitize()
 }
 
 // Lock takes the advisory lock of that name until the transaction ends, waiting for it.

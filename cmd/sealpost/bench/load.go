@@ -183,7 +183,7 @@ func (s *target) settle(ctx context.Context, patient time.Duration) (time.Durati
 	begun := time.Now()
 	for {
 		var left int
-		err := s.db.QueryRow(ctx, `select (select count(*) from river.river_job where state in ('available', 'running', 'retryable') and kind = 'gal.publish-person')
+		err := s.db.QueryRow(ctx, `select (select count(*) from publication.due)
 			+ (select count(*) from audit.pending)`).Scan(&left)
 		if err != nil {
 			return 0, err

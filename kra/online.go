@@ -116,30 +116,42 @@ func (s Online) Send(ctx context.Context, id uuid.UUID, a *record.Answer) (api.C
 	return s.AnswerCase(ctx, id, raw)
 }
 
-// Collect has the server release a case to its recipient, and fills dir with what they need: Fetch first. It goes on where an earlier one
-// ended. A case whose keys go to several recipients is not collected this way.
-func (s Online) Collect(ctx context.Context, id uuid.UUID, f delivery.Folder, progress func(done, total int)) error {
-	c, err := f.Case()
+// Collect has the server release one delivery of a case to its recipient, and fills the folder, which Fetch has begun,
+// with what they need. It goes on where an earlier one ended.
+func (s Online) Collect(ctx context.Context, id uuid.UUID, n int, f delivery.Folder, progress func(done, total int)) error {
+	k, err := s.CollectCase(ctx, id, n)
 	if err != nil {
 		return err
 	}
-	if len(c.Deliveries) != 1 {
-		return ErrServer.Withf("The keys of this case go to %d recipients. Have the operator put it into a folder.", len(c.Deliveries))
+	if n >= len(k.Deliveries) {
+		return ErrServer.Withf("The server says that the case has %d deliveries.", len(k.Deliveries))
 	}
-	k, err := s.CollectCase(ctx, id, 0)
+	sealed, err := s.CaseSealed(ctx, id, n)
 	if err != nil {
 		return err
 	}
-	if err := s.answers(ctx, id, f); err != nil {
-		return err
+	for _, x := range sealed.Items {
+		approval, err := record.ParseApproval(x.Approval)
+		if err != nil {
+			return err
+		}
+		if _, err := f.PutSealed(n, approval, x.Partials); err != nil {
+			return err
+		}
 	}
-	have, err := count(f.Records(0))
+	have, err := count(f.Records(n))
 	if err != nil {
 		return err
 	}
-	if err := fill(s.CaseRecords(ctx, id, 0, have), have, k.Records, progress, func(b ...[]byte) error { return f.AddRecords(0, b...) }); err != nil {
+	err = fill(s.CaseRecords(ctx, id, n, have), have, k.Deliveries[n].Records, progress, func(b ...[]byte) error { return f.AddRecords(n, b...) })
+	if err != nil {
 		return err
 	}
+	return s.certificates(ctx, id, f)
+}
+
+// certificates puts the certificates of the case's keys and their issuers into the folder.
+func (s Online) certificates(ctx context.Context, id uuid.UUID, f delivery.Folder) error {
 	var ders [][]byte
 	for k, err := range s.CaseCertificates(ctx, id) {
 		if err != nil {
@@ -153,22 +165,4 @@ func (s Online) Collect(ctx context.Context, id uuid.UUID, f delivery.Folder, pr
 		return err
 	}
 	return f.PutCertificates(known)
-}
-
-// answers puts what the officers sealed to the recipient into the folder.
-func (s Online) answers(ctx context.Context, id uuid.UUID, f delivery.Folder) error {
-	sealed, err := s.CaseSealed(ctx, id, 0)
-	if err != nil {
-		return err
-	}
-	for _, x := range sealed.Items {
-		approval, err := record.ParseApproval(x.Approval)
-		if err != nil {
-			return err
-		}
-		if _, err := f.PutAnswer(&record.Answer{Approval: approval, Sealed: [][]byte{x.Partials}}); err != nil {
-			return err
-		}
-	}
-	return nil
 }

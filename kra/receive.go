@@ -100,20 +100,51 @@ func (o *Officer) Receive(dir string, progress func(done, total int)) (*delivery
 	if err := o.knows(r); err != nil {
 		return nil, err
 	}
-	to := cms.Recipient{Key: o.keys.decryption}
-	if o.keys.signing == nil {
-		me, err := o.recipientIn(r)
-		if err != nil {
-			return nil, err
-		}
-		to.Certificate = me.Certificate
-	} else {
-		card, err := o.Card()
-		if err != nil {
-			return nil, err
-		}
-		to.Certificate = card.Decryption
+	to, err := o.receiver(r)
+	if err != nil {
+		return nil, err
 	}
 	return delivery.NewOpening(f, delivery.OpeningConfig{Pins: []record.Hash{r.Hash()}, Recipient: to, Progress: progress,
 		SingleAgentMayOpenAlone: r.Plan.SingleAgentMayOpenAlone})
+}
+
+// receiver returns what this home receives with.
+func (o *Officer) receiver(r *record.Roster) (cms.Recipient, error) {
+	to := cms.Recipient{Key: o.keys.decryption}
+	if o.keys.signing == nil {
+		me, err := o.recipientIn(r)
+		to.Certificate = me.Certificate
+		return to, err
+	}
+	card, err := o.Card()
+	if err != nil {
+		return to, err
+	}
+	to.Certificate = card.Decryption
+	return to, nil
+}
+
+// Delivery returns which of the deliveries of a case's folder is for this home. The home must be unlocked.
+func (o *Officer) Delivery(f delivery.Folder) (int, error) {
+	if o.keys == nil {
+		return 0, ErrLocked
+	}
+	c, err := f.Case()
+	if err != nil {
+		return 0, err
+	}
+	r, err := f.Roster()
+	if err != nil {
+		return 0, err
+	}
+	me, err := o.receiver(r)
+	if err != nil {
+		return 0, err
+	}
+	for i, d := range c.Deliveries {
+		if d.Recipient.Equal(me.Certificate) {
+			return i, nil
+		}
+	}
+	return 0, delivery.ErrRecipient
 }

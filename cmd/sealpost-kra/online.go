@@ -137,11 +137,16 @@ func (p place) send(c *cobra.Command, a *kra.Answered) (sent bool, err error) {
 }
 
 // collect has the server release the case to its recipient.
-func (p place) collect(c *cobra.Command) error {
+func (p place) collect(c *cobra.Command, o *kra.Officer) error {
 	if p.id == uuid.Nil {
 		return nil
 	}
-	return p.server.Collect(c.Context(), p.id, delivery.Open(p.dir), newProgress(c.ErrOrStderr(), "Fetching keys").report)
+	f := delivery.Open(p.dir)
+	n, err := o.Delivery(f)
+	if err != nil {
+		return err
+	}
+	return p.server.Collect(c.Context(), p.id, n, f, newProgress(c.ErrOrStderr(), "Fetching keys").report)
 }
 
 // dispute tells the server which answers were wrong.

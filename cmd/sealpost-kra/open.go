@@ -55,7 +55,7 @@ certificate, a signed report on it is put into the folder.`,
 		if err != nil {
 			return err
 		}
-		if err := at.collect(cmd); err != nil {
+		if err := at.collect(cmd, o); err != nil {
 			return err
 		}
 		op, err := o.Receive(at.dir, newProgress(cmd.ErrOrStderr(), "Verifying records").report)

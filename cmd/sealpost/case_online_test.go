@@ -1,6 +1,9 @@
 package main
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,7 +19,7 @@ import (
 func (r *running) officer(t testing.TB, login, line string, args ...string) e2etest.Command {
 	t.Helper()
 	return e2etest.Command{Path: shared.path("sealpost-kra"),
-		Env: []string{"SEALPOST_KRA_PASSPHRASE=five random words of " + login, "SEALPOST_SERVER=" + r.url(), "SEALPOST_LOGIN=" + login, "SEALPOST_PASSWORD=" + slapdtest.Password(login)},
+		Env:  []string{"SEALPOST_KRA_PASSPHRASE=five random words of " + login, "SEALPOST_SERVER=" + r.url(), "SEALPOST_LOGIN=" + login, "SEALPOST_PASSWORD=" + slapdtest.Password(login)},
 		Args: append(append([]string{"--home", filepath.Join(shared.path("officers"), login)}, words(line)...), args...)}
 }
 
@@ -64,4 +67,49 @@ func TestOfficersAnswerOnline(t *testing.T) {
 	e2etest.Bad(t, e2etest.Command{Path: shared.path("sealpost-kra"), Args: []string{"--home", filepath.Join(shared.path("officers"), "otto"), "cases"}}, "--server")
 	r.stop(t)
 	e2etest.Bad(t, r.officer(t, "otto", "cases"), "")
+}
+
+// A department's mail after somebody left: rita asks, two officers agree, bob receives and opens, and openssl reads old
+// mail with what he got. The people's own tools do all of it.
+func TestBusinessCaseOnline(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.edit(t, map[string]any{"directory.roles.4": map[string]any{"role": "recovery-requester", "group": slapdtest.GroupDN("recovery-requesters")}})
+	r := i.serve(t)
+	alice, rita := r.desk(t, "alice"), r.desk(t, "rita")
+	e2etest.Good(t, alice.enroll())
+	e2etest.Good(t, rita.enroll())
+	mail := openssl(t, alice.home, "cms", "-encrypt", "-in", "mail.txt", "-aes-256-cbc", "-outform", "PEM", "out/encryption.pem")
+	write(t, alice.file("old.pem"), mail)
+
+	recipient := openssl(t, "", "x509", "-in", filepath.Join(shared.path("officers"), "bob.card"), "-outform", "DER")
+	sum := sha256.Sum256([]byte(recipient))
+	var opened []struct{ ID string }
+	out := rita.does("case open --kind business --yes --json", "--person", "alice@example.test", "--recipient", hex.EncodeToString(sum[:]),
+		"--reason", "Alice has left; her customers' mail must be answered.", "--reference", "HR-2026-118")
+	must(t, json.Unmarshal([]byte(out), &opened))
+	id := opened[0].ID
+	fails(t, rita.byCertificate("case open --kind business --yes", "--person", "alice@example.test", "--recipient", strings.Repeat("0", 64), "--reason", "x"), "no-such-recipient")
+	e2etest.Bad(t, r.officer(t, "bob", "open", id, "--out", t.TempDir()), "more agents must approve")
+	e2etest.Good(t, r.officer(t, "oscar", "approve", id, "--yes"))
+	e2etest.Good(t, r.officer(t, "olivia", "approve", id, "--yes", "--comment", "The head of sales confirms it."))
+	got := filepath.Join(t.TempDir(), "got")
+	if said := e2etest.Good(t, r.officer(t, "bob", "open", id, "--out", got)); !strings.Contains(said, "alice") {
+		t.Errorf("open:\n%s", said)
+	}
+	p12, err := filepath.Glob(filepath.Join(got, "*.p12"))
+	if err != nil || len(p12) != 1 {
+		t.Fatalf("%v, %v", p12, err)
+	}
+	key := filepath.Join(t.TempDir(), "key.pem")
+	openssl(t, "", "pkcs12", "-in", p12[0], "-passin", "file:"+strings.TrimSuffix(p12[0], ".p12")+".password", "-nodes", "-nocerts", "-out", key)
+	if text := openssl(t, alice.home, "cms", "-decrypt", "-inform", "PEM", "-in", "old.pem", "-recip", "out/encryption.pem", "-inkey", key); !strings.Contains(text, "small room") {
+		t.Errorf("openssl reads %s", text)
+	}
+	if n := i.db.Count(t, `select count(*) from archive.recovery_case where id = $1 and state = 'closed'`, id); n != 1 {
+		t.Error("the case is not closed")
+	}
+	e2etest.Bad(t, r.officer(t, "bob", "open", id, "--out", filepath.Join(t.TempDir(), "again")), "closed")
+	r.stop(t)
+	i.run(t, "audit verify")
 }

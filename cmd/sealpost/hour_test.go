@@ -99,8 +99,12 @@ func (i *installation) ceremony(t testing.TB) string {
 		kra(login, "import", card, "--root", i.path("pki/root.pem"))
 		cards = append(cards, card)
 	}
+	kra("bob", "keygen", "bob", "--recipient") // who receives in business and legal cases
+	bob := filepath.Join(base, "bob.card")
+	i.run(t, "roster certify", "bob", "--recipient", filepath.Join(base, "bob", "decryption.csr"), "--out", bob)
+	kra("bob", "import", bob, "--root", i.path("pki/root.pem"))
 	folder := filepath.Join(base, "ceremony")
-	plan := kra("olivia", append([]string{"plan", folder, "--archive", "Example", "--threshold", "2"}, cards...)...)
+	plan := kra("olivia", append([]string{"plan", folder, "--archive", "Example", "--threshold", "2", "--business-recipient", bob, "--legal-recipient", bob}, cards...)...)
 	agreed := regexp.MustCompile(`[0-9a-f]{64}\s*\n\nThe plan is in`).FindString(plan)
 	if agreed == "" {
 		t.Fatalf("plan prints no hash:\n%s", plan)
@@ -113,7 +117,7 @@ func (i *installation) ceremony(t testing.TB) string {
 	kra("otto", "ceremony", "finish", folder)
 	roster := filepath.Join(folder, "roster.bin")
 	pin := strings.Fields(openssl(t, "", "dgst", "-sha256", "-r", roster))[0]
-	for _, login := range officers {
+	for _, login := range append([]string{"bob"}, officers...) {
 		kra(login, "verify-share", roster, "--pin", pin)
 	}
 	kept := i.path("roster.bin")

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/pem"
 	"fmt"
 	"os"
@@ -35,45 +36,64 @@ certifies them; they hold the ceremony; this command brings the roster in. docs/
 func rosterCertifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "certify LOGIN",
-		Short: "Issue a recovery officer's two certificates",
+		Short: "Issue a recovery officer's two certificates, or a recipient's",
 		Long: `Issues a signature and a decryption certificate for the person with that login in the directory, and writes a card that
 the officer imports with: sealpost-kra import. Take the requests from the officer in person, or compare their keys with
-the officer by voice: whoever holds the keys behind them will be a recovery officer.`,
+the officer by voice: whoever holds the keys behind them will be a recovery officer.
+
+With --recipient it certifies somebody who may receive keys in business or legal cases, if the officers put them into their plan.`,
 		Args: cobra.ExactArgs(1),
 	}
 	path := configFlag(c)
 	signing := c.Flags().String("signing", "signing.csr", "certificate request for the signature key")
 	decryption := c.Flags().String("decryption", "decryption.csr", "certificate request for the decryption key")
+	recipient := c.Flags().String("recipient", "", "certificate request of a recipient, in place of an officer's two")
 	out := c.Flags().StringP("out", "o", "", "file for the card (default LOGIN.card)")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		s, err := readRequest(*signing)
-		if err != nil {
-			return err
-		}
-		d, err := readRequest(*decryption)
-		if err != nil {
-			return err
-		}
 		if *out == "" {
 			*out = args[0] + ".card"
 		}
-		return withBase(cmd.Context(), *path, func(b *server.Base) error {
-			card, err := b.CertifyAgent(cmd.Context(), operator(), args[0], s, d)
+		files := []string{*signing, *decryption}
+		if *recipient != "" {
+			files = []string{*recipient}
+		}
+		var requests [][]byte
+		for _, f := range files {
+			der, err := readRequest(f)
 			if err != nil {
 				return err
 			}
-			text, err := card.Encode()
+			requests = append(requests, der)
+		}
+		return withBase(cmd.Context(), *path, func(b *server.Base) error {
+			text, err := certify(cmd.Context(), b, args[0], requests)
 			if err != nil {
 				return err
 			}
 			if err := os.WriteFile(*out, text, 0o644); err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is certified. Give the card back: %s\n", card.Name, *out)
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s is certified. Give the card back: %s\n", args[0], *out)
 			return err
 		})
 	}
 	return c
+}
+
+// certify answers an officer's two requests, or a recipient's one, with a card.
+func certify(ctx context.Context, b *server.Base, login string, requests [][]byte) ([]byte, error) {
+	if len(requests) == 1 {
+		card, err := b.CertifyRecipient(ctx, operator(), login, requests[0])
+		if err != nil {
+			return nil, err
+		}
+		return card.Encode()
+	}
+	card, err := b.CertifyAgent(ctx, operator(), login, requests[0], requests[1])
+	if err != nil {
+		return nil, err
+	}
+	return card.Encode()
 }
 
 // readRequest reads a certificate request, PEM or DER.

@@ -136,6 +136,17 @@ ALTER TABLE archive.foreign_certificate ALTER COLUMN number ADD GENERATED ALWAYS
     CACHE 1
 );
 
+CREATE TABLE archive.parcel (
+    person uuid NOT NULL,
+    name text NOT NULL,
+    content bytea NOT NULL,
+    sha256 bytea GENERATED ALWAYS AS (sha256(content)) STORED NOT NULL,
+    kept_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone,
+    CONSTRAINT parcel_content_check CHECK (((length(content) >= 1) AND (length(content) <= 4194304))),
+    CONSTRAINT parcel_name_check CHECK ((name ~ '^[a-z0-9][a-z0-9-]{0,127}$'::text))
+);
+
 CREATE TABLE archive.record (
     id uuid NOT NULL,
     request uuid NOT NULL,
@@ -470,6 +481,9 @@ ALTER TABLE ONLY archive.foreign_certificate
 ALTER TABLE ONLY archive.foreign_certificate
     ADD CONSTRAINT foreign_certificate_pkey PRIMARY KEY (spki_sha256, certificate_sha256);
 
+ALTER TABLE ONLY archive.parcel
+    ADD CONSTRAINT parcel_pkey PRIMARY KEY (person, name);
+
 ALTER TABLE ONLY archive.record
     ADD CONSTRAINT record_pkey PRIMARY KEY (id);
 
@@ -572,6 +586,8 @@ CREATE INDEX ceremony_opened_at_idx ON archive.ceremony USING btree (opened_at);
 CREATE INDEX foreign_certificate_mailboxes_idx ON archive.foreign_certificate USING gin (mailboxes);
 
 CREATE INDEX foreign_certificate_person_number_idx ON archive.foreign_certificate USING btree (person, number);
+
+CREATE INDEX parcel_ends_at_idx ON archive.parcel USING btree (ends_at) WHERE (ends_at IS NOT NULL);
 
 CREATE INDEX record_capsule_sha256_idx ON archive.record USING btree (capsule_sha256);
 
@@ -719,6 +735,14 @@ GRANT SELECT,INSERT ON TABLE archive.ceremony_message TO sealpost_archive;
 GRANT SELECT,INSERT ON TABLE archive.drill TO sealpost_archive;
 
 GRANT SELECT,INSERT ON TABLE archive.foreign_certificate TO sealpost_archive;
+
+GRANT SELECT,INSERT,DELETE ON TABLE archive.parcel TO sealpost_archive;
+
+GRANT UPDATE(content) ON TABLE archive.parcel TO sealpost_archive;
+
+GRANT UPDATE(kept_at) ON TABLE archive.parcel TO sealpost_archive;
+
+GRANT UPDATE(ends_at) ON TABLE archive.parcel TO sealpost_archive;
 
 GRANT SELECT,INSERT,DELETE ON TABLE archive.record TO sealpost_archive;
 

@@ -47,7 +47,7 @@ header Request-Id of every answer does. After 429 and 503 wait as Retry-After sa
 **Lists** come in pages: give ` + "`next`" + ` of one as ` + "`after`" + ` of the next.
 
 **Values.** Binary values are DER, as standard base64. Times are RFC 3339 in UTC. Unknown members and parameters are
-refused. A request's body has at most 256 KiB, and one that brings a recovery case or an answer to one 8 MiB.`
+refused. A request's body has at most 256 KiB, and one that brings a recovery case, an answer to one or a parcel 8 MiB.`
 
 // openAPI is the document without its operations.
 func openAPI() *huma.OpenAPI {
@@ -66,6 +66,7 @@ func openAPI() *huma.OpenAPI {
 			{Name: tagCases, Description: "Asking for archived keys, and getting them when the officers agree."},
 			{Name: tagCeremonies, Description: "How officers who are not in one room make the archive's key, or pass it on."},
 			{Name: tagImports, Description: "Keys that were kept elsewhere, with other authorities' certificates."},
+			{Name: tagParcels, Description: "What one of a person's devices leaves for another, sealed."},
 			{Name: tagSystem, Description: "For those who run it."},
 		},
 		Components: &huma.Components{

@@ -33,6 +33,7 @@ func (s *Server) route() error {
 	s.caseOperations()
 	s.ceremonyOperations()
 	s.importOperations()
+	s.parcelOperations()
 	s.systemOperations()
 	var err error
 	if s.document, err = marshalDocument(s.api.OpenAPI()); err != nil {

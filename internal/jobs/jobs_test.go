@@ -131,9 +131,9 @@ func TestMessagesHoldUpNothingElse(t *testing.T) {
 	defer close(hang)
 	done := make(chan struct{}, 1)
 	jobs.Handle(q, time.Minute, func(context.Context, jobs.SendNotice) error { <-hang; return nil })
-	jobs.Handle(q, time.Minute, func(context.Context, jobs.PublishPerson) error { done <- struct{}{}; return nil })
+	jobs.Handle(q, time.Minute, func(context.Context, jobs.ExpireCases) error { done <- struct{}{}; return nil })
 	start(t, q)
-	for _, args := range [][]jobs.Args{slices.Repeat([]jobs.Args{jobs.SendNotice{About: "x"}}, 50), {jobs.PublishPerson{}}} {
+	for _, args := range [][]jobs.Args{slices.Repeat([]jobs.Args{jobs.SendNotice{About: "x"}}, 50), {jobs.ExpireCases{}}} {
 		if err := db.InTx(t.Context(), "notice", func(tx pgx.Tx) error { return q.Insert(t.Context(), tx, args...) }); err != nil {
 			t.Fatal(err)
 		}

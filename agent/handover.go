@@ -175,7 +175,7 @@ func (a *Agent) tryReseal(ctx context.Context, id *Identity) error {
 	if err != nil {
 		return err
 	}
-	older := slices.DeleteFunc(id.encryptionKeys(), func(h *Held) bool { return h == newest })
+	older := slices.DeleteFunc(handable(id.encryptionKeys()), func(h *Held) bool { return h == newest })
 	want := Resealed{To: spkiOf(to).String(), Keys: keysHash(older)}
 	if len(older) == 0 || id.Resealed != nil && *id.Resealed == want {
 		return nil

@@ -36,6 +36,11 @@ func (id *Identity) encryptionKeys() []*Held {
 	return slices.DeleteFunc(id.held(), func(h *Held) bool { return len(h.Key) == 0 || id.signsWith(h) })
 }
 
+// handable returns those of the keys that another device can check by their certificates: not foreign ones.
+func handable(keys []*Held) []*Held {
+	return slices.DeleteFunc(slices.Clone(keys), func(h *Held) bool { return h.Foreign })
+}
+
 // holdsKey returns the certificate whose key has this hash, if the key is here.
 func (id *Identity) holdsKey(spki record.Hash) *Held {
 	for _, h := range id.encryptionKeys() {

@@ -58,6 +58,9 @@ type Held struct {
 	Chain       [][]byte `json:"chain"` // from the issuing certificate to the root, as verified
 	// Key is PKCS#8. A signing key is dropped when a newer one takes its place; an encryption key never.
 	Key Secret `json:"key,omitempty"`
+	// Foreign says that another authority issued the certificate, of a key that was imported into the archive. Its chain is
+	// what was known, and nothing trusts it.
+	Foreign bool `json:"foreign,omitempty"`
 }
 
 // Leaf parses the certificate.
@@ -220,7 +223,7 @@ func (h *Held) check() error {
 	if _, err := h.Leaf(); err != nil {
 		return err
 	}
-	if len(h.Chain) == 0 {
+	if len(h.Chain) == 0 && !h.Foreign {
 		return ErrState.Withf("A certificate in the agent's folder has no issuer.")
 	}
 	if len(h.Key) == 0 {

@@ -3,7 +3,6 @@ package agent
 import (
 	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"path/filepath"
@@ -563,15 +562,4 @@ func (a *Agent) takeBack(ctx context.Context, c *client.Client, id uuid.UUID, re
 		_, err = c.CloseCase(ctx, id)
 	}
 	return err
-}
-
-// parseCertificates reads those that can be read.
-func parseCertificates(list []api.Certificate) []*x509.Certificate {
-	var out []*x509.Certificate
-	for _, w := range list {
-		if cert, err := x509.ParseCertificate(w.DER); err == nil {
-			out = append(out, cert)
-		}
-	}
-	return out
 }

@@ -3,10 +3,12 @@ package agent
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
@@ -196,24 +198,16 @@ func (r *restore) tellDispute(ctx context.Context, k *restoringCase, o *delivery
 
 // keep opens the keys, checks each against its record and its certificate, and writes identity.json with them.
 func (r *restore) keep(ctx context.Context, k *restoringCase, o *delivery.Opening) error {
-	var certs []api.Certificate
-	for c, err := range r.client.AllCertificates(ctx, client.CertificateQuery{Person: r.id.Person.ID}) {
-		if err != nil {
-			return err
-		}
-		certs = append(certs, c)
+	certs, err := r.ownCertificates(ctx)
+	if err != nil {
+		return err
 	}
-	var err error
-	for i := range certs { // lists come without chains
-		if certs[i].Use != "encryption" && certs[i].Use != "single" || len(certs[i].Chain) > 0 {
-			continue
-		}
-		if certs[i], err = r.client.Certificate(ctx, certs[i].Issuer, certs[i].Serial); err != nil {
-			return err
-		}
+	known, err := r.caseCertificates(ctx, k)
+	if err != nil {
+		return err
 	}
 	believed := r.agent.certified(r.id, certs)
-	for person, err := range o.People(delivery.NewCertificates(parseCertificates(certs))) {
+	for person, err := range o.People(delivery.NewCertificates(known)) {
 		if err != nil {
 			return err
 		}
@@ -238,6 +232,47 @@ func (r *restore) keep(ctx context.Context, k *restoringCase, o *delivery.Openin
 	return r.agent.saveRestoring(r.state)
 }
 
+// ownCertificates returns the person's certificates that encrypt, with chains.
+func (r *restore) ownCertificates(ctx context.Context) ([]api.Certificate, error) {
+	issuers, err := r.client.Issuers(ctx)
+	if err != nil {
+		return nil, err
+	}
+	chains := map[string][][]byte{}
+	for _, i := range issuers.Items {
+		chains[i.ID] = append([][]byte{i.Certificate}, i.Chain...)
+	}
+	var out []api.Certificate
+	for c, err := range r.client.AllCertificates(ctx, client.CertificateQuery{Person: r.id.Person.ID}) {
+		if err != nil {
+			return nil, err
+		}
+		if c.Use != "encryption" && c.Use != "single" {
+			continue
+		}
+		c.Chain = chains[c.Issuer] // lists come without
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// caseCertificates returns all certificates that the server knows of the case's keys, foreign ones too, and their issuers'.
+// They are put beside keys that the identity cannot hold; nothing trusts them.
+func (r *restore) caseCertificates(ctx context.Context, k *restoringCase) ([]*x509.Certificate, error) {
+	var out []*x509.Certificate
+	for c, err := range r.client.CaseCertificates(ctx, k.signed.ID) {
+		if err != nil {
+			return nil, err
+		}
+		for _, der := range append(slices.Clone(c.Certificates), c.Issuers...) {
+			if cert, err := x509.ParseCertificate(der); err == nil {
+				out = append(out, cert)
+			}
+		}
+	}
+	return out, nil
+}
+
 // keepPerson takes the opened keys into the identity. Those that it cannot hold go into a file of their own.
 func (r *restore) keepPerson(k *restoringCase, person *delivery.Person, believed map[record.Hash]known) error {
 	var loose []delivery.Key
@@ -245,6 +280,9 @@ func (r *restore) keepPerson(k *restoringCase, person *delivery.Person, believed
 		r.out.Keys++
 		pkcs8, err := encodeKey(key.Private)
 		c, ok := believed[key.Header.SPKI]
+		if !ok && len(key.Certificates) > 0 {
+			c.held, ok = foreign(key), true
+		}
 		if err != nil || !ok {
 			loose = append(loose, key)
 			continue
@@ -272,6 +310,16 @@ func (r *restore) keepPerson(k *restoringCase, person *delivery.Person, believed
 	r.out.Loose, err = person.Write(filepath.Join(r.id.Folder, "without-certificate-"+k.signed.ID.String()[:8]), "keys",
 		delivery.FileOptions{Password: r.opt.Password, GPGSM: true, Now: r.agent.cfg.Now()})
 	return err
+}
+
+// foreign keeps the certificate of a key that the roots do not vouch for: the key itself is the archive's.
+func foreign(key delivery.Key) Held {
+	cert := key.Certificates[0]
+	h := Held{Serial: cert.SerialNumber.Text(16), Certificate: cert.Raw, Foreign: true}
+	for _, issuer := range key.Chain[:min(len(key.Chain), maxChain)] {
+		h.Chain = append(h.Chain, issuer.Raw)
+	}
+	return h
 }
 
 // keyOf returns the signing key of a certificate, if it is here still.

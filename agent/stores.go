@@ -154,6 +154,9 @@ func (id *Identity) deliver(own string) (keyFiles, error) {
 		d.certificates = append(d.certificates, e.Certificate)
 	}
 	for _, h := range id.held() {
+		if h.Foreign {
+			continue
+		}
 		root, err := x509.ParseCertificate(h.Chain[len(h.Chain)-1]) // a root that the person named
 		if err != nil {
 			return d, ErrState.Because(err)

@@ -242,6 +242,7 @@ type SendOptions struct {
 type Sent struct {
 	Device string
 	Keys   int
+	Left   int // keys with other authorities' certificates, which the other device could not check
 }
 
 // SendHistory sends all encryption keys to another device of the person, on which ReceiveHistory runs, after the person has
@@ -256,7 +257,8 @@ func (a *Agent) SendHistory(ctx context.Context, opt SendOptions) (*Sent, error)
 	if err != nil {
 		return nil, err
 	}
-	keys := id.encryptionKeys()
+	all := id.encryptionKeys()
+	keys := handable(all)
 	if len(keys) == 0 {
 		return nil, ErrNoHistory.Withf("There are no encryption keys on this machine to send.")
 	}
@@ -302,7 +304,7 @@ func (a *Agent) SendHistory(ctx context.Context, opt SendOptions) (*Sent, error)
 	if err != nil {
 		return nil, p.refuse(ctx, err)
 	}
-	return &Sent{x.device, len(keys)}, p.put(ctx, 4, grant{Version: transferVersion, Sealed: sealed})
+	return &Sent{x.device, len(keys), len(all) - len(keys)}, p.put(ctx, 4, grant{Version: transferVersion, Sealed: sealed})
 }
 
 // revealed takes what the new device shows, if it is what it was bound to.

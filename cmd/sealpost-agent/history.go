@@ -161,8 +161,11 @@ your machines. Stop, and tell your administrator.`,
 			if err != nil {
 				return err
 			}
-			return s.write(map[string]any{"device": sent.Device, "keys": sent.Keys}, func(w io.Writer) {
+			return s.write(map[string]any{"device": sent.Device, "keys": sent.Keys, "left": sent.Left}, func(w io.Writer) {
 				fmt.Fprintf(w, "The words agree. %d keys were sent to %s.\n", sent.Keys, plain(sent.Device))
+				if sent.Left > 0 {
+					fmt.Fprintf(w, "%d imported keys, with other authorities' certificates, were not: \"restore\" gets those.\n", sent.Left)
+				}
 			})
 		},
 	}

@@ -72,7 +72,7 @@ func (c *Client) blobs(ctx context.Context, from int, path ...string) iter.Seq2[
 		k := get(path...)
 		k.query = query("after", after, "limit", "500")
 		b, err := do[api.Blobs](ctx, c, k)
-		return api.Page[[]byte]{Items: b.Items, Next: b.Next}, err
+		return api.Page[[]byte](b), err
 	})
 }
 

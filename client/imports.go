@@ -45,6 +45,6 @@ func (c *Client) CaseCertificates(ctx context.Context, id uuid.UUID) iter.Seq2[a
 		k := get("cases", id.String(), "certificates")
 		k.query = query("after", after)
 		p, err := do[api.CaseCertificates](ctx, c, k)
-		return api.Page[api.CaseKeyCertificates]{Items: p.Items, Next: p.Next}, err
+		return api.Page[api.CaseKeyCertificates](p), err
 	})
 }

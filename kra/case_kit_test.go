@@ -72,13 +72,6 @@ func (o *officer) signer(t testing.TB) crypto.Signer {
 	return key
 }
 
-func (o *officer) opener(t testing.TB) crypto.Signer {
-	t.Helper()
-	key, err := keys.Open(t.Context(), filepath.Join(o.home, "decryption.key"), passphrase)
-	must(t, err)
-	return key
-}
-
 // csrKey returns the public key (SubjectPublicKeyInfo) that a request is for.
 func csrKey(t testing.TB, text []byte) []byte {
 	t.Helper()

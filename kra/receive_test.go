@@ -14,7 +14,6 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/archive/threshold"
 	"github.com/sealpost/sealpost/ca"
-	"github.com/sealpost/sealpost/cms"
 	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/kra"
@@ -284,9 +283,4 @@ func TestManyKeys(t *testing.T) {
 	if err := o.Deliver(t.Context(), blocked, delivery.Certificates{}, delivery.FileOptions{Now: time.Now()}, nil); !errors.Is(err, delivery.ErrOutput) {
 		t.Errorf("written into a file: %v", err)
 	}
-}
-
-func (o *officer) recipient(t testing.TB) cms.Recipient {
-	t.Helper()
-	return cms.Recipient{Certificate: o.card.Decryption, Key: o.opener(t)}
 }

@@ -88,21 +88,6 @@ func (a *authority) certified(name, path, profile string) *x509.Certificate {
 	return c
 }
 
-// recipient writes the card of somebody who may receive keys.
-func (a *authority) recipient(name, out string) error {
-	key := pkitest.NewKey(a.t, ca.P256)
-	c, err := x509.ParseCertificate(a.Issue(a.t, a.request(ca.RecoveryRecipient, name, pkitest.SPKI(key.Public())))[0].DER)
-	if err != nil {
-		return err
-	}
-	card, err := kra.NewRecipientCard(a.persons[name], c, a.Chain())
-	if err != nil {
-		return err
-	}
-	text, err := card.Encode()
-	return errors.Join(err, os.WriteFile(out, text, 0o644))
-}
-
 func must(t *testing.T, err error) {
 	t.Helper()
 	if err != nil {

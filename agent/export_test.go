@@ -50,3 +50,22 @@ func DecodeIdentity(data []byte) (*Identity, error) { return decodeIdentity(data
 
 // DecodeSettings reads another of them.
 func DecodeSettings(data []byte) error { _, err := decodeSettings(data); return err }
+
+// DecodeRestore reads the rest of them, and ReadMessage what another device may have sent.
+func DecodeRestore(data []byte) error {
+	_, err := decodeRestoring(data)
+	if err == nil {
+		_, err = decodeRosters(data)
+	}
+	return err
+}
+
+func ReadMessage(name string, data []byte) error {
+	parseTransferName(name)
+	for _, v := range []any{&offer{}, &challenge{}, &reveal{}, &grant{}, &handover{}} {
+		if err := decodeState(data, &v); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -135,6 +135,12 @@ func FuzzState(f *testing.F) {
 		if err := agent.DecodeSettings(data); err != nil && fault.Of(err) == nil {
 			t.Errorf("settings: %v is no fault", err)
 		}
+		if err := agent.DecodeRestore(data); err != nil && fault.Of(err) == nil {
+			t.Errorf("restore: %v is no fault", err)
+		}
+		if err := agent.ReadMessage("transfer-"+string(data), data); err != nil && fault.Of(err) == nil {
+			t.Errorf("message: %v is no fault", err)
+		}
 		id, err := agent.DecodeIdentity(data)
 		if err != nil {
 			if fault.Of(err) == nil {

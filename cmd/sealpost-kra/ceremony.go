@@ -31,7 +31,46 @@ Under a plan with a dealing machine there is "deal" on that machine in place of 
 		t.roundCommand("commit", "Round 1: bind yourself to a secret that you do not show yet", (*kra.Officer).Commit),
 		t.roundCommand("reveal", "Round 2, when all have committed: deal", (*kra.Officer).Reveal),
 		t.roundCommand("acknowledge", "Round 3, when all have revealed: check everything, take your share, and sign", (*kra.Officer).Acknowledge),
-		t.dealCommand(), t.finishCommand(), t.statusCommand())
+		t.dealCommand(), t.finishCommand(), t.statusCommand(), t.syncCommand())
+	return c
+}
+
+func (t *tool) syncCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "sync FOLDER",
+		Short: "Exchange the ceremony's folder with the server, where officers have no folder in common",
+		Long: `Sends to the server what your folder has and the server lacks, and fetches what it has and your folder lacks. Run it before and after
+each step. Whoever wrote the plan runs it first; the others begin with an empty folder and --plan, the plan's hash.
+
+The server is a notice board and no more: you compare the plan with the others by voice all the same.`,
+		Example: `  sealpost-kra ceremony sync ceremony --server https://ca.example.com:8443 --login olga
+  sealpost-kra ceremony sync ceremony --plan 5f1c… --server https://ca.example.com:8443 --login otto`,
+		Args: cobra.ExactArgs(1),
+	}
+	plan := c.Flags().String("plan", "", "hash of the plan to fetch into an empty folder (64 hexadecimal digits)")
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		var hash record.Hash
+		var err error
+		if *plan != "" {
+			if hash, err = record.ParseHash(*plan); err != nil {
+				return err
+			}
+		}
+		server, err := t.online(cmd)
+		if err != nil {
+			return err
+		}
+		s, err := server.Sync(cmd.Context(), args[0], hash)
+		if err != nil {
+			return err
+		}
+		waits := "nothing"
+		if len(s.Missing) > 0 {
+			waits = fmt.Sprintf("%s of %v", s.Round, s.Missing)
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "Sent %d, received %d messages. The ceremony waits for %s. Plan %s\n", s.Sent, s.Received, waits, s.Plan)
+		return err
+	}
 	return c
 }
 

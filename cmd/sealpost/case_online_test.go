@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -112,4 +113,50 @@ func TestBusinessCaseOnline(t *testing.T) {
 	e2etest.Bad(t, r.officer(t, "bob", "open", id, "--out", filepath.Join(t.TempDir(), "again")), "closed")
 	r.stop(t)
 	i.run(t, "audit verify")
+}
+
+// Officers who have no folder in common hold a ceremony by way of the server: each has a folder of their own.
+func TestCeremonyOnline(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	r := i.serve(t)
+	base := t.TempDir()
+	folder := func(login string) string { return filepath.Join(base, login, "ceremony") }
+	var cards []string
+	for _, login := range officers {
+		cards = append(cards, filepath.Join(shared.path("officers"), login+".card"))
+	}
+	must(t, os.MkdirAll(filepath.Join(base, "olivia"), 0o700))
+	e2etest.Good(t, r.officer(t, "olivia", "plan", append([]string{folder("olivia"), "--archive", "Second", "--threshold", "2"}, cards...)...))
+	plan := sha256.Sum256([]byte(read(t, filepath.Join(folder("olivia"), "plan.bin"))))
+	hash := hex.EncodeToString(plan[:])
+	e2etest.Bad(t, r.officer(t, "oscar", "ceremony sync", folder("oscar")), "by its hash")
+	e2etest.Bad(t, r.officer(t, "oscar", "ceremony sync", folder("oscar"), "--plan", hash), "no ceremony")
+	sync := func() {
+		t.Helper()
+		for _, login := range officers {
+			args := []string{folder(login)}
+			if _, err := os.Stat(folder(login)); err != nil {
+				args = append(args, "--plan", hash)
+			}
+			e2etest.Good(t, r.officer(t, login, "ceremony sync", args...))
+		}
+	}
+	sync()
+	for _, round := range []string{"commit", "reveal", "acknowledge"} {
+		for _, login := range officers {
+			e2etest.Good(t, r.officer(t, login, "ceremony "+round, folder(login), "--agreed-hash", hash))
+		}
+		sync() // the first has not what the last sends
+		sync()
+	}
+	var rosters []string
+	for _, login := range officers {
+		e2etest.Good(t, r.officer(t, login, "ceremony finish", folder(login)))
+		rosters = append(rosters, read(t, filepath.Join(folder(login), "roster.bin")))
+	}
+	if rosters[0] != rosters[1] || rosters[1] != rosters[2] {
+		t.Error("the officers have different rosters")
+	}
+	r.stop(t)
 }

@@ -27,7 +27,7 @@ const (
 // ToDER returns one element, as DER: definite and shortest lengths, octet strings in one piece. The result shares no
 // memory with b.
 func ToDER(b []byte) ([]byte, error) {
-	out, rest, err := element(nil, b, 0)
+	out, rest, err := element(make([]byte, 0, len(b)), b, 0) // it is no longer than b
 	if err != nil {
 		return nil, err
 	}
@@ -88,6 +88,7 @@ func children(h header, depth int) (content, rest []byte, err error) {
 	in := h.rest
 	if h.length >= 0 {
 		in, rest = h.rest[:h.length], h.rest[h.length:]
+		content = make([]byte, 0, len(in))
 	}
 	for {
 		if h.length >= 0 && len(in) == 0 {
@@ -117,7 +118,7 @@ func readHeader(b []byte) (h header, err error) {
 		}
 		n++
 	}
-	if len(b) <= n || b[0] == 0 && b[1] == 0 {
+	if len(b) <= n || b[0] == 0 { // tag 0 is for the end of contents alone
 		return h, ErrMalformed
 	}
 	h.tag = b[:n]

@@ -35,7 +35,7 @@ func TestToDERRefuses(t *testing.T) {
 	t.Parallel()
 	for name, in := range map[string]string{
 		"nothing": "", "a tag alone": "30", "no end": "3080020101", "half an element": "3003020201", "more behind": "300302010100",
-		"an end alone": "0000", "indefinite primitive": "0480", "a length of seven octets": "3087ffffffffffffff", "pieces of another kind": "2403020101",
+		"an end alone": "0000", "an end with a long length": "008100", "indefinite primitive": "0480", "a length of seven octets": "3087ffffffffffffff", "pieces of another kind": "2403020101",
 		"too deep": strings.Repeat("3080", 100) + strings.Repeat("0000", 100),
 	} {
 		if got, err := ber.ToDER(octets(t, in)); err == nil {
@@ -67,7 +67,7 @@ func TestOpenSSLReadsTheSame(t *testing.T) {
 }
 
 func FuzzToDER(f *testing.F) {
-	for _, s := range []string{"308002010100 00", "2480040101040202030000", "a0800401010000", "bf810103020101"} {
+	for _, s := range []string{"308002010100 00", "2480040101040202030000", "a0800401010000", "bf810103020101", "008100"} {
 		f.Add(octets(f, s))
 	}
 	f.Fuzz(func(t *testing.T, in []byte) {

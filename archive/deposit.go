@@ -141,13 +141,11 @@ func (a *Archive) repetition(ctx context.Context, d Deposit, spki keyuse.Hash) (
 // Confirm says that the request of a held record was issued: from now on the record is kept for ever. Repeating it
 // changes nothing.
 func (a *Archive) Confirm(ctx context.Context, request uuid.UUID) error {
-	return a.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		tag, err := tx.Exec(ctx, `update archive.record set state = 'kept' where request = $1`, request)
-		if err == nil && tag.RowsAffected() == 0 {
-			return ErrNothingHeld
-		}
-		return err
-	})
+	b := &pgx.Batch{}
+	pg.Require(b, ErrNothingHeld, `
+		with kept as (update archive.record set state = 'kept' where request = $1 returning 1)
+		select require.that(count(*) = 1) from kept`, request)
+	return a.DB.Batch(ctx, role, b)
 }
 
 // Remove takes the held record of a request that will not be issued out of the archive. The key stays claimed: it is

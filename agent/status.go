@@ -33,3 +33,27 @@ func (a *Agent) Begun() ([]BegunRequest, error) {
 	}
 	return out, nil
 }
+
+// BegunRestores returns the restores on this workstation that have not come to their end, as far as it knows.
+func (a *Agent) BegunRestores() ([]RestoreStatus, error) {
+	ids, err := a.Identities()
+	if err != nil {
+		return nil, err
+	}
+	var out []RestoreStatus
+	for _, id := range ids {
+		s, err := a.loadRestoring(id)
+		if err != nil {
+			return nil, err
+		}
+		if s == nil {
+			continue
+		}
+		st, err := a.statusOf(id, s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, st)
+	}
+	return out, nil
+}

@@ -68,6 +68,7 @@ type begunJSON struct {
 type statusJSON struct {
 	Identities []identityJSON `json:"identities"`
 	Begun      []begunJSON    `json:"begun"`
+	Restores   []restoreJSON  `json:"restores,omitempty"` // without what the server knows; see restore status
 }
 
 // write writes a result to standard output: as JSON, or as a table by the function.
@@ -96,7 +97,7 @@ func (s *session) showInstalled(installed []agent.Installed) error {
 	return s.write(v, func(w io.Writer) { printInstalled(w, v) })
 }
 
-func (s *session) showStatus(ids []*agent.Identity, begun []agent.BegunRequest) error {
+func (s *session) showStatus(ids []*agent.Identity, begun []agent.BegunRequest, restores []agent.RestoreStatus) error {
 	v := statusJSON{Identities: []identityJSON{}, Begun: []begunJSON{}}
 	for _, id := range ids {
 		one, err := viewIdentity(id)
@@ -108,6 +109,9 @@ func (s *session) showStatus(ids []*agent.Identity, begun []agent.BegunRequest) 
 	for _, b := range begun {
 		v.Begun = append(v.Begun, begunJSON{b.Person, b.Enrolment, b.Server, b.BegunAt, b.ID})
 	}
+	for _, st := range restores {
+		v.Restores = append(v.Restores, viewRestore(st))
+	}
 	return s.write(v, func(w io.Writer) {
 		if len(v.Identities)+len(v.Begun) == 0 {
 			fmt.Fprintln(w, "There is nothing here yet. See: sealpost-agent enroll --help")
@@ -117,6 +121,9 @@ func (s *session) showStatus(ids []*agent.Identity, begun []agent.BegunRequest) 
 		}
 		for _, b := range v.Begun {
 			fmt.Fprintf(w, "%s: a request for %q was begun on %s. Run the same command again to go on.\n", plain(b.Person.Name), b.Enrolment, day(b.BegunAt))
+		}
+		for _, st := range v.Restores {
+			fmt.Fprintf(w, "%s: a restore was begun on %s. See: sealpost-agent restore status\n", plain(st.Person.Name), day(st.BegunAt))
 		}
 	})
 }

@@ -17,7 +17,7 @@ func statusCommand(s *session) *cobra.Command {
 		RunE: func(*cobra.Command, []string) error {
 			settings, _, err := s.settings()
 			if errors.Is(err, errNotSetUp) {
-				return s.showStatus(nil, nil)
+				return s.showStatus(nil, nil, nil)
 			}
 			if err != nil {
 				return err
@@ -34,7 +34,11 @@ func statusCommand(s *session) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return s.showStatus(ids, begun)
+			restores, err := a.BegunRestores()
+			if err != nil {
+				return err
+			}
+			return s.showStatus(ids, begun, restores)
 		},
 	}
 }

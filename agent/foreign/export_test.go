@@ -30,6 +30,9 @@ func KeysInBlob(b []byte, agent cms.Recipient) (int, error) {
 	return len(keys), err
 }
 
+// Leave makes a source end after so many more bytes.
+func (s *Source) Leave(n int64) { s.left = n }
+
 // NewAgent makes a recovery agent.
 func NewAgent(t testing.TB) cms.Recipient {
 	t.Helper()

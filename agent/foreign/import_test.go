@@ -231,6 +231,17 @@ func TestImportZIP(t *testing.T) {
 	if diff := cmp.Diff(want, said(d.imports("keys.zip", password("x")))); diff != "" {
 		t.Error(diff)
 	}
+	some, err := foreign.Open(d.path("keys.zip"))
+	must(t, err)
+	defer some.Close()
+	some.Leave(100)
+	password("x")(&d.opt)
+	report, err := foreign.Import(t.Context(), some, d.opt)
+	must(t, err)
+	if got := said(report)["people/bob.p12"]; got != "refused import-too-large" {
+		t.Errorf("beyond what all files may have together: %s", got)
+	}
+	d.opt.Password = nil
 	d.write("broken.zip", b.Bytes()[:b.Len()/2])
 	if _, err := foreign.Open(d.path("broken.zip")); !errors.Is(err, foreign.ErrSource) {
 		t.Errorf("half an archive: %v", err)

@@ -18,7 +18,8 @@ import (
 type Source struct {
 	files   []file
 	refused []Item // what is not read at all
-	left    int64  // bytes that may still be read
+	names   map[string]bool
+	left    int64 // bytes that may still be read
 	close   func() error
 }
 
@@ -34,7 +35,7 @@ func Open(at string) (*Source, error) {
 	if err != nil {
 		return nil, ErrSource.Withf("%s cannot be read.", at).Because(err)
 	}
-	s := &Source{left: MaxTotal, close: func() error { return nil }}
+	s := &Source{names: map[string]bool{}, left: MaxTotal, close: func() error { return nil }}
 	switch {
 	case info.IsDir():
 		err = s.readFolder(at)
@@ -73,10 +74,10 @@ func (s *Source) add(f file, mode fs.FileMode) error {
 		why = ErrFile.Withf("This is a link. Links are not followed.")
 	case !mode.IsRegular():
 		why = ErrFile.Withf("This is no ordinary file.")
-	case slices.ContainsFunc(s.files, func(o file) bool { return o.name == f.name }):
+	case s.names[f.name]:
 		why = ErrFile.Withf("There is another file of this name in the archive. Only the first is read.")
 	default:
-		s.files = append(s.files, f)
+		s.files, s.names[f.name] = append(s.files, f), true
 		return nil
 	}
 	s.refused = append(s.refused, refusedItem(f.name, why))
@@ -141,6 +142,10 @@ func (s *Source) readZIP(at string, size int64) error {
 
 // read returns a file's content. What the directory of an archive says of its size is not believed.
 func (s *Source) read(f file) ([]byte, error) {
+	tooMuch := ErrTooLarge.Withf("The files have more than %d bytes together. Import them in parts.", int64(MaxTotal))
+	if s.left < 0 {
+		return nil, tooMuch
+	}
 	r, err := f.open()
 	if err != nil {
 		return nil, ErrFile.Because(err)
@@ -154,7 +159,7 @@ func (s *Source) read(f file) ([]byte, error) {
 	case len(b) > MaxFile:
 		return nil, ErrTooLarge.Withf("The file is larger than %d bytes. Keys are not that large.", MaxFile)
 	case s.left < 0:
-		return nil, ErrTooLarge.Withf("The files have more than %d bytes together. Import them in parts.", int64(MaxTotal))
+		return nil, tooMuch
 	}
 	return b, nil
 }

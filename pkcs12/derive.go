@@ -84,6 +84,11 @@ func (d *deriver) rfc7292(h crypto.Hash, purpose byte, salt []byte, iterations, 
 
 // deriveRFC7292 follows the steps of RFC 7292 appendix B.2, with its names.
 func deriveRFC7292(h hash.Hash, id byte, passphrase, salt []byte, iterations, size int) []byte {
+	return deriveWatched(h, id, passphrase, salt, iterations, size, func([]byte) {})
+}
+
+// deriveWatched is deriveRFC7292 that shows every block of I after it was added to.
+func deriveWatched(h hash.Hash, id byte, passphrase, salt []byte, iterations, size int, watch func(block []byte)) []byte {
 	v := h.BlockSize()
 	d := make([]byte, v)
 	for i := range d {
@@ -111,8 +116,19 @@ func deriveRFC7292(h hash.Hash, id byte, passphrase, salt []byte, iterations, si
 		b := fill(a, v)[:v]
 		for j := 0; j < len(i); j += v {
 			addOne(i[j:j+v], b)
+			watch(i[j : j+v])
 		}
 	}
+}
+
+// readByGPGSM reports whether gpgsm derives the same 3DES key as everybody else. It prints the blocks of I as numbers
+// without their leading zero bytes and goes on with what is then shifted, in one of about 128 salts (seen in 2.2.40).
+func readByGPGSM(passphrase string, salt []byte, iterations int) bool {
+	good := true
+	p := macPassphrase(passphrase)
+	defer clear(p)
+	clear(deriveWatched(crypto.SHA1.New(), purposeKey, p, salt, iterations, tripleDESKey, func(block []byte) { good = good && block[0] != 0 }))
+	return good
 }
 
 // fill repeats b up to the next multiple of v bytes; nothing stays nothing.

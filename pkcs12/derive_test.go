@@ -5,6 +5,7 @@ import (
 	"crypto"
 	"crypto/aes"
 	"crypto/sha1"
+	"encoding/binary"
 	"encoding/hex"
 	"math"
 	"testing"
@@ -102,5 +103,20 @@ func TestBudget(t *testing.T) {
 		if _, err := d.once(step.name, step.iterations, step.blocks, free); (err == nil) != step.ok {
 			t.Errorf("%s: %v", step.name, err)
 		}
+	}
+}
+
+// gpgsm reads no file whose key derivation has a block with a leading zero byte, so none is written.
+func TestSaltsThatGPGSMReads(t *testing.T) {
+	const passphrase, iterations = "abcdefghijkl", 1
+	unreadable := 0
+	for n := range 5000 {
+		salt := binary.BigEndian.AppendUint64(nil, uint64(n))
+		if !readByGPGSM(passphrase, salt, iterations) {
+			unreadable++
+		}
+	}
+	if unreadable < 10 || unreadable > 100 { // about 2 in 256 are
+		t.Errorf("%d of 5000 salts are not read", unreadable)
 	}
 }

@@ -77,7 +77,9 @@ func (e *encrypter) nextPBES2() (*encryption, error) {
 // Because the IV is derived too, every bag needs a salt of its own.
 func (e *encrypter) nextPBE3DES() (*encryption, error) {
 	salt := make([]byte, e.saltSize)
-	rand.Read(salt)
+	for rand.Read(salt); !readByGPGSM(e.keys.passphrase, salt, e.iterations); {
+		rand.Read(salt)
+	}
 	block, iv, err := e.keys.tripleDES(salt, e.iterations)
 	if err != nil {
 		return nil, err
@@ -93,8 +95,11 @@ func (e *encrypter) nextPBE3DES() (*encryption, error) {
 	return &encryption{algorithm: pbe, block: block, iv: iv}, nil
 }
 
+// tripleDESKey is the size of its key in bytes.
+const tripleDESKey = 24
+
 func (d *deriver) tripleDES(salt []byte, iterations int) (cipher.Block, []byte, error) {
-	key, err := d.rfc7292(crypto.SHA1, purposeKey, salt, iterations, 24)
+	key, err := d.rfc7292(crypto.SHA1, purposeKey, salt, iterations, tripleDESKey)
 	if err != nil {
 		return nil, nil, err
 	}

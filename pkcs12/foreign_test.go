@@ -10,6 +10,7 @@ import (
 
 	gopkcs12 "software.sslmate.com/src/go-pkcs12"
 
+	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/pkcs12"
 )
 
@@ -55,15 +56,28 @@ func TestForeignFiles(t *testing.T) {
 	}
 }
 
+// FuzzDecodeForeign reads altered files, also past the MAC, as FuzzDecode does.
 func FuzzDecodeForeign(f *testing.F) {
 	p := thePKI()
 	for _, e := range []*gopkcs12.Encoder{gopkcs12.Modern2023.WithIterations(1), gopkcs12.LegacyDES.WithIterations(1), gopkcs12.LegacyRC2.WithIterations(1)} {
-		f.Add(must(e.Encode(p.p256.Key, p.p256.Certificate, []*x509.Certificate{p.ca}, "x")))
+		p12 := must(e.Encode(p.p256.Key, p.p256.Certificate, []*x509.Certificate{p.ca}, "x"))
+		f.Add(p12, false)
+		f.Add(insideOf(p12), true)
 	}
-	f.Add([]byte("\x30\x80\x02\x01\x03\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80\x24\x80\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		strict, _, errStrict := pkcs12.Decode(b, "x")
-		loose, _, err := pkcs12.DecodeForeign(b, "x")
+	f.Add([]byte("\x30\x80\x02\x01\x03\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80\x24\x80\x04\x00\x00\x00\x00\x00\x00\x00\x00\x00"), false)
+	f.Add([]byte("\x30\x80\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x01\xa0\x80\x24\x80\x04\x02\x30\x00\x00\x00\x00\x00\x00\x00\x00\x00"), true)
+	f.Fuzz(func(t *testing.T, data []byte, inside bool) {
+		if inside {
+			data = pkcs12.WithMAC(data, "x")
+		}
+		if asksForWork(data) {
+			return
+		}
+		strict, _, errStrict := pkcs12.Decode(data, "x")
+		loose, _, err := pkcs12.DecodeForeign(data, "x")
+		if err != nil && fault.Of(err) == nil {
+			t.Errorf("no fault: %v", err)
+		}
 		if errStrict == nil && (err != nil || len(strict) != len(loose)) {
 			t.Errorf("Decode reads it, DecodeForeign does not: %v", err)
 		}

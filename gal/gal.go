@@ -139,6 +139,9 @@ func (p *Publisher) record(ctx context.Context, people []uuid.UUID, found []Diff
 				Data: map[string]any{"added": names(d.Missing), "removed": names(d.Stale)}})
 		}
 	}
+	// Not cut off with the work: the directory has changed, and the log must say so.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
+	defer cancel()
 	if _, err := p.Audit.Record(ctx, audit.System("gal"), events...); err != nil {
 		for _, n := range places {
 			failed[n] = err

@@ -28,7 +28,8 @@ func QueuePublication(b *pgx.Batch, now time.Time, person uuid.UUID) {
 const (
 	publishAtOnce = 256                    // people of one pass
 	publishPause  = 200 * time.Millisecond // between passes that found nobody
-	passTimeout   = 45 * time.Second       // less than the database lets a transaction idle
+	publishLimit  = 30 * time.Second       // for the people of one pass; who is not reached is tried again later, behind others
+	passTimeout   = 50 * time.Second       // less than the database lets a transaction idle
 )
 
 // Publications is what HandlePublications needs.
@@ -116,7 +117,9 @@ func (p *publisher) work(ctx context.Context, tx pgx.Tx, rows []due) error {
 			people = append(people, r.Person)
 		}
 	}
-	failed := p.Publish(ctx, people)
+	limited, cancel := context.WithTimeout(ctx, publishLimit)
+	defer cancel()
+	failed := p.Publish(limited, people)
 	b := &pgx.Batch{}
 	var done []int64
 	for _, r := range rows {

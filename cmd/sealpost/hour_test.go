@@ -54,7 +54,8 @@ func makeFirst(t testing.TB) {
 	}
 	e2etest.Bad(t, i.command("roster show"), "archive.roster_pins is empty")
 	e2etest.Bad(t, i.command("serve"), "archives its key and there is no archive")
-	roster := i.ceremony(t)
+	must(t, os.Mkdir(shared.path("officers"), 0o700))
+	roster := i.ceremony(t, shared.path("officers"))
 	e2etest.Bad(t, i.command("roster add", roster), "roster_pins: [\"")
 	i.edit(t, map[string]any{"archive.roster_pins": []string{strings.Repeat("0", 64)}})
 	e2etest.Bad(t, i.command("roster add", roster), "pin")
@@ -81,11 +82,9 @@ func (i *installation) quickKeys(t testing.TB) {
 }
 
 // ceremony has the officers make their keys, get their certificates and make the archive's key together, each with their
-// own tool in their own home. It returns the roster's file.
-func (i *installation) ceremony(t testing.TB) string {
+// own tool in their own home below base. It returns the roster's file.
+func (i *installation) ceremony(t testing.TB, base string) string {
 	t.Helper()
-	base := shared.path("officers")
-	must(t, os.Mkdir(base, 0o700))
 	kra := func(login string, args ...string) string {
 		home := filepath.Join(base, login)
 		return e2etest.Good(t, e2etest.Command{Path: shared.path("sealpost-kra"), Env: []string{"SEALPOST_KRA_PASSPHRASE=five random words of " + login},

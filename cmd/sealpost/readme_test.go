@@ -32,7 +32,7 @@ func TestReadme(t *testing.T) {
 		write(t, f.path("ldap-publisher.password"), f.slapd.Publisher.Password)
 		write(t, f.path("company-ca.pem"), read(t, f.slapd.TrustFile))
 	}
-	f.before["sha256sum"] = func() { f.ceremony(t) } // the officers have met
+	f.before["sha256sum"] = func() { f.ceremony(t, t.TempDir()) } // the officers have met
 	f.before["sealpost-agent enroll"] = func() { f.carry(f.path("pki/root.pem"), "alice/root.pem") }
 	f.document("README.md", "", "")
 	f.done(15)

@@ -232,8 +232,8 @@ func (opt *EnrolOptions) complete(dir string, id *Identity) error {
 	if err := opt.Stores.absolute(); err != nil {
 		return err
 	}
-	if id != nil && id.OwnPassword && opt.Password == "" {
-		return ErrPassword.Withf("identity.p12 has a password of your own. Give it again, so that the new file has the same.")
+	if id != nil {
+		return id.needs(opt.Password)
 	}
 	return nil
 }
@@ -304,4 +304,21 @@ func (a *Agent) forMailbox(mailbox string) (*Identity, error) {
 		return nil, ErrNoIdentity
 	}
 	return nil, ErrNoIdentity.Withf("There are identities of %d people here. Say whose with --mailbox.", len(ids))
+}
+
+// rewritable is forMailbox for what ends in new files: it finds out early that their password is missing.
+func (a *Agent) rewritable(mailbox, password string) (*Identity, error) {
+	id, err := a.forMailbox(mailbox)
+	if err != nil {
+		return nil, err
+	}
+	return id, id.needs(password)
+}
+
+// needs returns ErrPassword where identity.p12 has a password of the person's own and it was not given.
+func (id *Identity) needs(password string) error {
+	if id.OwnPassword && password == "" {
+		return ErrPassword.Withf("identity.p12 has a password of your own. Give it, so that the new file has the same.")
+	}
+	return nil
 }

@@ -28,12 +28,9 @@ func (a *Agent) Renew(ctx context.Context, opt RenewOptions) (*Renewal, error) {
 		return nil, err
 	}
 	defer unlock()
-	id, err := a.forMailbox(opt.Mailbox)
+	id, err := a.rewritable(opt.Mailbox, opt.Password)
 	if err != nil {
 		return nil, err
-	}
-	if id.OwnPassword && opt.Password == "" {
-		return nil, ErrPassword.Withf("identity.p12 has a password of your own. Give it, so that the new file has the same.")
 	}
 	r := &Renewal{Identity: id}
 	if r.Identity, r.Renewed, err = a.finishBegun(ctx, id, opt); err != nil {

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
@@ -37,27 +36,6 @@ type RestoreOptions struct {
 
 	// Told, if not nil, hears how the restore stands: at first, and whenever that has changed.
 	Told func(RestoreStatus)
-}
-
-// RestoreStatus is how a restore stands.
-type RestoreStatus struct {
-	Person      Person
-	BegunAt     time.Time
-	Fingerprint record.Hash // of this device's key, which the officers must hear from the person
-	Words       []string    // the same as sixteen words
-	Cases       []RestoreCase
-	Warnings    []string
-}
-
-// RestoreCase is one case of a restore; usually there is one.
-type RestoreCase struct {
-	ID       uuid.UUID
-	State    api.CaseState // empty: the server has not got it yet
-	Ended    string        // why nothing more will come of it
-	Keys     int
-	Needed   int // how many officers must agree
-	Officers []Officer
-	Deadline time.Time
 }
 
 // Restored is what a restore brought.
@@ -135,8 +113,8 @@ func (a *Agent) Restore(ctx context.Context, opt RestoreOptions) (*Restored, err
 
 // settleRestore finds out early what would stop the end.
 func (a *Agent) settleRestore(id *Identity, opt *RestoreOptions) error {
-	if id.OwnPassword && opt.Password == "" {
-		return ErrPassword.Withf("identity.p12 has a password of your own. Give it, so that the new file has the same.")
+	if err := id.needs(opt.Password); err != nil {
+		return err
 	}
 	if err := opt.Stores.absolute(); err != nil {
 		return err
@@ -153,158 +131,6 @@ func (a *Agent) settleRestore(id *Identity, opt *RestoreOptions) error {
 		return err
 	}
 	return save(a.folder(id.Person.ID), identityFile, id)
-}
-
-// begin makes this device's key and the cases. Nothing has been sent yet.
-func (r *restore) begin(ctx context.Context) error {
-	a := r.agent
-	s := &restoring{Version: stateVersion, Server: a.cfg.Server.BaseURL, Person: r.id.Person.ID, BegunAt: a.cfg.Now().UTC(),
-		Reason: r.opt.Reason, Reference: r.opt.Reference, Lasts: r.opt.Lasts}
-	if s.Reason == "" {
-		s.Reason = usualReason
-	}
-	var err error
-	if s.Key, s.Recipient, err = makeRecipient(r.id.Person.Name, a.cfg.Now()); err != nil {
-		return err
-	}
-	r.state = s
-	if err := r.draw(ctx); err != nil {
-		return err
-	}
-	if err := a.saveRestoring(s); err != nil {
-		return err
-	}
-	return a.after("restore-begin")
-}
-
-// draw makes the cases of what the server says that the archive keeps, for the device's key.
-func (r *restore) draw(ctx context.Context) error {
-	a := r.agent
-	a.cfg.Progress("draft", "asking "+a.cfg.Server.BaseURL+" what the archive keeps of yours")
-	by, err := r.id.asker()
-	if err != nil {
-		return err
-	}
-	to, err := r.state.recipient()
-	if err != nil {
-		return err
-	}
-	found, err := a.drafts(ctx, r.client, r.id, api.CaseQuery{Kind: record.CaseRestore.String()})
-	if err != nil {
-		return err
-	}
-	lost := 0
-	r.state.Cases = nil
-	for _, d := range found {
-		n, err := r.lost(d)
-		if err != nil {
-			return err
-		}
-		if lost += n; n == 0 && !r.opt.All {
-			continue
-		}
-		signed, err := d.build(by, record.CaseRestore, to.Certificate, r.state.Reason, r.state.Reference, a.cfg.Now(), r.state.Lasts)
-		if err != nil {
-			return err
-		}
-		if err := reachable(d.roster, signed, a.cfg.Now()); err != nil {
-			return err
-		}
-		r.state.Cases = append(r.state.Cases, restoringCase{Signed: signed.Bytes(), Roster: d.roster.Bytes(), Intermediates: d.intermediates, signed: signed, roster: d.roster})
-		if d.warning != "" {
-			r.state.Warnings = append(r.state.Warnings, d.warning)
-		}
-	}
-	if len(r.state.Cases) == 0 {
-		return ErrNothingLost
-	}
-	a.cfg.Progress("draft", fmt.Sprintf("%d archived keys of yours are not on this machine", lost))
-	return nil
-}
-
-// lost counts the keys of a draft that are not here, after checking that it is about this person alone.
-func (r *restore) lost(d draft) (int, error) {
-	if len(d.subjects) != 1 || d.subjects[0].Person != r.id.Person.ID {
-		return 0, ErrDraft.Withf("The server names other people's keys for a restore of yours. Nothing was signed.")
-	}
-	n := 0
-	for _, x := range d.subjects[0].Records {
-		spki, err := record.ParseHash(x.SPKISHA256)
-		if err != nil {
-			return 0, ErrDraft.Because(err)
-		}
-		if r.id.holdsKey(spki) == nil {
-			n++
-		}
-	}
-	return n, nil
-}
-
-// send brings the cases to the server. One that has lain here for too long, unseen, is made anew, for the same key.
-func (r *restore) send(ctx context.Context) error {
-	for i := range r.state.Cases {
-		k := &r.state.Cases[i]
-		if k.Sent || k.Ended != "" {
-			continue
-		}
-		if r.agent.cfg.Now().Sub(k.signed.Opened) > unsentAfter {
-			_, err := r.client.Case(ctx, k.signed.ID)
-			if err != nil && !hasCode(err, codeUnknownCase) {
-				return err
-			}
-			if err != nil {
-				return r.sendAnew(ctx)
-			}
-		}
-		if err := r.open(ctx, k); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-func (r *restore) open(ctx context.Context, k *restoringCase) error {
-	_, err := r.client.OpenCase(ctx, api.CaseOpening{Case: k.Signed})
-	if err != nil && refusedForGood(err) {
-		if _, unknown := r.client.Case(ctx, k.signed.ID); hasCode(unknown, codeUnknownCase) {
-			return r.refused(k, err)
-		}
-		return err
-	}
-	if err != nil {
-		return err
-	}
-	r.agent.cfg.Progress("open", "the officers are asked: case "+k.signed.ID.String())
-	k.Sent = true
-	if err := r.agent.after("restore-open"); err != nil {
-		return err
-	}
-	return r.agent.saveRestoring(r.state)
-}
-
-// refused forgets a restore of which the server takes no case. If it took another one before, that one goes on.
-func (r *restore) refused(k *restoringCase, err error) error {
-	if !slices.ContainsFunc(r.state.Cases, func(o restoringCase) bool { return o.Sent }) {
-		return errors.Join(err, r.agent.forgetRestoring(r.state))
-	}
-	k.Ended = "the server refused it: " + detail(err)
-	return r.agent.saveRestoring(r.state)
-}
-
-func (r *restore) sendAnew(ctx context.Context) error {
-	sent := slices.DeleteFunc(slices.Clone(r.state.Cases), func(k restoringCase) bool { return !k.Sent })
-	if err := r.draw(ctx); err != nil {
-		return err
-	}
-	// Those that the server has are gone on with.
-	r.state.Cases = slices.DeleteFunc(r.state.Cases, func(k restoringCase) bool {
-		return slices.ContainsFunc(sent, func(o restoringCase) bool { return o.signed.KeyID == k.signed.KeyID })
-	})
-	r.state.Cases = append(sent, r.state.Cases...)
-	if err := r.agent.saveRestoring(r.state); err != nil {
-		return err
-	}
-	return r.send(ctx)
 }
 
 // await asks how the cases stand until everything has come or patience ends.
@@ -452,114 +278,4 @@ func (r *restore) tell(st RestoreStatus) {
 		r.told = now
 		r.opt.Told(st)
 	}
-}
-
-// statusOf says how a restore stands as far as this machine knows.
-func (a *Agent) statusOf(id *Identity, s *restoring) (RestoreStatus, error) {
-	st := RestoreStatus{Person: id.Person, BegunAt: s.BegunAt, Warnings: s.Warnings}
-	var err error
-	if st.Fingerprint, err = s.fingerprint(); err != nil {
-		return st, err
-	}
-	st.Words = delivery.Words(st.Fingerprint)
-	for i := range s.Cases {
-		st.Cases = append(st.Cases, restoreCase(&s.Cases[i], nil, a.cfg.Now()))
-	}
-	return st, nil
-}
-
-func restoreCase(k *restoringCase, now *api.Case, at time.Time) RestoreCase {
-	out := RestoreCase{ID: k.signed.ID, Ended: k.Ended, Needed: int(k.roster.Plan.Threshold), Deadline: k.signed.Deadline}
-	for _, s := range k.signed.Deliveries[0].Subjects {
-		out.Keys += len(s.Records)
-	}
-	var answers []api.CaseAnswer
-	if now != nil {
-		out.State, answers = now.State, now.Answers
-	}
-	out.Officers = officersOf(k.roster, k.signed, answers, at)
-	return out
-}
-
-// RestoreStatus asks how the restore stands that was begun here; it changes nothing. It returns ErrNoRestore if none was.
-func (a *Agent) RestoreStatus(ctx context.Context, mailbox string) (RestoreStatus, error) {
-	id, s, err := a.begunRestore(mailbox)
-	if err != nil {
-		return RestoreStatus{}, err
-	}
-	st, err := a.statusOf(id, s)
-	if err != nil {
-		return st, err
-	}
-	c, err := a.dial(id)
-	if err != nil {
-		return st, err
-	}
-	defer c.Close()
-	for i := range s.Cases {
-		k := &s.Cases[i]
-		if !k.Sent {
-			continue
-		}
-		now, err := a.look(ctx, c, k)
-		if err != nil {
-			return st, err
-		}
-		st.Cases[i] = restoreCase(k, &now, a.cfg.Now())
-	}
-	return st, nil
-}
-
-func (a *Agent) begunRestore(mailbox string) (*Identity, *restoring, error) {
-	id, err := a.forMailbox(mailbox)
-	if err != nil {
-		return nil, nil, err
-	}
-	s, err := a.loadRestoring(id)
-	if err == nil && s == nil {
-		err = ErrNoRestore
-	}
-	return id, s, err
-}
-
-// CancelRestore gives a restore up, at the server and here. Keys that have come already stay.
-func (a *Agent) CancelRestore(ctx context.Context, mailbox, reason string) error {
-	unlock, err := a.lock()
-	if err != nil {
-		return err
-	}
-	defer unlock()
-	id, s, err := a.begunRestore(mailbox)
-	if err != nil {
-		return err
-	}
-	c, err := a.dial(id)
-	if err != nil {
-		return err
-	}
-	defer c.Close()
-	for i := range s.Cases {
-		if err := a.takeBack(ctx, c, s.Cases[i].signed.ID, reason); err != nil {
-			return err
-		}
-	}
-	return a.forgetRestoring(s)
-}
-
-// takeBack ends a case, whatever its state. Once something was collected it can only be closed.
-func (a *Agent) takeBack(ctx context.Context, c *client.Client, id uuid.UUID, reason string) error {
-	now, err := c.Case(ctx, id)
-	if hasCode(err, codeUnknownCase) {
-		return nil // it never got there
-	}
-	if err != nil {
-		return err
-	}
-	switch now.State {
-	case api.CaseRequested, api.CaseApproved:
-		_, err = c.CancelCase(ctx, id, reason)
-	case api.CaseReleased:
-		_, err = c.CloseCase(ctx, id)
-	}
-	return err
 }

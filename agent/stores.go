@@ -132,8 +132,8 @@ func (d keyFiles) file(name ...string) string {
 
 // deliver writes the files anew and says what is in them.
 func (id *Identity) deliver(own string) (keyFiles, error) {
-	if id.OwnPassword && own == "" {
-		return keyFiles{}, ErrPassword.Withf("identity.p12 has a password of your own. Give it.")
+	if err := id.needs(own); err != nil {
+		return keyFiles{}, err
 	}
 	if err := id.writeFiles(own); err != nil {
 		return keyFiles{}, err

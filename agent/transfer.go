@@ -156,12 +156,9 @@ func (a *Agent) ReceiveHistory(ctx context.Context, opt ReceiveOptions) (*Receiv
 		return nil, err
 	}
 	defer unlock()
-	id, err := a.forMailbox(opt.Mailbox)
+	id, err := a.rewritable(opt.Mailbox, opt.Password)
 	if err != nil {
 		return nil, err
-	}
-	if id.OwnPassword && opt.Password == "" {
-		return nil, ErrPassword.Withf("identity.p12 has a password of your own. Give it, so that the new file has the same.")
 	}
 	c, err := a.dial(id)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io/fs"
 	"iter"
@@ -237,16 +238,11 @@ func (f Folder) PutDispute(d *record.SignedDispute) (string, error) {
 
 // publish writes a file for others to see. It leaves alone what is there already, and never replaces anything else.
 func (f Folder) publish(name string, data []byte) error {
-	old, err := disk.Read(f.Path(name), maxRoster)
-	switch {
-	case err != nil:
-		return err
-	case old == nil:
-		return disk.Write(f.Path(name), data, 0o644)
-	case !bytes.Equal(old, data):
-		return ErrFolder.Withf("There is a file %s already, with other content. It was not touched.", f.Path(name)).Because(fs.ErrExist)
+	err := disk.Publish(f.Path(name), data, maxRoster)
+	if errors.Is(err, fs.ErrExist) {
+		return ErrFolder.Withf("There is a file %s already, with other content. It was not touched.", f.Path(name)).Because(err)
 	}
-	return nil
+	return err
 }
 
 func readParsed[T any](f Folder, name string, most int64, parse func([]byte) (T, error)) (T, error) {

@@ -169,16 +169,11 @@ func (f folder) addTo(c *record.Ceremony) error {
 // publish writes a file for the others to see. It leaves alone what is there already, and never replaces anything else.
 func (f folder) publish(name string, data []byte) error {
 	path := f.path(name)
-	old, err := disk.Read(path, maxRoster)
-	switch {
-	case err != nil:
-		return err
-	case old == nil:
-		return disk.Write(path, data, 0o644)
-	case !bytes.Equal(old, data):
-		return ErrFolder.Withf("There is a file %s already, with other content. It was not touched.", path).Because(fs.ErrExist)
+	err := disk.Publish(path, data, maxRoster)
+	if errors.Is(err, fs.ErrExist) {
+		return ErrFolder.Withf("There is a file %s already, with other content. It was not touched.", path).Because(err)
 	}
-	return nil
+	return err
 }
 
 // isMissing reports whether err says that a file is not there.

@@ -312,17 +312,23 @@ func caseID(text string) (uuid.UUID, error) {
 	return id, nil
 }
 
+// aboutCase makes the agent for a command about the case that an argument names.
+func (s *session) aboutCase(argument string) (*agent.Agent, uuid.UUID, error) {
+	id, err := caseID(argument)
+	if err != nil {
+		return nil, id, err
+	}
+	a, err := s.open()
+	return a, id, err
+}
+
 func caseStatusCommand(s *session) *cobra.Command {
 	return &cobra.Command{
 		Use:   "status CASE",
 		Short: "Show one case and what the officers said",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := caseID(args[0])
-			if err != nil {
-				return err
-			}
-			a, err := s.open()
+			a, id, err := s.aboutCase(args[0])
 			if err != nil {
 				return err
 			}
@@ -342,11 +348,7 @@ func caseCancelCommand(s *session) *cobra.Command {
 		Short: "Take back a case that you opened",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			id, err := caseID(args[0])
-			if err != nil {
-				return err
-			}
-			a, err := s.open()
+			a, id, err := s.aboutCase(args[0])
 			if err != nil {
 				return err
 			}

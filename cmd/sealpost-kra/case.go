@@ -17,6 +17,29 @@ func examine(c *cobra.Command, o *kra.Officer, folder string) (*kra.Examination,
 	return o.Examine(folder, newProgress(c.ErrOrStderr(), "Verifying records").report)
 }
 
+// examined fetches the case that an argument names, where it is not a folder, and examines it.
+func (t *tool) examined(c *cobra.Command, argument string) (*kra.Officer, place, *kra.Examination, error) {
+	o, err := t.officer()
+	if err != nil {
+		return nil, place{}, nil, err
+	}
+	p, err := t.find(c, argument)
+	if err != nil {
+		return nil, p, nil, err
+	}
+	x, err := examine(c, o, p.dir)
+	return o, p, x, err
+}
+
+// answer brings an answer to where the case came from, and says so.
+func (p place) answer(c *cobra.Command, x *kra.Examination, a *kra.Answered, asJSON bool) error {
+	sent, err := p.send(c, a)
+	if err != nil {
+		return err
+	}
+	return reportAnswer(c.OutOrStdout(), x, a, sent, asJSON)
+}
+
 func (t *tool) approveCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "approve CASE",
@@ -37,15 +60,7 @@ Your answer cannot be taken back, and is given once: a repetition puts the same 
 	comment := f.String("comment", "", "a remark that stands in your answer, for the others")
 	asJSON := f.Bool("json", false, "print JSON")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := t.officer()
-		if err != nil {
-			return err
-		}
-		p, err := t.find(cmd, args[0])
-		if err != nil {
-			return err
-		}
-		x, err := examine(cmd, o, p.dir)
+		o, p, x, err := t.examined(cmd, args[0])
 		if err != nil {
 			return err
 		}
@@ -66,11 +81,7 @@ Your answer cannot be taken back, and is given once: a repetition puts the same 
 		if err != nil {
 			return err
 		}
-		sent, err := p.send(cmd, a)
-		if err != nil {
-			return err
-		}
-		return reportAnswer(cmd.OutOrStdout(), x, a, sent, *asJSON)
+		return p.answer(cmd, x, a, *asJSON)
 	}
 	return c
 }
@@ -167,15 +178,7 @@ func (t *tool) denyCommand() *cobra.Command {
 	comment := c.Flags().String("comment", "", "why; the others read it")
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := t.officer()
-		if err != nil {
-			return err
-		}
-		p, err := t.find(cmd, args[0])
-		if err != nil {
-			return err
-		}
-		x, err := examine(cmd, o, p.dir)
+		o, p, x, err := t.examined(cmd, args[0])
 		if err != nil {
 			return err
 		}
@@ -187,11 +190,7 @@ func (t *tool) denyCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		sent, err := p.send(cmd, a)
-		if err != nil {
-			return err
-		}
-		return reportAnswer(cmd.OutOrStdout(), x, a, sent, *asJSON)
+		return p.answer(cmd, x, a, *asJSON)
 	}
 	return c
 }

@@ -133,6 +133,15 @@ func (a *agreement) agree(c *cobra.Command, o *kra.Officer, folder string) error
 	return err
 }
 
+// agreed opens the home of an officer who has compared the plan, now or earlier.
+func (t *tool) agreed(c *cobra.Command, a *agreement, folder string) (*kra.Officer, error) {
+	o, err := t.officer()
+	if err != nil {
+		return nil, err
+	}
+	return o, a.agree(c, o, folder)
+}
+
 func (t *tool) agreeCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "agree FOLDER",
@@ -143,14 +152,10 @@ done; under a plan with a dealing machine everybody should do it before that mac
 	}
 	a := agreementFlags(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := t.officer()
-		if err != nil {
+		if _, err := t.agreed(cmd, a, args[0]); err != nil {
 			return err
 		}
-		if err := a.agree(cmd, o, args[0]); err != nil {
-			return err
-		}
-		_, err = fmt.Fprintln(cmd.OutOrStdout(), "This machine remembers that the plan was compared.")
+		_, err := fmt.Fprintln(cmd.OutOrStdout(), "This machine remembers that the plan was compared.")
 		return err
 	}
 	return c
@@ -160,11 +165,8 @@ func (t *tool) roundCommand(name, short string, do func(*kra.Officer, context.Co
 	c := &cobra.Command{Use: name + " FOLDER", Short: short, Args: cobra.ExactArgs(1)}
 	a := agreementFlags(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := t.officer()
+		o, err := t.agreed(cmd, a, args[0])
 		if err != nil {
-			return err
-		}
-		if err := a.agree(cmd, o, args[0]); err != nil {
 			return err
 		}
 		if err := t.unlock(cmd, o); err != nil {
@@ -198,11 +200,8 @@ moment, and nowhere else; whoever controls the machine has it. Use an offline ma
 	}
 	a := agreementFlags(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := t.officer()
+		o, err := t.agreed(cmd, a, args[0])
 		if err != nil {
-			return err
-		}
-		if err := a.agree(cmd, o, args[0]); err != nil {
 			return err
 		}
 		p, err := t.passphrase(cmd, "The passphrase of the dealing machine")
@@ -233,11 +232,8 @@ else; every officer writes it down and runs verify-share with it.`,
 	}
 	a := agreementFlags(c)
 	c.RunE = func(cmd *cobra.Command, args []string) error {
-		o, err := t.officer()
+		o, err := t.agreed(cmd, a, args[0])
 		if err != nil {
-			return err
-		}
-		if err := a.agree(cmd, o, args[0]); err != nil {
 			return err
 		}
 		r, err := o.Finish(args[0])

@@ -30,8 +30,7 @@ type Config struct {
 // Process is a running child.
 type Process struct {
 	cmd  *exec.Cmd
-	done chan struct{}
-	err  error
+	done <-chan struct{}
 }
 
 // credential returns whom children run as: the caller's own user, or for root the user "postgres" if there is one, else
@@ -129,8 +128,22 @@ func Start(c Config) (*Process, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Process{cmd: cmd, done: make(chan struct{})}
-	started := make(chan error)
+	done, err := StartBound(cmd, syscall.SIGINT)
+	if err != nil {
+		return nil, fmt.Errorf("start %s: %w", filepath.Base(c.Path), err)
+	}
+	return &Process{cmd: cmd, done: done}, nil
+}
+
+// StartBound starts a command that gets the signal death when this process dies, however it dies. The channel is closed
+// when the command has ended; how, its ProcessState says then. What it writes is waited for five seconds after its end.
+func StartBound(cmd *exec.Cmd, death syscall.Signal) (<-chan struct{}, error) {
+	if cmd.SysProcAttr == nil {
+		cmd.SysProcAttr = &syscall.SysProcAttr{}
+	}
+	cmd.SysProcAttr.Pdeathsig = death
+	cmd.WaitDelay = 5 * time.Second
+	started, done := make(chan error), make(chan struct{})
 	go func() {
 		// The kernel sends the parent-death signal when the *thread* that forked ends: keep it until the child has ended.
 		runtime.LockOSThread()
@@ -138,14 +151,11 @@ func Start(c Config) (*Process, error) {
 		err := cmd.Start()
 		started <- err
 		if err == nil {
-			p.err = cmd.Wait()
+			_ = cmd.Wait() // ProcessState has it
 		}
-		close(p.done)
+		close(done)
 	}()
-	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start %s: %w", filepath.Base(c.Path), err)
-	}
-	return p, nil
+	return done, <-started
 }
 
 func command(c Config) (*exec.Cmd, error) {
@@ -157,7 +167,7 @@ func command(c Config) (*exec.Cmd, error) {
 	cmd.Dir = c.Dir
 	cmd.Env = append([]string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + c.Dir, "LC_ALL=C.UTF-8", "TZ=UTC"}, c.Env...)
 	cmd.Stdout, cmd.Stderr = c.Log, c.Log
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setpgid: true, Pdeathsig: syscall.SIGINT}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setpgid: true}
 	cmd.WaitDelay = 5 * time.Second
 	return cmd, nil
 }

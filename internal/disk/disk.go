@@ -5,6 +5,7 @@
 package disk
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"io/fs"
@@ -60,6 +61,21 @@ func Open(path string) (*os.File, error) {
 func Write(path string, data []byte, mode fs.FileMode) error {
 	if err := replace(path, data, mode); err != nil {
 		return ErrDisk.Withf("%s cannot be written.", path).Because(err)
+	}
+	return nil
+}
+
+// Publish writes a file, mode 0644, that others read and nobody changes any more: one that is there already, with the same
+// content, is left alone. With other content, of which most bytes are read, it is left alone too, and fs.ErrExist returned.
+func Publish(path string, data []byte, most int64) error {
+	old, err := Read(path, most)
+	switch {
+	case err != nil:
+		return err
+	case old == nil:
+		return Write(path, data, 0o644)
+	case !bytes.Equal(old, data):
+		return fs.ErrExist
 	}
 	return nil
 }

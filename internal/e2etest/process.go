@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/sealpost/sealpost/internal/child"
 )
 
 // Process is a program that is running.
@@ -20,7 +21,7 @@ type Process struct {
 	cmd     *exec.Cmd
 	stdout  output
 	stderr  output
-	done    chan struct{}
+	done    <-chan struct{}
 }
 
 // output is what a process has written, while it writes.
@@ -44,24 +45,11 @@ func (o *output) String() string {
 // Start starts a program. If it still runs when the test ends, or this process dies, it is killed.
 func Start(t testing.TB, c Command) *Process {
 	t.Helper()
-	p := &Process{command: c, cmd: exec.Command(c.Path, c.Args...), done: make(chan struct{})}
+	p := &Process{command: c, cmd: exec.Command(c.Path, c.Args...)}
 	p.cmd.Dir, p.cmd.Env = c.Dir, append(os.Environ(), c.Env...)
 	p.cmd.Stdout, p.cmd.Stderr = &p.stdout, &p.stderr
-	p.cmd.WaitDelay = 5 * time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	started := make(chan error)
-	go func() {
-		// The kernel sends the parent-death signal when the thread that forked ends: keep it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = p.cmd.Wait() // Code has it
-		}
-		close(p.done)
-	}()
-	if err := <-started; err != nil {
+	var err error
+	if p.done, err = child.StartBound(p.cmd, syscall.SIGKILL); err != nil {
 		t.Fatalf("%s: %v", c, err)
 	}
 	t.Cleanup(func() {

@@ -16,7 +16,7 @@ func CreateDecryption(ctx context.Context, uri string, u Unlock) (crypto.Signer,
 		return nil, err
 	}
 	if kind == apiv1.PKCS11 {
-		return createAgreement(uri, u)
+		return createAgreement(ctx, uri, u)
 	}
 	return Create(ctx, uri, P256, u)
 }
@@ -28,7 +28,7 @@ func OpenDecryption(ctx context.Context, uri string, u Unlock) (crypto.Signer, e
 		return nil, err
 	}
 	if kind == apiv1.PKCS11 {
-		return openAgreement(uri, u)
+		return openAgreement(ctx, uri, u)
 	}
 	return Open(ctx, uri, u)
 }

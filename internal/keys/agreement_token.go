@@ -3,6 +3,7 @@
 package keys
 
 import (
+	"context"
 	"crypto"
 	"crypto/ecdh"
 	"crypto/ecdsa"
@@ -14,7 +15,6 @@ import (
 	"sync"
 
 	"github.com/miekg/pkcs11"
-	"go.step.sm/crypto/kms/uri"
 )
 
 // The kms module knows no key agreement, and makes keys that are not allowed it. So this speaks to the token itself.
@@ -46,8 +46,11 @@ func (a *agreement) Sign(_ io.Reader, digest []byte, _ crypto.SignerOpts) ([]byt
 		return nil, tokenFault(err)
 	}
 	raw, err := a.ctx.Sign(a.session, digest)
-	if err != nil || len(raw) != 2*coordinate {
+	if err != nil {
 		return nil, tokenFault(err)
+	}
+	if len(raw) != 2*coordinate {
+		return nil, ErrToken.Withf("The token returned a signature of the wrong length.")
 	}
 	return asn1.Marshal(struct{ R, S *big.Int }{new(big.Int).SetBytes(raw[:coordinate]), new(big.Int).SetBytes(raw[coordinate:])})
 }
@@ -80,59 +83,37 @@ func (a *agreement) ECDH(remote *ecdh.PublicKey) ([]byte, error) {
 
 // tokenKey is the address of a key on a token, taken apart.
 type tokenKey struct {
-	module, token, serial, label string
-	id                           []byte
+	token
+	label string
+	id    []byte
 }
 
 func parseTokenKey(address string) (tokenKey, error) {
-	u, err := uri.ParseWithScheme("pkcs11", address)
+	t, u, err := parseToken(address)
 	if err != nil {
-		return tokenKey{}, ErrURI.Because(err)
+		return tokenKey{}, err
 	}
-	k := tokenKey{u.Get("module-path"), u.Get("token"), u.Get("serial"), u.Get("object"), u.GetEncoded("id")}
-	switch {
-	case k.module == "":
-		return k, ErrURI.Withf("The address of a key on a token needs module-path: the library of its maker.")
-	case (k.token == "") == (k.serial == ""):
-		return k, ErrURI.Withf("The address of a key on a token needs either token (its label) or serial.")
-	case len(k.id) == 0 || k.label == "":
+	k := tokenKey{t, u.Get("object"), u.GetEncoded("id")}
+	if len(k.id) == 0 || k.label == "" {
 		return k, ErrURI.Withf("The address of a key on a token needs id (hexadecimal) and object.")
 	}
 	return k, nil
 }
 
 // login opens a session on the token.
-func (k tokenKey) login(u Unlock) (*agreement, error) {
-	if len(u) == 0 {
-		return nil, ErrNoUnlock.Withf("The token needs its PIN.")
+func (k tokenKey) login(ctx context.Context, u Unlock) (*agreement, error) {
+	if _, err := connect(ctx, k.token, u); err != nil {
+		return nil, err
 	}
-	ctx := pkcs11.New(k.module)
-	if ctx == nil {
-		return nil, ErrToken.Withf("The library %s cannot be loaded.", k.module)
-	}
-	if err := ctx.Initialize(); err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_CRYPTOKI_ALREADY_INITIALIZED)) {
-		return nil, tokenFault(err)
-	}
-	slots, err := ctx.GetSlotList(true)
+	p, err := k.load()
 	if err != nil {
-		return nil, tokenFault(err)
+		return nil, err
 	}
-	for _, slot := range slots {
-		info, err := ctx.GetTokenInfo(slot)
-		if err != nil || k.token != "" && info.Label != k.token || k.serial != "" && info.SerialNumber != k.serial {
-			continue
-		}
-		session, err := ctx.OpenSession(slot, pkcs11.CKF_SERIAL_SESSION|pkcs11.CKF_RW_SESSION)
-		if err != nil {
-			return nil, tokenFault(err)
-		}
-		err = ctx.Login(session, pkcs11.CKU_USER, string(u))
-		if err != nil && !errors.Is(err, pkcs11.Error(pkcs11.CKR_USER_ALREADY_LOGGED_IN)) {
-			return nil, tokenFault(errors.Join(err, ctx.CloseSession(session)))
-		}
-		return &agreement{ctx: ctx, session: session}, nil
+	session, err := k.session(p)
+	if err != nil {
+		return nil, err
 	}
-	return nil, ErrToken.Withf("There is no token with that label or serial number. Is it plugged in?")
+	return &agreement{ctx: p, session: session}, nil
 }
 
 // find returns the handles of the objects of a class under the key's name.
@@ -149,12 +130,12 @@ func (a *agreement) find(k tokenKey, class uint) ([]pkcs11.ObjectHandle, error) 
 	return found, nil
 }
 
-func createAgreement(address string, u Unlock) (crypto.Signer, error) {
+func createAgreement(ctx context.Context, address string, u Unlock) (crypto.Signer, error) {
 	k, err := parseTokenKey(address)
 	if err != nil {
 		return nil, err
 	}
-	a, err := k.login(u)
+	a, err := k.login(ctx, u)
 	if err != nil {
 		return nil, err
 	}
@@ -188,12 +169,12 @@ func existing(n int) error {
 	return ErrExists.Withf("There is a key with this id and name on the token already. It was not touched.")
 }
 
-func openAgreement(address string, u Unlock) (crypto.Signer, error) {
+func openAgreement(ctx context.Context, address string, u Unlock) (crypto.Signer, error) {
 	k, err := parseTokenKey(address)
 	if err != nil {
 		return nil, err
 	}
-	a, err := k.login(u)
+	a, err := k.login(ctx, u)
 	if err != nil {
 		return nil, err
 	}

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"go.step.sm/crypto/kms"
 	"go.step.sm/crypto/kms/apiv1"
 	"go.step.sm/crypto/pemutil"
 )
@@ -28,7 +29,7 @@ func createFile(ctx context.Context, path string, req *apiv1.CreateKeyRequest, u
 	if _, err := os.Lstat(path); err == nil {
 		return nil, ErrExists.Withf("There is a file %s already. It was not touched.", path)
 	}
-	m, err := manager(ctx, apiv1.Options{Type: apiv1.SoftKMS})
+	m, err := kms.New(ctx, apiv1.Options{Type: apiv1.SoftKMS})
 	if err != nil {
 		return nil, fmt.Errorf("create key %s: %w", path, err)
 	}

@@ -16,7 +16,6 @@ import (
 	"crypto"
 	"strings"
 
-	"go.step.sm/crypto/kms"
 	"go.step.sm/crypto/kms/apiv1"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -96,9 +95,6 @@ func place(uri string) (kind apiv1.Type, path string, err error) {
 		}
 		return apiv1.SoftKMS, path, nil
 	case scheme == "pkcs11":
-		if strings.Contains(rest, "pin-value") {
-			return "", "", ErrURI.Withf("A PIN does not belong into a key's address. Give it in a file or the environment.")
-		}
 		return apiv1.PKCS11, "", nil
 	default:
 		return "", "", ErrURI.Withf("Keys at %q are not supported: give a path, or a URI that begins with file: or pkcs11:.", scheme)
@@ -121,6 +117,3 @@ func (a Algorithm) request() (*apiv1.CreateKeyRequest, error) {
 		return nil, ErrAlgorithm.Withf("There is no kind of key %q. Use P-256, P-384, RSA-3072, RSA-4096 or Ed25519.", string(a))
 	}
 }
-
-// manager returns the key management of one kind.
-func manager(ctx context.Context, o apiv1.Options) (kms.KeyManager, error) { return kms.New(ctx, o) }

@@ -17,6 +17,6 @@ func createOnToken(context.Context, string, *apiv1.CreateKeyRequest, Unlock) (cr
 
 func openOnToken(context.Context, string, Unlock) (crypto.Signer, error) { return nil, errNoToken }
 
-func createAgreement(string, Unlock) (crypto.Signer, error) { return nil, errNoToken }
+func createAgreement(context.Context, string, Unlock) (crypto.Signer, error) { return nil, errNoToken }
 
-func openAgreement(string, Unlock) (crypto.Signer, error) { return nil, errNoToken }
+func openAgreement(context.Context, string, Unlock) (crypto.Signer, error) { return nil, errNoToken }

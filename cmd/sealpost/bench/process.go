@@ -7,19 +7,20 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/sealpost/sealpost/internal/child"
 )
 
 // process is this program, run once more with another command.
 type process struct {
 	cmd  *exec.Cmd
-	done chan struct{}
+	done <-chan struct{}
 	log  string // file with what it said
 }
 
@@ -31,23 +32,10 @@ func start(program []string, args []string, log string, out io.Writer) (*process
 	}
 	defer f.Close()
 	args = append(program[1:len(program):len(program)], args...)
-	p := &process{cmd: exec.Command(program[0], args...), done: make(chan struct{}), log: log}
+	p := &process{cmd: exec.Command(program[0], args...), log: log}
 	p.cmd.Stderr, p.cmd.Stdout = f, out
-	p.cmd.WaitDelay = 5 * time.Second
-	p.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGTERM}
-	started := make(chan error)
-	go func() {
-		// The kernel sends the parent-death signal when the thread that forked ends: keep it.
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := p.cmd.Start()
-		started <- err
-		if err == nil {
-			_ = p.cmd.Wait() // failed tells by what it logged
-		}
-		close(p.done)
-	}()
-	return p, <-started
+	p.done, err = child.StartBound(p.cmd, syscall.SIGTERM)
+	return p, err
 }
 
 // stop ends the process as an operator would.

@@ -3,6 +3,9 @@ package agent
 import (
 	"context"
 	"slices"
+	"strings"
+
+	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/client"
@@ -82,4 +85,28 @@ func (a *Agent) policyOf(ctx context.Context, c *client.Client, id *Identity) (a
 		return policy, ErrAnswerPerson.Withf("The server takes these credentials for somebody else's than %s's.", id.Person.Name)
 	}
 	return policy, nil
+}
+
+// KeyHistory returns what touched the person's archived keys, the newest first: those of who asks, or, for auditors, of
+// somebody else, by an address, now or formerly, or an id.
+func (a *Agent) KeyHistory(ctx context.Context, mailbox, of string) ([]api.HistoryEntry, error) {
+	var q client.HistoryQuery
+	if person, err := uuid.Parse(of); err == nil {
+		q.Person = person
+	} else if q.Mailbox = of; of != "" && !strings.Contains(of, "@") {
+		return nil, ErrConfig.Withf("%q is neither a mail address nor a person's id.", of)
+	}
+	c, err := a.connect(mailbox)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	out := []api.HistoryEntry{}
+	for e, err := range c.AllHistory(ctx, q) {
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, e)
+	}
+	return out, nil
 }

@@ -49,6 +49,8 @@ type Foreign struct {
 // whichever server, makes the same request.
 var importSpace = uuid.MustParse("8f3f6f0c-6f5e-5d0b-9a4e-6d0d2f4c7a51")
 
+func importRequest(key keyuse.Hash) uuid.UUID { return uuid.NewSHA1(importSpace, key[:]) }
+
 // Import checks the key as Deposit does and keeps it at once, together with its certificate. A key of the same person that
 // is kept already is not sealed again; its certificate is added if it is another one.
 //
@@ -65,7 +67,7 @@ func (a *Archive) Import(ctx context.Context, by audit.Actor, i Import) (*Import
 	if err != nil {
 		return nil, err
 	}
-	i.Request = uuid.NewSHA1(importSpace, spki[:])
+	i.Request = importRequest(spki)
 	var out *Imported
 	err = a.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
 		if out, err = a.importAgain(ctx, tx, by, i, spki, now); !errors.Is(err, ErrUnknownReceipt) {

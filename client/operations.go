@@ -120,6 +120,24 @@ func (c *Client) ReceiptProof(ctx context.Context, id uuid.UUID) (api.ReceiptPro
 	return do[api.ReceiptProof](ctx, c, get("receipts", id.String(), "proof"))
 }
 
+// HistoryQuery chooses whose keys a history is about. Without person and mailbox it is the caller's own.
+type HistoryQuery struct {
+	Person  uuid.UUID
+	Mailbox string // now or formerly
+	After   string
+}
+
+// History returns one page of what touched somebody's archived keys, the newest first.
+func (c *Client) History(ctx context.Context, q HistoryQuery) (api.Page[api.HistoryEntry], error) {
+	person := ""
+	if q.Person != uuid.Nil {
+		person = q.Person.String()
+	}
+	k := get("history")
+	k.query = query("mailbox", q.Mailbox, "person", person, "after", q.After)
+	return do[api.Page[api.HistoryEntry]](ctx, c, k)
+}
+
 // Health asks how the server is. A server that is not well still answers: look at OK. It is asked once.
 func (c *Client) Health(ctx context.Context) (api.Health, error) {
 	k := get("health")

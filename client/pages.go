@@ -28,6 +28,14 @@ func (c *Client) AllReceipts(ctx context.Context) iter.Seq2[api.Receipt, error] 
 	return all("", func(after string) (api.Page[api.Receipt], error) { return c.Receipts(ctx, after) })
 }
 
+// AllHistory returns the entries of every page. It ends at the first error, which it yields.
+func (c *Client) AllHistory(ctx context.Context, q HistoryQuery) iter.Seq2[api.HistoryEntry, error] {
+	return all(q.After, func(after string) (api.Page[api.HistoryEntry], error) {
+		q.After = after
+		return c.History(ctx, q)
+	})
+}
+
 func all[T any](after string, page func(after string) (api.Page[T], error)) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
 		var none T

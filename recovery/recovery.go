@@ -94,7 +94,7 @@ type Query struct {
 func (d *Desk) Ask(ctx context.Context, by audit.Actor, q Query) ([]archive.Draft, error) {
 	ask := archive.Ask{Kind: q.Kind, Keys: q.Keys, Subjects: slices.Clone(q.People)}
 	for _, m := range q.Mailboxes {
-		person, err := d.person(ctx, m)
+		person, err := d.Whose(ctx, m)
 		if err != nil {
 			return nil, err
 		}
@@ -116,8 +116,9 @@ func (d *Desk) Ask(ctx context.Context, by audit.Actor, q Query) ([]archive.Draf
 	return d.Draft(ctx, by, ask)
 }
 
-// person finds whose an address is, or was: of somebody who left, the certificates still tell.
-func (d *Desk) person(ctx context.Context, mailbox string) (uuid.UUID, error) {
+// Whose finds whose an address is, or was: of somebody who left, the certificates still tell. It returns ErrSubject if
+// nobody had it, or several had, and the directory's faults.
+func (d *Desk) Whose(ctx context.Context, mailbox string) (uuid.UUID, error) {
 	p, err := d.directory.ByMailbox(ctx, mailbox)
 	if err == nil {
 		return p.ID, nil

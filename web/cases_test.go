@@ -49,7 +49,7 @@ func (r *rig) signed(t testing.TB, login, kind string, draft api.CaseDraft, reci
 	c := record.Case{ID: uuid.New(), Roster: roster.Hash(), KeyID: roster.KeyID(), Epoch: roster.Epoch(), Reason: "My laptop was left in a train.",
 		Requester: record.Requester{Person: who.Person, Name: who.Name, Certificate: own}, Opened: now, Deadline: now.Add(48 * time.Hour),
 		Deliveries: []record.Delivery{{Recipient: recipient}}}
-	for _, k := range []record.CaseKind{record.CaseRestore, record.CaseBusiness} {
+	for _, k := range []record.CaseKind{record.CaseRestore, record.CaseBusiness, record.CaseLegal} {
 		if k.String() == kind {
 			c.Kind = k
 		}

@@ -30,6 +30,7 @@ func (s *Server) route() error {
 	s.certificateOperations()
 	s.issuerOperations()
 	s.receiptOperations()
+	s.historyOperations()
 	s.caseOperations()
 	s.ceremonyOperations()
 	s.importOperations()

@@ -27,7 +27,9 @@ The new machine shows four words, and you type them on the old one. Never type w
 telephone or in a mail: only those that you see yourself on your own new machine.
 
 "renew" has the server keep your older keys, sealed to the newest one; "history fetch" gets them on a machine that has
-that key. If every machine is lost, use "restore".`,
+that key. If every machine is lost, use "restore".
+
+"history list" is another thing: what touched your keys in the archive, and who asked for them.`,
 		Args: cobra.ArbitraryArgs,
 		RunE: func(c *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -36,7 +38,7 @@ that key. If every machine is lost, use "restore".`,
 			return c.Help()
 		},
 	}
-	c.AddCommand(historyReceiveCommand(s), historySendCommand(s), historyFetchCommand(s))
+	c.AddCommand(historyReceiveCommand(s), historySendCommand(s), historyFetchCommand(s), historyListCommand(s))
 	return c
 }
 

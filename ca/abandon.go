@@ -9,7 +9,6 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/internal/audit"
-	"github.com/sealpost/sealpost/internal/jobs"
 )
 
 // abandonAtOnce is how many serials one transaction of AbandonStale gives up.
@@ -79,7 +78,7 @@ func (a *Authority) settleAbandoned(ctx context.Context, tx pgx.Tx, by audit.Act
 		if err != nil {
 			return err
 		}
-		if err := a.jobs.Insert(ctx, tx, jobs.BuildCRL{Issuer: r.Issuer, AtLeast: count}); err != nil {
+		if err := a.askForList(ctx, tx, r.Issuer, count, c); err != nil {
 			return err
 		}
 	}

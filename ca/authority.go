@@ -25,6 +25,7 @@ type Config struct {
 	Arc          string          // the organisation's own OID arc for policies; "" means the placeholder Arc
 	Organisation Organisation
 	Names        NamePolicy
+	Debounce     time.Duration    // how long a new list waits for further revocations; 0: it is made at once
 	Now          func() time.Time // nil means time.Now
 	Log          *slog.Logger     // nil discards
 }
@@ -39,6 +40,7 @@ type Authority struct {
 	organisation Organisation
 	lint         *linter
 	serial       func() (Serial, error)
+	debounce     time.Duration
 	now          func() time.Time
 	log          *slog.Logger
 }
@@ -85,7 +87,7 @@ func New(ctx context.Context, c Config) (*Authority, error) {
 }
 
 func (c Config) authority() (*Authority, error) {
-	a := &Authority{db: c.DB, jobs: c.Jobs, organisation: c.Organisation, serial: newSerial, now: c.Now, log: c.Log}
+	a := &Authority{db: c.DB, jobs: c.Jobs, organisation: c.Organisation, serial: newSerial, debounce: c.Debounce, now: c.Now, log: c.Log}
 	if a.now == nil {
 		a.now = time.Now
 	}

@@ -42,7 +42,7 @@ func (q *asked) ownChecks(c *zx509.Certificate) (bad []broken) {
 	no(bytes.Equal(c.RawSubjectPublicKeyInfo, q.key.spki), lintKey, "the key is another")
 	no(bytes.Equal(c.RawIssuer, i.cert.RawSubject) && bytes.Equal(c.AuthorityKeyId, i.cert.SubjectKeyId), lintIssuer, "the issuer is another")
 	if !p.ocsp() {
-		no(slices.Equal(c.CRLDistributionPoints, i.config.CRL), lintIssuer, "the revocation list is another")
+		no(slices.Equal(c.CRLDistributionPoints, i.crlOf(q.partition)), lintIssuer, "the revocation list is another")
 	}
 	no(len(c.PolicyIdentifiers) == 1 && p.policy.Equal(asn1.ObjectIdentifier(c.PolicyIdentifiers[0])), lintPolicy, "%v", c.PolicyIdentifiers)
 	no(q.usageExact(c), lintKeyUsage, "%b", c.KeyUsage)

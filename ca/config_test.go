@@ -123,6 +123,15 @@ func TestIssuerFaults(t *testing.T) {
 		{"LDAP with a bare filter", func(i *ca.IssuerConfig) { i.CRL[1] = "ldap://h/cn=a?certificateRevocationList?base?objectClass=pkiCA" }, "is not in parentheses"},
 		{"file", func(i *ca.IssuerConfig) { i.CRL = append(i.CRL, "file:///a.crl") }, "neither http, ldap nor ftp"},
 		{"blank in an address", func(i *ca.IssuerConfig) { i.OCSP = "http://a b/" }, "issuers[0].ocsp"},
+		{"too many partitions", func(i *ca.IssuerConfig) { i.Partitions, i.PartitionCRL = 1025, pkitest.Base+"/issuing-{n}.crl" }, "issuers[0].partitions: 1025"},
+		{"negative partitions", func(i *ca.IssuerConfig) { i.Partitions = -1 }, "issuers[0].partitions: -1"},
+		{"partitions without address", func(i *ca.IssuerConfig) { i.Partitions = 2 }, "issuers[0].partition_crl"},
+		{"partitions with one address", func(i *ca.IssuerConfig) { i.Partitions, i.PartitionCRL = 2, pkitest.Base+"/issuing.crl" }, "{n} once"},
+		{"partition in the host", func(i *ca.IssuerConfig) { i.Partitions, i.PartitionCRL = 2, "http://pki-{n}.example.test/issuing.crl" }, "{n} once"},
+		{"https for a partition", func(i *ca.IssuerConfig) { i.Partitions, i.PartitionCRL = 2, "https://pki.example.test/{n}.crl" }, "issuers[0].partition_crl"},
+		{"partition at the whole list's address", func(i *ca.IssuerConfig) {
+			i.Partitions, i.PartitionCRL, i.CRL = 2, pkitest.Base+"/{n}.crl", append(i.CRL, pkitest.Base+"/2.crl")
+		}, "the address of the whole list too"},
 		{"https for the certificate", func(i *ca.IssuerConfig) { i.CAIssuers = "https://a/b.cer" }, "issuers[0].ca_issuers"},
 	} {
 		conf := h.Config()

@@ -154,19 +154,22 @@ func subjectAltNames(mailboxes []Mailbox, hosts []string, critical bool) ([]byte
 	})
 }
 
-// crlPoints holds every address of the one list in one DistributionPoint, in the order given (RFC 5280 §4.2.1.13).
-func crlPoints(urls []string) ([]byte, error) {
+// crlPoints holds every address of one list in one DistributionPoint, in the order given, and each list in one of its own
+// (RFC 5280 §4.2.1.13).
+func crlPoints(lists ...[]string) ([]byte, error) {
 	return extension(oidCRLPoints, false, func(b *cryptobyte.Builder) {
 		sequence(b, func(b *cryptobyte.Builder) {
-			sequence(b, func(b *cryptobyte.Builder) {
-				b.AddASN1(explicit0, func(b *cryptobyte.Builder) { // distributionPoint
-					b.AddASN1(explicit0, func(b *cryptobyte.Builder) { // fullName
-						for _, u := range urls {
-							b.AddASN1(uriTag, func(b *cryptobyte.Builder) { b.AddBytes([]byte(u)) })
-						}
+			for _, urls := range lists {
+				sequence(b, func(b *cryptobyte.Builder) {
+					b.AddASN1(explicit0, func(b *cryptobyte.Builder) { // distributionPoint
+						b.AddASN1(explicit0, func(b *cryptobyte.Builder) { // fullName
+							for _, u := range urls {
+								b.AddASN1(uriTag, func(b *cryptobyte.Builder) { b.AddBytes([]byte(u)) })
+							}
+						})
 					})
 				})
-			})
+			}
 		})
 	})
 }

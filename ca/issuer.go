@@ -12,8 +12,10 @@ import (
 	"encoding/asn1"
 	"errors"
 	"fmt"
+	"math/big"
 	"net/url"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -28,6 +30,12 @@ type IssuerConfig struct {
 	// CRL are the addresses of its revocation list, in the order in which they stand in certificates: http first, then
 	// others. An ldap address needs a distinguished name, one attribute, and a filter in parentheses.
 	CRL []string `yaml:"crl"`
+	// Partitions is how many parts the revocation list is also published in, each for the certificates that name it; 0
+	// means none. A certificate's part is chosen at random and never changes; the whole list has all of them. More parts
+	// may be configured at any time; fewer too, and lists of all there were go on.
+	Partitions int `yaml:"partitions"`
+	// PartitionCRL is the http address of a part's list, with {n} in the place of its number, from 1.
+	PartitionCRL string `yaml:"partition_crl"`
 	// OCSP is the http address of the OCSP responder.
 	OCSP string `yaml:"ocsp"`
 	// CAIssuers is the http address of the issuer's own certificate in DER.
@@ -48,8 +56,8 @@ type Issuer struct {
 	signer    crypto.Signer
 	algorithm signatureAlgorithm
 
-	authorityKeyID []byte // extensions of every certificate, in DER
-	crlPoints      []byte
+	authorityKeyID []byte   // extensions of every certificate, in DER
+	crlPoints      [][]byte // by partition
 	authorityInfo  []byte
 }
 
@@ -71,6 +79,31 @@ func (i *Issuer) Chain() []*x509.Certificate { return slices.Clone(i.chain) }
 
 // CRL returns the addresses of the revocation list that the issuer's certificates name.
 func (i *Issuer) CRL() []string { return slices.Clone(i.config.CRL) }
+
+// Partitions returns how many partitions new certificates are spread over; 0 if none.
+func (i *Issuer) Partitions() int { return i.config.Partitions }
+
+// PartitionCRL returns the address of the list of a partition, from 1, as certificates name it.
+func (i *Issuer) PartitionCRL(partition int) string {
+	return strings.Replace(i.config.PartitionCRL, partitionPlace, strconv.Itoa(partition), 1)
+}
+
+// crlOf returns every address that a certificate of the partition names: the partition's own, then those of the whole list.
+func (i *Issuer) crlOf(partition int) []string {
+	if partition == 0 {
+		return i.config.CRL
+	}
+	return append([]string{i.PartitionCRL(partition)}, i.config.CRL...)
+}
+
+// partitionOf chooses a certificate's partition: at random, as its serial is.
+func (i *Issuer) partitionOf(serial Serial) int {
+	if i.config.Partitions == 0 {
+		return 0
+	}
+	n := new(big.Int).Mod(serial.Big(), big.NewInt(int64(i.config.Partitions)))
+	return int(n.Int64()) + 1
+}
 
 // OCSP returns the address of the OCSP responder that the issuer's certificates name, or "".
 func (i *Issuer) OCSP() string { return i.config.OCSP }
@@ -196,6 +229,7 @@ func (c IssuerConfig) check(path string, now time.Time) (*Issuer, error) {
 			f.add(fmt.Sprintf("crl[%d]", n), "%v", err)
 		}
 	}
+	f.partitions(c)
 	for field, u := range map[string]string{"ocsp": c.OCSP, "ca_issuers": c.CAIssuers} {
 		if u == "" {
 			continue
@@ -210,6 +244,32 @@ func (c IssuerConfig) check(path string, now time.Time) (*Issuer, error) {
 		return nil, err
 	}
 	return i, i.encode()
+}
+
+// maxPartitions bounds how many lists an issuer has to sign and to publish.
+const maxPartitions = 1024
+
+// partitionPlace stands in the addresses of partitions' lists where their numbers will.
+const partitionPlace = "{n}"
+
+func (f *findings) partitions(c IssuerConfig) {
+	if c.Partitions < 0 || c.Partitions > maxPartitions {
+		f.add("partitions", "%d is not between 0 and %d", c.Partitions, maxPartitions)
+	}
+	switch at := strings.Index(c.PartitionCRL, partitionPlace); {
+	case c.Partitions <= 0:
+	case strings.Count(c.PartitionCRL, partitionPlace) != 1 || at < strings.LastIndexByte(c.PartitionCRL, '/'):
+		f.add("partition_crl", "%q does not have {n} once, in the file's name: each partition has a list of its own", c.PartitionCRL)
+	default:
+		if err := httpURL(strings.Replace(c.PartitionCRL, partitionPlace, "1", 1)); err != nil {
+			f.add("partition_crl", "%v", err)
+		}
+		for n := range min(c.Partitions, maxPartitions) {
+			if u := strings.Replace(c.PartitionCRL, partitionPlace, strconv.Itoa(n+1), 1); slices.Contains(c.CRL, u) {
+				f.add("partition_crl", "%q is the address of the whole list too", u)
+			}
+		}
+	}
 }
 
 func (f *findings) chain(i *Issuer, now time.Time) {
@@ -245,8 +305,15 @@ func (i *Issuer) encode() (err error) {
 	if i.authorityKeyID, err = authorityKeyID(i.cert.SubjectKeyId); err != nil {
 		return err
 	}
-	if i.crlPoints, err = crlPoints(i.config.CRL); err != nil {
-		return err
+	i.crlPoints = make([][]byte, i.config.Partitions+1)
+	for n := range i.crlPoints {
+		lists := [][]string{i.config.CRL}
+		if n > 0 {
+			lists = [][]string{{i.PartitionCRL(n)}, i.config.CRL}
+		}
+		if i.crlPoints[n], err = crlPoints(lists...); err != nil {
+			return err
+		}
 	}
 	if i.config.OCSP != "" || i.config.CAIssuers != "" {
 		i.authorityInfo, err = authorityInfo(i.config.CAIssuers, i.config.OCSP)

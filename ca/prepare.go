@@ -175,8 +175,9 @@ func (d *draft) event() any {
 		Mailboxes []string  `json:"mailboxes,omitempty"`
 		Hosts     []string  `json:"hosts,omitempty"`
 		NotAfter  time.Time `json:"not_after"`
+		Partition int       `json:"partition,omitempty"`
 		Lint      string    `json:"lint"`
-	}{d.ID, d.profile.name, fmt.Sprintf("%x", keyuse.HashOf(d.key.spki)), fmt.Sprintf("%x", d.digest), mailboxes, d.hosts, d.notAfter, lintVersion}
+	}{d.ID, d.profile.name, fmt.Sprintf("%x", keyuse.HashOf(d.key.spki)), fmt.Sprintf("%x", d.digest), mailboxes, d.hosts, d.notAfter, d.partition, lintVersion}
 }
 
 // draft builds the bytes and lints them.
@@ -189,6 +190,9 @@ func (a *Authority) draft(q *asked, now time.Time) (*draft, error) {
 	var err error
 	if d.serial, err = a.serial(); err != nil {
 		return nil, err
+	}
+	if !q.profile.ocsp() { // a responder's certificate names no list
+		d.partition = i.partitionOf(d.serial)
 	}
 	if err := d.setValidity(now); err != nil {
 		return nil, err
@@ -227,7 +231,7 @@ func (d *draft) parts() (tbs, error) {
 			return tbs{}, err
 		}
 	}
-	points, info := i.crlPoints, i.authorityInfo
+	points, info := i.crlPoints[d.partition], i.authorityInfo
 	if p.ocsp() {
 		points, info = nil, nil
 	}

@@ -63,6 +63,9 @@ type ProfileConfig struct {
 	// Capabilities lists the ciphers a correspondent may use at once (SMIMECapabilities, RFC 4262), preferred first:
 	// aes256-cbc, aes128-cbc, aes256-gcm, aes128-gcm.
 	Capabilities []string `yaml:"capabilities"`
+	// KeepExpired says whether what was revoked stays on the revocation list after its end, for whoever checks an old
+	// signature. Without it, certificates of keys that sign stay, and others leave.
+	KeepExpired *bool `yaml:"keep_expired_on_crl"`
 	// Exceptions are rules that certificates of this profile may break.
 	Exceptions []Exception `yaml:"exceptions"`
 }
@@ -101,6 +104,7 @@ type Profile struct {
 	personalName bool
 	organisation bool
 	capabilities []asn1.ObjectIdentifier
+	keepExpired  bool
 	exceptions   map[string]string
 	encoded      profileExtensions
 }
@@ -128,6 +132,9 @@ func (p *Profile) Signs() bool { return p.keyUsage.signs() }
 
 // Encrypts reports whether a key of this profile receives encrypted content.
 func (p *Profile) Encrypts() bool { return p.keyUsage&encipherment != 0 }
+
+// KeepsExpired reports whether what was revoked of this profile stays on the revocation list after its end.
+func (p *Profile) KeepsExpired() bool { return p.keepExpired }
 
 // Mail reports whether certificates of this profile protect mail (extended key usage emailProtection).
 func (p *Profile) Mail() bool { return containsOID(p.usages, oidEmailProtection) }
@@ -177,6 +184,10 @@ func (c ProfileConfig) check(path, arc string, issuers []*Issuer) (*Profile, err
 		f.add("common_name", "%q is not name, mailbox or none", c.CommonName)
 	}
 	p.capabilities = f.capabilities(c)
+	p.keepExpired = p.keyUsage.signs()
+	if c.KeepExpired != nil {
+		p.keepExpired = *c.KeepExpired
+	}
 	p.exceptions = f.exceptions(c.Exceptions)
 	if err := errors.Join(f.errs...); err != nil {
 		return nil, err

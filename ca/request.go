@@ -60,6 +60,7 @@ type asked struct {
 	hosts     []string
 	subject   []byte // Name, DER
 	digest    [sha256.Size]byte
+	partition int // whose list the certificate will name; 0: none
 }
 
 // read checks a request against its profile and the name policy.

@@ -126,13 +126,13 @@ func (a *Authority) change(ctx context.Context, by audit.Actor, issuer string, s
 		if err != nil {
 			return err
 		}
-		return a.afterChange(ctx, tx, cert, count)
+		return a.afterChange(ctx, tx, cert, count, c)
 	})
 }
 
 // afterChange asks for what must be done when a certificate's standing has changed.
-func (a *Authority) afterChange(ctx context.Context, tx pgx.Tx, c Certificate, count int64) error {
-	if err := a.jobs.Insert(ctx, tx, jobs.BuildCRL{Issuer: c.Issuer, AtLeast: count}); err != nil {
+func (a *Authority) afterChange(ctx context.Context, tx pgx.Tx, c Certificate, count int64, made change) error {
+	if err := a.askForList(ctx, tx, c.Issuer, count, made); err != nil {
 		return err
 	}
 	if c.Person == uuid.Nil {
@@ -141,6 +141,16 @@ func (a *Authority) afterChange(ctx context.Context, tx pgx.Tx, c Certificate, c
 	b := &pgx.Batch{}
 	jobs.QueuePublication(b, a.now(), c.Person)
 	return tx.SendBatch(ctx, b).Close()
+}
+
+// askForList asks for a list with a change in it. It waits for further ones, which then need no list of their own; but not
+// where somebody else may be using a key.
+func (a *Authority) askForList(ctx context.Context, tx pgx.Tx, issuer string, count int64, made change) error {
+	delay := a.debounce
+	if made.standing == revoked && made.reason == KeyCompromise {
+		delay = 0
+	}
+	return a.jobs.InsertAfter(ctx, tx, delay, jobs.BuildCRL{Issuer: issuer, AtLeast: count})
 }
 
 // follows checks that the change may follow the present status, and returns the time of revocation.
@@ -204,9 +214,10 @@ func insertChanges(ctx context.Context, tx pgx.Tx, issuer string, serials []Seri
 	err = tx.QueryRow(ctx, `
 		with counted as (update ca.issuer set changes = changes + cardinality($2::bytea[]) where id = $1 returning changes),
 		added as (
-			insert into ca.revocation (issuer, change, serial, standing, reason, revoked_at, invalidity_at, not_after)
-			select $1, changes - cardinality($2::bytea[]) + n, serial, $3, $4, $5, $6, $7
-			from counted, unnest($2::bytea[]) with ordinality as u (serial, n))
+			insert into ca.revocation (issuer, change, serial, standing, reason, revoked_at, invalidity_at, not_after, profile, partition)
+			select $1, changes - cardinality($2::bytea[]) + n, serial, $3, $4, $5, $6, $7, p.profile, p.partition
+			from counted, unnest($2::bytea[]) with ordinality as u (serial, n),
+				lateral (select profile, partition from ca.prepared where issuer = $1 and serial = u.serial offset 0) p) -- one look-up each
 		select changes from counted`, issuer, raw, c.standing, c.reason, c.since, invalid, c.notAfter).Scan(&count)
 	if err != nil {
 		return 0, fmt.Errorf("record revocation: %w", err)

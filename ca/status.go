@@ -78,6 +78,10 @@ type Change struct {
 	At       time.Time // revocationDate
 	Invalid  time.Time // invalidityDate; zero: none
 	NotAfter time.Time // the certificate's last second
+
+	Profile     string
+	Partition   int  // whose list the certificate names, beside the whole one; 0: none
+	KeepExpired bool // it stays on lists after its last second (ProfileConfig.KeepExpired)
 }
 
 // Revoked yields every change of an issuer's serials after the given count (0 for all), in the order of the count. The
@@ -91,7 +95,7 @@ func (a *Authority) Revoked(ctx context.Context, issuer string, after int64) ite
 		stopped := errors.New("stopped")
 		err := a.db.Snapshot(ctx, role, func(tx pgx.Tx) error {
 			rows, err := tx.Query(ctx, `
-				select change, serial, standing, reason, revoked_at, invalidity_at, not_after
+				select change, serial, standing, reason, revoked_at, invalidity_at, not_after, profile, partition
 				from ca.revocation where issuer = $1 and change > $2 order by change`, issuer, after)
 			if err != nil {
 				return fmt.Errorf("read revocations: %w", err)
@@ -102,11 +106,11 @@ func (a *Authority) Revoked(ctx context.Context, issuer string, after int64) ite
 				var serial []byte
 				var standing string
 				var invalid *time.Time
-				if err := rows.Scan(&c.Count, &serial, &standing, &c.Reason, &c.At, &invalid, &c.NotAfter); err != nil {
+				if err := rows.Scan(&c.Count, &serial, &standing, &c.Reason, &c.At, &invalid, &c.NotAfter, &c.Profile, &c.Partition); err != nil {
 					return fmt.Errorf("read revocations: %w", err)
 				}
 				c.Serial, c.Released = Serial(serial), standing == released
-				c.At, c.NotAfter = c.At.UTC(), c.NotAfter.UTC()
+				c.At, c.NotAfter, c.KeepExpired = c.At.UTC(), c.NotAfter.UTC(), a.keepsExpired(c.Profile)
 				if invalid != nil {
 					c.Invalid = invalid.UTC()
 				}
@@ -120,6 +124,26 @@ func (a *Authority) Revoked(ctx context.Context, issuer string, after int64) ite
 			yield(Change{}, err)
 		}
 	}
+}
+
+// keepsExpired reports whether what was revoked of a profile stays on lists after its end. Of one that is no longer
+// configured it does: too long a list does no harm.
+func (a *Authority) keepsExpired(profile string) bool {
+	p := a.profiles[profile]
+	return p == nil || p.keepExpired
+}
+
+// Partitions returns how many partitions an issuer has a list for: as many as it has now or ever had (IssuerConfig.Partitions).
+// 0 means that it has the whole list alone.
+func (a *Authority) Partitions(ctx context.Context, issuer string) (n int, err error) {
+	err = a.db.InTx(ctx, role, func(tx pgx.Tx) error {
+		err := tx.QueryRow(ctx, `select partitions from ca.issuer where id = $1`, issuer).Scan(&n)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return ErrUnknownIssuer.Withf("There is no issuer %q.", clip(issuer))
+		}
+		return err
+	})
+	return n, err
 }
 
 // Changes returns an issuer's count of changes: what Revoked yields last.

@@ -39,9 +39,10 @@ type preparedRow struct {
 	Digest     []byte
 	TBS        []byte `db:"tbs"`
 	PreparedAt time.Time
+	Partition  int
 }
 
-const preparedColumns = `issuer, serial, state, request, profile, person, spki_sha256, mailboxes, not_before, not_after, input, digest, tbs, prepared_at`
+const preparedColumns = `issuer, serial, state, request, profile, person, spki_sha256, mailboxes, not_before, not_after, input, digest, tbs, prepared_at, partition`
 
 func (r preparedRow) prepared() Prepared {
 	return Prepared{r.Issuer, Serial(r.Serial), r.Request, r.Profile, r.Person, keyuse.Hash(r.SPKI), r.PreparedAt.UTC(), &r}
@@ -49,8 +50,8 @@ func (r preparedRow) prepared() Prepared {
 
 // addIssuer makes an issuer known, or checks that it is the one that is known.
 func addIssuer(ctx context.Context, tx pgx.Tx, at time.Time, i *Issuer) error {
-	_, err := tx.Exec(ctx, `insert into ca.issuer (id, certificate, added_at) values ($1, $2, $3) on conflict (id) do nothing`,
-		i.id, i.cert.Raw, at)
+	_, err := tx.Exec(ctx, `insert into ca.issuer as i (id, certificate, added_at, partitions) values ($1, $2, $3, $4)
+		on conflict (id) do update set partitions = excluded.partitions where i.partitions < excluded.partitions`, i.id, i.cert.Raw, at, i.config.Partitions)
 	if err != nil {
 		return fmt.Errorf("add issuer %s: %w", i.id, err)
 	}
@@ -72,7 +73,7 @@ func (d *draft) row(at time.Time) preparedRow {
 	key := keyuse.HashOf(d.key.spki)
 	return preparedRow{Issuer: d.profile.issuer.id, Serial: []byte(d.serial), State: statePrepared, Request: d.ID, Profile: d.profile.name,
 		Person: d.Person, SPKI: key[:], Mailboxes: d.mailboxKeys(), NotBefore: d.notBefore, NotAfter: d.notAfter, Input: d.asked.digest[:],
-		Digest: d.digest, TBS: d.tbs, PreparedAt: at}
+		Digest: d.digest, TBS: d.tbs, PreparedAt: at, Partition: d.partition}
 }
 
 // queuePrepared stores a draft. The batch refuses a key that was certified for another use, or is known to be
@@ -89,10 +90,10 @@ func queuePrepared(b *pgx.Batch, d *draft, r preparedRow) {
 			where c.spki_sha256 = $1 and r.reason = 1))`, r.SPKI)
 	b.Queue(`
 		insert into ca.prepared (issuer, serial, state, request, profile, person, use, spki_sha256, key_usage, mailboxes,
-			not_before, not_after, input, digest, tbs, prepared_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)`,
+			not_before, not_after, input, digest, tbs, prepared_at, partition)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)`,
 		r.Issuer, r.Serial, r.State, r.Request, r.Profile, r.Person, d.profile.use, r.SPKI, d.profile.keyUsage, r.Mailboxes,
-		r.NotBefore, r.NotAfter, r.Input, r.Digest, r.TBS, r.PreparedAt)
+		r.NotBefore, r.NotAfter, r.Input, r.Digest, r.TBS, r.PreparedAt, r.Partition)
 }
 
 // preparedBefore returns what was prepared for the same request and profile before, if it asked for the same, and whether

@@ -275,7 +275,9 @@ CREATE TABLE ca.issuer (
     certificate bytea NOT NULL,
     changes bigint DEFAULT 0 NOT NULL,
     added_at timestamp with time zone NOT NULL,
-    CONSTRAINT issuer_id_check CHECK ((id ~ '^[a-z0-9-]{1,64}$'::text))
+    partitions smallint DEFAULT 0 NOT NULL,
+    CONSTRAINT issuer_id_check CHECK ((id ~ '^[a-z0-9-]{1,64}$'::text)),
+    CONSTRAINT issuer_partitions_check CHECK ((partitions >= 0))
 );
 
 CREATE TABLE ca.prepared (
@@ -296,9 +298,11 @@ CREATE TABLE ca.prepared (
     tbs bytea NOT NULL,
     prepared_at timestamp with time zone NOT NULL,
     settled_at timestamp with time zone,
+    partition smallint DEFAULT 0 NOT NULL,
     CONSTRAINT prepared_check CHECK (((state = 'prepared'::text) = (settled_at IS NULL))),
     CONSTRAINT prepared_digest_check CHECK ((length(digest) = ANY (ARRAY[32, 48]))),
     CONSTRAINT prepared_input_check CHECK ((length(input) = 32)),
+    CONSTRAINT prepared_partition_check CHECK ((partition >= 0)),
     CONSTRAINT prepared_serial_check CHECK ((((length(serial) >= 8) AND (length(serial) <= 20)) AND ((get_byte(serial, 0) >= 1) AND (get_byte(serial, 0) <= 127)))),
     CONSTRAINT prepared_spki_sha256_check CHECK ((length(spki_sha256) = 32)),
     CONSTRAINT prepared_state_check CHECK ((state = ANY (ARRAY['prepared'::text, 'issued'::text, 'abandoned'::text])))
@@ -313,7 +317,10 @@ CREATE TABLE ca.revocation (
     revoked_at timestamp with time zone NOT NULL,
     invalidity_at timestamp with time zone,
     not_after timestamp with time zone NOT NULL,
+    partition smallint DEFAULT 0 NOT NULL,
+    profile text NOT NULL,
     CONSTRAINT revocation_check CHECK (((standing = 'held'::text) = (reason = 6))),
+    CONSTRAINT revocation_partition_check CHECK ((partition >= 0)),
     CONSTRAINT revocation_reason_check CHECK ((reason = ANY (ARRAY[0, 1, 3, 4, 5, 6, 9]))),
     CONSTRAINT revocation_standing_check CHECK ((standing = ANY (ARRAY['revoked'::text, 'held'::text, 'released'::text])))
 );
@@ -806,6 +813,8 @@ GRANT SELECT,INSERT ON TABLE ca.certificate TO sealpost_ca;
 GRANT SELECT,INSERT ON TABLE ca.issuer TO sealpost_ca;
 
 GRANT UPDATE(changes) ON TABLE ca.issuer TO sealpost_ca;
+
+GRANT UPDATE(partitions) ON TABLE ca.issuer TO sealpost_ca;
 
 GRANT SELECT,INSERT ON TABLE ca.prepared TO sealpost_ca;
 

@@ -185,7 +185,8 @@ func checkProfiles(c *config.Config) error {
 			errs = append(errs, fmt.Errorf("issuers[%d].certificate: %w", n, err))
 			continue
 		}
-		a.Issuers = append(a.Issuers, ca.IssuerConfig{ID: i.ID, CRL: c.CRLURLs(i), OCSP: c.OCSPURL(i.ID), CAIssuers: c.CAURL(i.ID), Chain: chain})
+		a.Issuers = append(a.Issuers, ca.IssuerConfig{ID: i.ID, CRL: c.CRLURLs(i), Partitions: i.Partitions, PartitionCRL: c.PartitionURL(i),
+			OCSP: c.OCSPURL(i.ID), CAIssuers: c.CAURL(i.ID), Chain: chain})
 	}
 	if len(errs) == 0 {
 		errs = append(errs, a.Check())

@@ -82,9 +82,17 @@ type Args = river.JobArgs
 
 // Insert enqueues jobs in the caller's transaction, whose role must be one that Migrate granted the right to.
 func (q *Queue) Insert(ctx context.Context, tx pgx.Tx, args ...Args) error {
+	return q.InsertAfter(ctx, tx, 0, args...)
+}
+
+// InsertAfter is Insert for jobs that wait before they are begun, from now on; a moment more is possible.
+func (q *Queue) InsertAfter(ctx context.Context, tx pgx.Tx, delay time.Duration, args ...Args) error {
 	params := make([]river.InsertManyParams, len(args))
 	for i, a := range args {
 		params[i].Args = a
+		if delay > 0 {
+			params[i].InsertOpts = &river.InsertOpts{ScheduledAt: time.Now().Add(delay)}
+		}
 	}
 	if _, err := q.inserter.InsertManyFastTx(ctx, tx, params); err != nil {
 		return fmt.Errorf("enqueue: %w", err)

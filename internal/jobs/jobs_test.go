@@ -42,6 +42,30 @@ func start(t *testing.T, q *jobs.Queue) {
 	})
 }
 
+func TestJobWaits(t *testing.T) {
+	db, q := setup(t)
+	const delay = 2 * time.Second
+	begun := make(chan time.Time, 2)
+	jobs.Handle(q, time.Second, func(context.Context, jobs.TellCase) error {
+		begun <- time.Now()
+		return nil
+	})
+	start(t, q)
+	asked := time.Now()
+	err := db.InTx(t.Context(), "ca", func(tx pgx.Tx) error { return q.InsertAfter(t.Context(), tx, delay, jobs.TellCase{}) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case at := <-begun:
+		if waited := at.Sub(asked); waited < delay || waited > delay+10*time.Second {
+			t.Errorf("the job waited for %v", waited)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("job was not done")
+	}
+}
+
 func TestJobRunsAfterCommitAndIsRetriedUntilItSucceeds(t *testing.T) {
 	db, q := setup(t)
 	person := uuid.New()

@@ -118,9 +118,9 @@ var copies = []string{`
 	insert into enroll.token (sha256, person, made_by, made_at, ends, request)
 	select sha256(sha256 || int4send(k)), md5(person::text || k)::uuid, made_by, made_at, ends, md5(request::text || k)::uuid
 	from original_token, generate_series($1::int, $2::int) k`, `
-	insert into ca.prepared (issuer, serial, state, request, profile, person, use, spki_sha256, key_usage, mailboxes, not_before, not_after, input, digest, tbs, prepared_at, settled_at)
+	insert into ca.prepared (issuer, serial, state, request, profile, person, use, spki_sha256, key_usage, mailboxes, not_before, not_after, input, digest, tbs, prepared_at, settled_at, partition)
 	select issuer, set_byte(substr(sha256(serial || int4send(k)), 1, length(serial)), 0, 1 + k % 127), state, md5(request::text || k)::uuid, profile, md5(person::text || k)::uuid,
-		use, sha256(spki_sha256 || int4send(k)), key_usage, array[k || '-' || mailboxes[1]], not_before, not_after, input, digest, tbs, prepared_at, settled_at
+		use, sha256(spki_sha256 || int4send(k)), key_usage, array[k || '-' || mailboxes[1]], not_before, not_after, input, digest, tbs, prepared_at, settled_at, partition
 	from original_prepared, generate_series($1::int, $2::int) k`, `
 	insert into ca.certificate (issuer, serial, request, profile, person, spki_sha256, mailboxes, not_before, not_after, issued_at, der)
 	select issuer, set_byte(substr(sha256(serial || int4send(k)), 1, length(serial)), 0, 1 + k % 127), md5(request::text || k)::uuid, profile, md5(person::text || k)::uuid,

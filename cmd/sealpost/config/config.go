@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"time"
 
@@ -112,6 +113,11 @@ type Issuer struct {
 	Certificate string `yaml:"certificate"` // PEM: the issuing certificate, then those above it up to the root
 	Key         string `yaml:"key"`         // URI: file:issuing.key (encrypted), pkcs11:…
 
+	// Partitions is how many parts the revocation list is also published in, so that a client need not fetch all of it; at
+	// most 1024, 0 means none. A certificate names the list of its part first, which is chosen at random when it is made, and
+	// then the whole list, which GnuPG needs. It is worth it from some ten thousand revoked certificates on.
+	Partitions int `yaml:"partitions"`
+
 	// LDAP is the second place where relying parties find the CRL, after HTTP: the URL's host and the entry's name. Empty
 	// means none.
 	LDAP LDAPPoint `yaml:"ldap"`
@@ -177,6 +183,10 @@ type Mail struct {
 type CRL struct {
 	Period   Duration `yaml:"period"`   // between lists when nothing is revoked; 0 means 12h
 	Lifetime Duration `yaml:"lifetime"` // until nextUpdate; 0 means 72h
+
+	// Debounce is how long a new list waits for further revocations; 0 means that it is made at once, as it is in any case
+	// for a compromised key. Absent means 5s.
+	Debounce Duration `yaml:"debounce"`
 }
 
 // Publication is a file that the public listener serves.
@@ -249,7 +259,7 @@ func Load(path string) (*Config, error) {
 func Decode(b []byte) (*Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
-	var c Config
+	c := Config{CRL: CRL{Debounce: Duration(5 * time.Second)}} // where 0 means something else than the default
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -307,11 +317,32 @@ func (c *Config) AllProfiles() []ca.ProfileConfig {
 // CRLURLs returns where an issuer's certificates say that its revocation list is: HTTP first, then LDAP. The filter of
 // the LDAP URL stands in parentheses: GnuPG takes no other form (RFC 4516).
 func (c *Config) CRLURLs(i Issuer) []string {
-	out := []string{c.join("crl", i.ID+".crl")}
+	out := []string{c.CRLURL(i.ID, 0, false)}
 	if i.LDAP.URL != "" {
 		out = append(out, strings.TrimSuffix(i.LDAP.URL, "/")+"/"+url.PathEscape(i.LDAP.DN)+"?certificateRevocationList;binary?base?(objectClass=pkiCA)")
 	}
 	return out
+}
+
+// CRLURL returns where one of an issuer's lists is by HTTP: the whole list or that of a partition, from 1, complete or as
+// delta.
+func (c *Config) CRLURL(issuer string, partition int, delta bool) string {
+	name := issuer
+	if partition > 0 {
+		name += "-" + strconv.Itoa(partition)
+	}
+	if delta {
+		name += "-delta"
+	}
+	return c.join("crl", name+".crl")
+}
+
+// PartitionURL returns CRLURL of an issuer's partitions with {n} for their number; "" where there are none.
+func (c *Config) PartitionURL(i Issuer) string {
+	if i.Partitions == 0 {
+		return ""
+	}
+	return strings.TrimSuffix(c.CRLURL(i.ID, 0, false), ".crl") + "-{n}.crl"
 }
 
 // CAURL returns where an issuer's own certificate is, in DER.

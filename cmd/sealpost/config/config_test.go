@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/cmd/sealpost/config"
@@ -61,6 +62,45 @@ log: {level: loud}
 		"crl.lifetime: must be longer", "publications[0].path: must begin", "publications[0].file: is missing", "audit.origin: is missing", "audit: names no place", "log.level: must be"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in:\n%v", want, err)
+		}
+	}
+}
+
+func TestAddressesOfLists(t *testing.T) {
+	for text, want := range map[string]string{
+		"[{id: a, partitions: 2}, {id: a-3}]":         "",
+		"[{id: a, partitions: 2}, {id: a-02}]":        "",
+		"[{id: a, partitions: 2}, {id: a-2}]":         `issuers[0].id: its list of its partition 2 would have the address of the list of the issuer "a-2"`,
+		"[{id: a-1-delta}, {id: a, partitions: 1}]":   `issuers[1].id: its delta list would have the address of the list of the issuer "a-1-delta"`,
+		"[{id: a}, {id: a-2}]":                        "",
+		"[{id: a}, {id: a-delta}]":                    `issuers[0].id: its delta list would have the address of the list of the issuer "a-delta"`,
+		"[{id: a, partitions: 1025}]":                 "issuers[0].partitions: must lie between 0 and 1024",
+		"[{id: a}, {id: b, partitions: -1}]":          "issuers[1].partitions: must lie between 0 and 1024",
+		"[{id: a, partitions: 2}, {id: a-2-delta-2}]": "",
+	} {
+		c, err := config.Decode([]byte("issuers: " + text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		err = c.Validate()
+		if want == "" && (strings.Contains(err.Error(), "address of the list") || strings.Contains(err.Error(), "partitions")) || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: no %q in:\n%v", text, want, err)
+		}
+	}
+	c := &config.Config{PublicURL: "http://pki.example.com/"}
+	if got := c.PartitionURL(config.Issuer{ID: "a", Partitions: 9}); got != "http://pki.example.com/crl/a-{n}.crl" {
+		t.Errorf("partitions: %s", got)
+	}
+	if got := c.CRLURL("a", 12, true); got != "http://pki.example.com/crl/a-12-delta.crl" {
+		t.Errorf("a partition's delta: %s", got)
+	}
+}
+
+// A list waits five seconds for further revocations unless the file says otherwise; 0 is something that it can say.
+func TestDebounce(t *testing.T) {
+	for text, want := range map[string]time.Duration{"{}": 5 * time.Second, "crl: {period: 1h}": 5 * time.Second, "crl: {debounce: 0s}": 0, "crl: {debounce: 1m}": time.Minute} {
+		if c, err := config.Decode([]byte(text)); err != nil || time.Duration(c.CRL.Debounce) != want {
+			t.Errorf("%s: %v", text, err)
 		}
 	}
 }

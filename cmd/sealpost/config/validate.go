@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"unicode"
 
@@ -82,6 +83,7 @@ func (c *Config) validateIssuers(f *faults) {
 		seen[is.ID] = true
 		f.need(at+".certificate", is.Certificate)
 		f.need(at+".key", is.Key)
+		c.validateLists(f, at, is)
 		if (is.LDAP.URL == "") != (is.LDAP.DN == "") {
 			f.say(at+".ldap", "needs both url and dn, or neither")
 		}
@@ -91,6 +93,28 @@ func (c *Config) validateIssuers(f *faults) {
 	}
 	if c.Enrolment.Issuer != "" && !seen[c.Enrolment.Issuer] {
 		f.say("enrolment.issuer", fmt.Sprintf("there is no issuer %q", c.Enrolment.Issuer))
+	}
+}
+
+// maxPartitions bounds issuers[].partitions: each is a list to sign and to publish.
+const maxPartitions = 1024
+
+// validateLists checks an issuer's partitions, and that none of its lists has the address of another issuer's.
+func (c *Config) validateLists(f *faults, at string, is Issuer) {
+	if is.Partitions < 0 || is.Partitions > maxPartitions {
+		f.say(at+".partitions", fmt.Sprintf("must lie between 0 and %d", maxPartitions))
+	}
+	for _, other := range c.Issuers {
+		rest, ok := strings.CutPrefix(other.ID, is.ID+"-")
+		number, delta := strings.CutSuffix(rest, "-delta")
+		n, err := strconv.Atoi(number)
+		if ok && (rest == "delta" || err == nil && 1 <= n && n <= is.Partitions && strconv.Itoa(n) == number) {
+			what := "list of its partition " + number
+			if rest == "delta" || delta {
+				what = "delta list"
+			}
+			f.say(at+".id", fmt.Sprintf("its %s would have the address of the list of the issuer %q", what, other.ID))
+		}
 	}
 }
 

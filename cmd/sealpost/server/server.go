@@ -157,7 +157,7 @@ func (b *Base) openDirectory() error {
 }
 
 func (b *Base) openAuthority(ctx context.Context) error {
-	c := ca.Config{DB: b.DB, Jobs: b.Jobs, Arc: b.Config.PolicyArc, Organisation: b.Config.Organisation, Names: b.Config.Names, Now: b.now, Log: b.Log,
+	c := ca.Config{DB: b.DB, Jobs: b.Jobs, Arc: b.Config.PolicyArc, Organisation: b.Config.Organisation, Names: b.Config.Names, Debounce: time.Duration(b.Config.CRL.Debounce), Now: b.now, Log: b.Log,
 		Profiles: b.Config.AllProfiles()}
 	for n, i := range b.Config.Issuers {
 		issuer, err := b.issuer(ctx, i)
@@ -180,7 +180,8 @@ func (b *Base) issuer(ctx context.Context, i config.Issuer) (ca.IssuerConfig, er
 	if err != nil {
 		return ca.IssuerConfig{}, err
 	}
-	return ca.IssuerConfig{ID: i.ID, CRL: b.Config.CRLURLs(i), OCSP: b.Config.OCSPURL(i.ID), CAIssuers: b.Config.CAURL(i.ID), Chain: chain, Signer: signer}, nil
+	return ca.IssuerConfig{ID: i.ID, CRL: b.Config.CRLURLs(i), Partitions: i.Partitions, PartitionCRL: b.Config.PartitionURL(i),
+		OCSP: b.Config.OCSPURL(i.ID), CAIssuers: b.Config.CAURL(i.ID), Chain: chain, Signer: signer}, nil
 }
 
 // ReadCertificates reads certificates (PEM) from a file.

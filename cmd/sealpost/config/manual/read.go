@@ -144,6 +144,8 @@ func (s *source) describe(from declared, t ast.Expr) (shape, error) {
 		}
 		of.list, of.kind = true, "list of "+of.kind
 		return of, err
+	case *ast.StarExpr: // a value whose absence says something else than its zero
+		return s.describe(from, t.X)
 	case *ast.Ident:
 		if kind, ok := basic[t.Name]; ok {
 			return shape{kind: kind}, nil

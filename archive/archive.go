@@ -43,6 +43,8 @@ type Config struct {
 	Wrapping []*record.WrappingKey // new records use the first
 	Receipts crypto.Signer         // signs receipts
 
+	DrillEvery time.Duration // how long the officers' last drill may lie back; 0 means 200 days
+
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
 }
@@ -59,6 +61,9 @@ type Archive struct {
 func New(c Config) (*Archive, error) {
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.DrillEvery == 0 {
+		c.DrillEvery = drillEvery
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

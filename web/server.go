@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/tls"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"net/http"
@@ -46,6 +47,7 @@ type Config struct {
 	Certificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	Limits      Limits
 	Metrics     *prometheus.Registry // nil: one of the server's own
+	Gauges      []Gauge              // what other rooms tell monitoring
 
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
@@ -88,6 +90,11 @@ func New(c Config) (*Server, error) {
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err
+	}
+	for _, g := range c.Gauges {
+		if err := s.metrics.registry.Register(newGauge(g, c.Log)); err != nil {
+			return nil, fmt.Errorf("web: metric %s: %w", g.Name, err)
+		}
 	}
 	s.failures = &failureCount{metrics: s.metrics}
 	s.authenticators = []Authenticator{

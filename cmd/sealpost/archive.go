@@ -51,6 +51,8 @@ type archiveStatus struct {
 	Officers  int                `json:"officers"`
 	Keys      []archiveKeyStatus `json:"keys"`
 	LastDrill *time.Time         `json:"last_drill,omitempty"`
+	DrillDue  time.Time          `json:"drill_due"`
+	Overdue   bool               `json:"drill_overdue"`
 }
 
 type archiveKeyStatus struct {
@@ -64,7 +66,7 @@ type archiveKeyStatus struct {
 func archiveStatusCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "status",
-		Short: "Show how many keys are archived under which archive key, and the officers' last drill",
+		Short: "Show how many keys are archived under which archive key, and whether a drill is due",
 		Args:  cobra.NoArgs,
 	}
 	path := configFlag(c)
@@ -79,13 +81,14 @@ func archiveStatusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			drill, err := a.LastDrill(cmd.Context())
+			drills, err := a.Drills(cmd.Context())
 			if err != nil {
 				return err
 			}
 			s := archiveStatus{Archive: r.Plan.Archive, KeyID: r.KeyID().String(), Epoch: r.Epoch(), Threshold: int(r.Plan.Threshold), Officers: len(r.Plan.Agents)}
-			if !drill.IsZero() {
-				s.LastDrill = &drill
+			s.DrillDue, s.Overdue = drills.Due, drills.Overdue
+			if !drills.Last.IsZero() {
+				s.LastDrill = &drills.Last
 			}
 			for _, u := range use {
 				s.Keys = append(s.Keys, archiveKeyStatus{KeyID: u.Key.String(), Active: u.Key == r.KeyID(), Records: u.Records, First: u.First, Last: u.Last})
@@ -114,11 +117,15 @@ func (s archiveStatus) print(cmd *cobra.Command, asJSON bool) error {
 	if len(s.Keys) == 0 {
 		fmt.Fprintln(w, "  no records yet")
 	}
-	if s.LastDrill == nil {
-		_, err := fmt.Fprintln(w, "These officers have not passed a drill yet: docs/runbooks/drill.md")
-		return err
+	said := "These officers have not passed a drill yet: docs/runbooks/drill.md."
+	if s.LastDrill != nil {
+		said = fmt.Sprintf("Last drill passed: %s.", s.LastDrill.Format(time.DateOnly))
 	}
-	_, err := fmt.Fprintf(w, "Last drill passed: %s\n", s.LastDrill.Format(time.DateOnly))
+	next := "The next is due by"
+	if s.Overdue {
+		next = "OVERDUE: the next was due by"
+	}
+	_, err := fmt.Fprintf(w, "%s %s %s.\n", said, next, s.DrillDue.Format(time.DateOnly))
 	return err
 }
 

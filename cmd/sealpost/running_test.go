@@ -182,13 +182,18 @@ func (r *running) enrol(t testing.TB, login string) (api.EnrolmentStatus, submis
 // fetch gets something from the public listener.
 func (i *installation) fetch(t testing.TB, path string) []byte {
 	t.Helper()
-	resp, err := (&http.Client{Timeout: 20 * time.Second}).Get("http://" + i.public + path)
+	return fetch(t, "http://"+i.public+path)
+}
+
+func fetch(t testing.TB, url string) []byte {
+	t.Helper()
+	resp, err := (&http.Client{Timeout: 20 * time.Second}).Get(url)
 	must(t, err)
 	defer resp.Body.Close()
 	b, err := io.ReadAll(resp.Body)
 	must(t, err)
 	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: status %d: %s", path, resp.StatusCode, b)
+		t.Fatalf("%s: status %d: %s", url, resp.StatusCode, b)
 	}
 	return b
 }

@@ -165,7 +165,7 @@ everything that the file names: key files, database, directory, roster, mail ser
 			return fmt.Errorf("%s:\n%w", *path, err)
 		}
 		if *connect {
-			if err := tryAll(cmd.Context(), conf); err != nil {
+			if err := tryAll(cmd, conf); err != nil {
 				return err
 			}
 		}
@@ -194,12 +194,23 @@ func checkProfiles(c *config.Config) error {
 	return errors.Join(errs...)
 }
 
-// tryAll opens what the server would at its start, and what it would ask for later.
-func tryAll(ctx context.Context, c *config.Config) error {
+// tryAll opens what the server would at its start, and what it would ask for later. What is no fault but should not stay so
+// it says on standard error.
+func tryAll(cmd *cobra.Command, c *config.Config) error {
+	ctx := cmd.Context()
 	s, err := server.Open(ctx, c, server.Logger(c), server.Hooks{})
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	if s.Archive != nil {
+		d, err := s.Archive.Drills(ctx)
+		if err != nil {
+			return err
+		}
+		if d.Overdue {
+			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", server.DrillWarning(d))
+		}
+	}
 	return errors.Join(s.Directory.Check(ctx), s.CheckMail(ctx))
 }

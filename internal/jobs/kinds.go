@@ -115,4 +115,13 @@ func (RewrapRecords) Kind() string { return "archive.rewrap-records" }
 // InsertOpts keeps one at a time.
 func (RewrapRecords) InsertOpts() river.InsertOpts { return once }
 
+// WatchDrills says so when the recovery officers' last drill is too long ago.
+type WatchDrills struct{}
+
+// Kind names the job.
+func (WatchDrills) Kind() string { return "archive.watch-drills" }
+
+// InsertOpts keeps one at a time.
+func (WatchDrills) InsertOpts() river.InsertOpts { return once }
+
 var once = river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByState: pending}}

@@ -148,6 +148,11 @@ type Archive struct {
 	WrappingKeys []string `yaml:"wrapping_keys"`
 
 	ReceiptKey string `yaml:"receipt_key"` // URI of the key that signs receipts
+
+	// DrillEvery is how long the officers' last drill may lie back, or, if they never had one, the day on which their roster
+	// was brought in. Then the server's log, `sealpost check --connect`, `sealpost archive status` and two metrics say so;
+	// nothing stops. 0 means 4800h: twice a year.
+	DrillEvery Duration `yaml:"drill_every"`
 }
 
 // Recovery says how long recovery cases may last.

@@ -52,6 +52,8 @@ type Server struct {
 	Mail     *mail.Sender // nil where people are told nothing by mail
 	OCSP     *ocsp.Responder
 	Web      *web.Server
+
+	drills drillWatch
 }
 
 // Open opens every room and checks what can be checked before the first request: the roster against its pin, every
@@ -147,7 +149,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 		return err
 	}
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
-		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: s.drillGauges(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)
 		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})
@@ -286,6 +288,8 @@ func (s *Server) register() {
 			return err
 		})
 		s.Jobs.Every(rewrapEvery, jobs.RewrapRecords{})
+		jobs.Handle(s.Jobs, jobTimeout, s.watchDrills)
+		s.Jobs.Every(watchEvery, jobs.WatchDrills{})
 	}
 	s.Jobs.Every(resumeEvery, jobs.ResumeEnrolments{})
 	s.Jobs.Every(renewEvery, jobs.RenewServiceCertificates{})

@@ -203,7 +203,7 @@ func (b *Base) OpenArchive(ctx context.Context) (*archive.Archive, error) {
 	if len(c.RosterPins) == 0 {
 		return nil, nil
 	}
-	out := archive.Config{DB: b.DB, Now: b.now, Log: b.Log}
+	out := archive.Config{DB: b.DB, DrillEvery: time.Duration(c.DrillEvery), Now: b.now, Log: b.Log}
 	for i, p := range c.RosterPins {
 		pin, err := record.ParseHash(p)
 		if err != nil {

@@ -44,7 +44,10 @@ func (c *Cases) answer(ctx context.Context, by audit.Actor, id uuid.UUID, raw []
 	if err := c.checkAnswer(ctx, before, roster, a.Approval); err != nil {
 		return nil, err
 	}
-	may, _ := c.mayApprove(ctx, before.SignedCase, roster)
+	may, _, err := c.mayApprove(ctx, before.SignedCase, roster)
+	if err != nil {
+		return nil, err
+	}
 	return c.change(ctx, by, id, "answered", func(tx pgx.Tx, k *Case) error {
 		if i := slices.IndexFunc(k.Answers, func(x CaseAnswer) bool { return x.Agent == a.Approval.Agent }); i >= 0 {
 			if bytes.Equal(k.Answers[i].Bytes(), a.Approval.Bytes()) {
@@ -58,7 +61,7 @@ func (c *Cases) answer(ctx context.Context, by audit.Actor, id uuid.UUID, raw []
 		if err := c.keepAnswer(ctx, tx, by, k, a); err != nil {
 			return err
 		}
-		return c.tally(ctx, tx, by, k, int(roster.Plan.Threshold), may)
+		return c.tally(ctx, tx, by, k, roster, may)
 	})
 }
 
@@ -66,7 +69,7 @@ func (c *Cases) checkAnswer(ctx context.Context, k *Case, roster *record.Roster,
 	if err := a.Verify(roster, k.SignedCase); err != nil {
 		return err
 	}
-	if a.Time.After(c.Now().Add(skew)) {
+	if a.Time.After(c.Now().Add(record.ClockSkew)) {
 		return record.ErrApproval.Withf("The approval is from the future. Check the clock of the computer that signed it.")
 	}
 	agent, _ := roster.Plan.Agent(a.Agent) // Verify has found it
@@ -86,24 +89,34 @@ func (c *Cases) keepAnswer(ctx context.Context, tx pgx.Tx, by audit.Actor, k *Ca
 	return c.Jobs.Insert(ctx, tx, jobs.TellCase{Case: k.ID, About: "answered"})
 }
 
-// tally moves a case that is being decided to approved, or to denied when too few are left who may still approve.
-func (c *Cases) tally(ctx context.Context, tx pgx.Tx, by audit.Actor, k *Case, threshold int, may []uint16) error {
+// tally moves a case that is being decided to approved, or to denied when too few are left of those who may approve. An
+// approval whose agent's certificate was revoked since counts no more.
+func (c *Cases) tally(ctx context.Context, tx pgx.Tx, by audit.Actor, k *Case, roster *record.Roster, may []uint16) error {
 	if k.State != CaseRequested {
 		return nil
 	}
-	if k.approvals() >= threshold {
+	threshold := int(roster.Plan.Threshold)
+	if k.approvals(may) >= threshold {
 		return c.move(ctx, tx, by, k, CaseApproved, "")
 	}
-	possible := k.approvals()
+	possible, denials := k.approvals(may), 0
 	for _, id := range may {
 		if !slices.ContainsFunc(k.Answers, func(a CaseAnswer) bool { return a.Agent == id }) {
 			possible++
 		}
 	}
-	if possible < threshold {
+	for _, a := range k.Answers {
+		if a.Decision == record.Deny {
+			denials++
+		}
+	}
+	switch {
+	case possible >= threshold:
+		return nil
+	case len(roster.Plan.Agents)-denials < threshold:
 		return c.move(ctx, tx, by, k, CaseDenied, "So many agents refused that too few are left.")
 	}
-	return nil
+	return c.move(ctx, tx, by, k, CaseDenied, "Too few agents are left who have not refused and may approve this case.")
 }
 
 // Dispute takes a recipient's signed word (a record.Dispute) that what an agent sealed to it is wrong. The agent is named

@@ -72,10 +72,10 @@ type CaseAnswer struct {
 	Disputed bool // a recipient says that the partials are wrong
 }
 
-// approvals returns how many agents approved with partials that nobody disputes.
-func (c *Case) approvals() (n int) {
+// approvals returns how many of the given agents approved with partials that nobody disputes.
+func (c *Case) approvals(may []uint16) (n int) {
 	for _, a := range c.Answers {
-		if a.Decision == record.Approve && !a.Disputed {
+		if a.Decision == record.Approve && !a.Disputed && slices.Contains(may, a.Agent) {
 			n++
 		}
 	}
@@ -153,18 +153,6 @@ func (c *Cases) Get(ctx context.Context, by audit.Actor, id uuid.UUID) (*Case, e
 			return err
 		}
 		out, err = selectCase(ctx, tx, id, false)
-		return err
-	})
-	return out, err
-}
-
-// List returns the cases that the actor may see, newest first: those opened before the case with the given id (all, if
-// it is uuid.Nil), in one state (all, if it is empty), at most limit. Answers are left out.
-func (c *Cases) List(ctx context.Context, by audit.Actor, state CaseState, after uuid.UUID, limit int) ([]*Case, error) {
-	var out []*Case
-	now := c.Now()
-	err := c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
-		out, err = selectCases(ctx, tx, by.Person, by.Has(audit.Auditor), state, after, now, min(max(limit, 1), 200))
 		return err
 	})
 	return out, err

@@ -676,7 +676,7 @@ func TestDispute(t *testing.T) {
 	}
 }
 
-// d2id returns the id of the only case.
+// onlyCase returns the id of the only case.
 func (o *office) onlyCase(t testing.TB) uuid.UUID {
 	t.Helper()
 	list, err := o.List(t.Context(), o.alice.Actor, "", uuid.Nil, 2)

@@ -13,11 +13,9 @@ import (
 
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/jobs"
 )
-
-// skew is how far apart the clocks of a requester or agent and the server may be.
-const skew = 5 * time.Minute
 
 // consentTime is how long ago a case may have been signed that comes with an auditor's consent, which is signed after it.
 const consentTime = 72 * time.Hour
@@ -133,12 +131,12 @@ func (c *Cases) checkCase(ctx context.Context, by audit.Actor, k *Case, consente
 }
 
 func (c *Cases) checkTimes(s *record.SignedCase, consented bool) error {
-	now, age := c.Now(), skew
+	now, age := c.Now(), record.ClockSkew
 	if consented {
 		age = consentTime
 	}
 	switch {
-	case s.Opened.Before(now.Add(-age)) || s.Opened.After(now.Add(skew)):
+	case s.Opened.Before(now.Add(-age)) || s.Opened.After(now.Add(record.ClockSkew)):
 		return ErrCaseRefused.Withf("The case says that it was opened at %s, and it is %s now. Check the clock of the computer that signed it.",
 			s.Opened.Format(time.RFC3339), now.UTC().Format(time.RFC3339))
 	case s.Deadline.After(s.Opened.Add(c.Longest)):
@@ -169,19 +167,25 @@ func (c *Cases) checkRecipients(ctx context.Context, k *Case, roster *record.Ros
 
 // checkReachable refuses a case that can never be approved, because too many of the agents may not decide about it.
 func (c *Cases) checkReachable(ctx context.Context, k *Case, roster *record.Roster) error {
-	may, why := c.mayApprove(ctx, k.SignedCase, roster)
+	may, why, err := c.mayApprove(ctx, k.SignedCase, roster)
+	if err != nil {
+		return err
+	}
 	if need := int(roster.Plan.Threshold); len(may) < need {
 		return ErrCaseRefused.Withf("%d agents are needed, and only %d could approve this case. %s", need, len(may), strings.Join(why, " "))
 	}
 	return nil
 }
 
-// mayApprove returns the agents who may decide about a case, and why the others may not.
-func (c *Cases) mayApprove(ctx context.Context, s *record.SignedCase, roster *record.Roster) (may []uint16, why []string) {
+// mayApprove returns the agents who may decide about a case, whose certificates are in force, and why the others may not.
+// An error means that it cannot be told now.
+func (c *Cases) mayApprove(ctx context.Context, s *record.SignedCase, roster *record.Roster) (may []uint16, why []string, err error) {
 	for _, a := range roster.Plan.Agents {
 		err := s.CheckApprover(roster, a.ID)
 		if err == nil {
-			err = c.InForce(ctx, a.Signing)
+			if err = c.InForce(ctx, a.Signing); err != nil && !errors.Is(err, fault.Denied) {
+				return nil, nil, err
+			}
 		}
 		if err != nil {
 			why = append(why, err.Error())
@@ -189,7 +193,7 @@ func (c *Cases) mayApprove(ctx context.Context, s *record.SignedCase, roster *re
 		}
 		may = append(may, a.ID)
 	}
-	return may, why
+	return may, why, nil
 }
 
 // checkRecords checks that the archive keeps every record, of the person under whom the case lists it, under the case's key.

@@ -68,7 +68,7 @@ func (a *Archive) KeepParcel(ctx context.Context, by audit.Actor, name string, c
 		if err := pg.Lock(ctx, tx, "archive.parcel "+by.Person.String()); err != nil {
 			return err
 		}
-		if err := deleteEndedParcels(ctx, tx, now); err != nil {
+		if _, err := deleteEndedParcels(ctx, tx, now); err != nil {
 			return err
 		}
 		there, err := selectParcels(ctx, tx, by.Person, now)
@@ -157,6 +157,21 @@ func (a *Archive) RemoveParcel(ctx context.Context, by audit.Actor, name string)
 		return parcelEvent(ctx, tx, now, by, "archive.parcel-removed", out)
 	})
 	return out, err
+}
+
+// EndParcels removes everybody's parcels whose time is over. It is a periodic job and may run on several servers at once.
+func (a *Archive) EndParcels(ctx context.Context) error {
+	now := a.Now()
+	for more := true; more; {
+		err := a.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+			more, err = deleteEndedParcels(ctx, tx, now)
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 func parcelEvent(ctx context.Context, tx pgx.Tx, now time.Time, by audit.Actor, kind string, p *Parcel) error {

@@ -163,7 +163,7 @@ func (a *Archive) RecordDrill(ctx context.Context, by audit.Actor, roster, drill
 		return err
 	}
 	now := a.Now()
-	if passed.After(now.Add(skew)) {
+	if passed.After(now.Add(record.ClockSkew)) {
 		return ErrDrill.Withf("The drill is from the future.")
 	}
 	return a.DB.InTx(ctx, role, func(tx pgx.Tx) error {

@@ -2,6 +2,9 @@ package archive
 
 import (
 	"context"
+	"fmt"
+	"strings"
+	"time"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -33,22 +36,24 @@ func (c *Cases) collect(ctx context.Context, by audit.Actor, id uuid.UUID, deliv
 	if err != nil {
 		return nil, err
 	}
+	may, why, err := c.mayApprove(ctx, before.SignedCase, roster)
+	if err != nil {
+		return nil, err
+	}
 	return c.change(ctx, by, id, "collected", func(tx pgx.Tx, k *Case) error {
 		if err := c.mayCollect(by, k, delivery); err != nil {
 			return err
 		}
-		if missing := int(roster.Plan.Threshold) - k.approvals(); missing > 0 && k.State == CaseRequested {
-			return ErrCaseState.Withf("%d more agents must approve this case.", missing)
+		if err := k.mayBeReleased(roster, may, why); err != nil {
+			return err
 		}
 		now := c.Now()
 		if k.State == CaseApproved {
 			if err := c.move(ctx, tx, by, k, CaseReleased, ""); err != nil {
 				return err
 			}
-		} else if k.Collected[delivery].IsZero() { // others' keys than those that were collected before
-			if err := c.Jobs.Insert(ctx, tx, jobs.TellCase{Case: k.ID, About: string(CaseReleased)}); err != nil {
-				return err
-			}
+		} else if err := c.Jobs.Insert(ctx, tx, jobs.TellCase{Case: k.ID, About: collectedAgain(k, delivery, now)}); err != nil {
+			return err
 		}
 		k.Collected[delivery] = now
 		if err := updateCollected(ctx, tx, id, delivery, now); err != nil {
@@ -58,6 +63,59 @@ func (c *Cases) collect(ctx context.Context, by audit.Actor, id uuid.UUID, deliv
 			"recipient": record.Fingerprint(k.Deliveries[delivery].Recipient).String()})
 	})
 }
+
+// collectedAgain is what people are told of a collection from a case that was released before: that these keys were given
+// out, if others were before; else that they were once more, which is told once a day, however often it happens.
+func collectedAgain(k *Case, delivery int, now time.Time) string {
+	if k.Collected[delivery].IsZero() {
+		return string(CaseReleased)
+	}
+	return fmt.Sprintf("again/%d/%s", delivery, now.UTC().Format(time.DateOnly))
+}
+
+// mayBeReleased says what is missing for a release: so many approvals that are undisputed and come from agents who may
+// approve and whose certificates are in force. Once the release has begun, their certificates may end.
+func (k *Case) mayBeReleased(roster *record.Roster, may []uint16, why []string) error {
+	if k.State == CaseReleased {
+		return k.wasApproved(roster)
+	}
+	if err := k.unaltered(roster); err != nil {
+		return err
+	}
+	if missing := int(roster.Plan.Threshold) - k.approvals(may); missing > 0 {
+		return ErrCaseState.Withf("%s", strings.TrimSpace(fmt.Sprintf("%d more agents must approve this case. %s", missing, strings.Join(why, " "))))
+	}
+	return nil
+}
+
+// wasApproved holds that enough agents approved this very case.
+func (k *Case) wasApproved(roster *record.Roster) error {
+	if err := k.unaltered(roster); err != nil {
+		return err
+	}
+	approved := 0
+	for _, a := range k.Answers {
+		if a.Decision == record.Approve {
+			approved++
+		}
+	}
+	if approved < int(roster.Plan.Threshold) {
+		return errAltered
+	}
+	return nil
+}
+
+// unaltered holds that all answers are to this case, and signed: whoever writes to the database may have exchanged either.
+func (k *Case) unaltered(roster *record.Roster) error {
+	for _, a := range k.Answers {
+		if err := a.Verify(roster, k.SignedCase); err != nil {
+			return errAltered.Because(err)
+		}
+	}
+	return nil
+}
+
+var errAltered = ErrCaseState.Withf("The case is not what the agents approved: it was altered in the database. Nothing is given out. Tell your operators.")
 
 // mayCollect says whether the actor is the recipient of a delivery in a case that can still come to something.
 func (c *Cases) mayCollect(by audit.Actor, k *Case, delivery int) error {
@@ -71,9 +129,13 @@ func (c *Cases) mayCollect(by audit.Actor, k *Case, delivery int) error {
 // position on, at most limit: without the server's layer, and under the agents'.
 func (c *Cases) Records(ctx context.Context, by audit.Actor, id uuid.UUID, delivery, from, limit int) ([][]byte, error) {
 	var sealed []*record.Record
+	var named []record.Hash
 	err := c.collected(ctx, by, id, delivery, func(tx pgx.Tx, k *Case) (err error) {
 		first, count := k.positions(delivery)
-		from, limit = max(from, 0), min(max(limit, 1), 500)
+		from, limit = min(max(from, 0), count), min(max(limit, 1), 500)
+		for _, s := range k.Deliveries[delivery].Subjects {
+			named = append(named, s.Records...)
+		}
 		sealed, err = selectCaseRecords(ctx, tx, id, first+from, min(limit, count-from))
 		return err
 	})
@@ -82,6 +144,9 @@ func (c *Cases) Records(ctx context.Context, by audit.Actor, id uuid.UUID, deliv
 	}
 	out := make([][]byte, len(sealed))
 	for i, s := range sealed {
+		if s.Capsule.Hash() != named[from+i] {
+			return nil, errAltered.Because(fmt.Errorf("record %d of delivery %d is not the one that the case names", from+i, delivery))
+		}
 		inner, err := s.UnwrapOuter(c.Archive.Wrapping...)
 		if err != nil {
 			return nil, err
@@ -116,17 +181,20 @@ func (c *Cases) Sealed(ctx context.Context, by audit.Actor, id uuid.UUID, delive
 		out, err = selectPartials(ctx, tx, id, delivery)
 		return err
 	})
-	return out, err
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
-// collected reads something of a delivery whose release is committed.
+// collected reads something of a delivery whose release is committed. What was read counts only if there is no error.
 func (c *Cases) collected(ctx context.Context, by audit.Actor, id uuid.UUID, delivery int, read func(pgx.Tx, *Case) error) error {
-	return c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+	var k *Case
+	err := c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
 		if err := c.maySee(ctx, tx, by, id); err != nil {
 			return err
 		}
-		k, err := selectCase(ctx, tx, id, false)
-		if err != nil {
+		if k, err = selectCase(ctx, tx, id, false); err != nil {
 			return err
 		}
 		if err := c.mayCollect(by, k, delivery); err != nil {
@@ -137,6 +205,14 @@ func (c *Cases) collected(ctx context.Context, by audit.Actor, id uuid.UUID, del
 		}
 		return read(tx, k)
 	})
+	if err != nil {
+		return err
+	}
+	roster, err := c.roster(ctx, k.SignedCase)
+	if err != nil {
+		return err
+	}
+	return k.wasApproved(roster)
 }
 
 // Close ends a case whose recipients have what they asked for. The recipient of its only delivery may say so, or the

@@ -15,9 +15,10 @@ import (
 func insertCase(ctx context.Context, tx pgx.Tx, k *Case, consent []byte, parties []party) error {
 	hash := k.Hash()
 	b := &pgx.Batch{}
-	b.Queue(`insert into archive.recovery_case (id, hash, kind, state, requester, roster, statement, silent_until, consent, opened_at, deadline, changed_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)`,
-		k.ID, hash[:], k.Kind.String(), k.State, k.Requester.Person, k.Roster[:], k.Bytes(), orNull(k.SilentUntil), consent, k.Opened, k.Deadline, k.Changed)
+	b.Queue(`insert into archive.recovery_case (id, hash, kind, state, requester, roster, statement, silent_until, consent, opened_at, deadline, changed_at,
+		requester_name, purpose, reference) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)`,
+		k.ID, hash[:], k.Kind.String(), k.State, k.Requester.Person, k.Roster[:], k.Bytes(), orNull(k.SilentUntil), consent, k.Opened, k.Deadline, k.Changed,
+		k.Requester.Name, k.Reason, k.Reference)
 	var persons []uuid.UUID
 	var parts []string
 	for _, p := range parties {
@@ -25,18 +26,22 @@ func insertCase(ctx context.Context, tx pgx.Tx, k *Case, consent []byte, parties
 	}
 	b.Queue(`insert into archive.case_party (case_id, person, part) select $1, p, part from unnest($2::uuid[], $3::text[]) as x (p, part)
 		on conflict do nothing`, k.ID, persons, parts)
-	var capsules [][]byte
+	var capsules, certificates [][]byte
+	var subjects, records []int32
 	for _, d := range k.Deliveries {
+		before, recipient := len(capsules), record.Fingerprint(d.Recipient)
 		for _, s := range d.Subjects {
 			for _, h := range s.Records {
 				capsules = append(capsules, h[:])
 			}
 		}
+		certificates, subjects, records = append(certificates, recipient[:]), append(subjects, int32(len(d.Subjects))), append(records, int32(len(capsules)-before))
 	}
 	b.Queue(`insert into archive.case_record (case_id, position, capsule_sha256)
 		select $1, n - 1, c from unnest($2::bytea[]) with ordinality as x (c, n)`, k.ID, capsules)
-	b.Queue(`insert into archive.case_delivery (case_id, delivery, recipient)
-		select $1, n - 1, r from unnest($2::uuid[]) with ordinality as x (r, n)`, k.ID, k.recipients)
+	b.Queue(`insert into archive.case_delivery (case_id, delivery, recipient, recipient_sha256, subjects, records)
+		select $1, n - 1, r, c, s, k from unnest($2::uuid[], $3::bytea[], $4::int[], $5::int[]) with ordinality as x (r, c, s, k, n)`,
+		k.ID, k.recipients, certificates, subjects, records)
 	return tx.SendBatch(ctx, b).Close()
 }
 
@@ -47,9 +52,7 @@ func orNull(t time.Time) *time.Time {
 	return &t
 }
 
-const caseColumns = `id, state, statement, silent_until, coalesce(reason, ''), changed_at`
-
-// scanCase reads a row of caseColumns. The statement is parsed again: the database is not believed.
+// scanCase reads a row of a case. The statement is parsed again: the database is not believed.
 func scanCase(row pgx.CollectableRow) (*Case, error) {
 	k := &Case{}
 	var id uuid.UUID
@@ -72,7 +75,7 @@ func scanCase(row pgx.CollectableRow) (*Case, error) {
 }
 
 func selectCase(ctx context.Context, tx pgx.Tx, id uuid.UUID, lock bool) (*Case, error) {
-	query := `select ` + caseColumns + ` from archive.recovery_case where id = $1`
+	query := `select id, state, statement, silent_until, coalesce(reason, ''), changed_at from archive.recovery_case where id = $1`
 	if lock {
 		query += ` for update`
 	}
@@ -134,17 +137,6 @@ const visible = `not exists (select from archive.case_party p where p.case_id = 
 func selectMaySee(ctx context.Context, tx pgx.Tx, id, person uuid.UUID, auditor bool, now time.Time) (sees bool, err error) {
 	err = tx.QueryRow(ctx, `select exists (select from archive.recovery_case c where c.id = $4 and `+visible+`)`, person, auditor, now, id).Scan(&sees)
 	return sees, err
-}
-
-func selectCases(ctx context.Context, tx pgx.Tx, person uuid.UUID, auditor bool, state CaseState, after uuid.UUID, now time.Time, limit int) ([]*Case, error) {
-	rows, err := tx.Query(ctx, `select `+caseColumns+` from archive.recovery_case c where `+visible+`
-		and ($4 = '' or c.state = $4)
-		and ($5 = '00000000-0000-0000-0000-000000000000'::uuid or (c.opened_at, c.id) < (select x.opened_at, x.id from archive.recovery_case x where x.id = $5))
-		order by c.opened_at desc, c.id desc limit $6`, person, auditor, now, string(state), after, limit)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, scanCase)
 }
 
 func selectOverdue(ctx context.Context, tx pgx.Tx, now time.Time, limit int) ([]uuid.UUID, error) {

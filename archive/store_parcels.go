@@ -59,9 +59,10 @@ func deleteParcel(ctx context.Context, tx pgx.Tx, person uuid.UUID, name string)
 	return err
 }
 
-// deleteEndedParcels removes whoever's time is over, a few at a time.
-func deleteEndedParcels(ctx context.Context, tx pgx.Tx, now time.Time) error {
-	_, err := tx.Exec(ctx, `delete from archive.parcel where ctid in
-		(select ctid from archive.parcel where ends_at <= $1 limit 100 for update skip locked)`, now)
-	return err
+// deleteEndedParcels removes whoever's time is over, a few at a time, and reports whether there may be more.
+func deleteEndedParcels(ctx context.Context, tx pgx.Tx, now time.Time) (more bool, err error) {
+	const some = 100
+	tag, err := tx.Exec(ctx, `delete from archive.parcel where ctid in
+		(select ctid from archive.parcel where ends_at <= $1 limit $2 for update skip locked)`, now, some)
+	return tag.RowsAffected() == some, err
 }

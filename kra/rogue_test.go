@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/archive/threshold"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/pkitest"
@@ -37,6 +39,20 @@ func TestRogueServer(t *testing.T) {
 		"another's point with its proof": func() []byte {
 			b, from := bytes.Clone(mine.Bytes()), victim.Bytes()
 			copy(b[len(b)-128:], from[len(from)-128:])
+			return b
+		},
+		// R' = k·R of the victim's in alice's record: whoever has x·R' has x·R
+		"another's point, blinded": func() []byte {
+			b, from := bytes.Clone(mine.Bytes()), victim.Bytes()
+			var points []threshold.Point
+			for at := len(from) - 128; at < len(from)-64; at += 32 {
+				p, err := threshold.ParsePoint(from[at : at+32])
+				must(t, err)
+				points = append(points, p)
+			}
+			blinded, err := threshold.Decrypt(threshold.Share{Agent: 1, Scalar: threshold.RandomScalar()}, points)
+			must(t, err)
+			copy(b[len(b)-128:], slices.Concat(blinded[0].Bytes(), blinded[1].Bytes(), from[len(from)-64:]))
 			return b
 		},
 		"a proof that does not hold": func() []byte { return alter(mine.Bytes(), len(mine.Bytes())-1) },

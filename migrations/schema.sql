@@ -66,7 +66,11 @@ CREATE TABLE archive.case_delivery (
     case_id uuid NOT NULL,
     delivery integer NOT NULL,
     recipient uuid NOT NULL,
-    collected_at timestamp with time zone
+    collected_at timestamp with time zone,
+    recipient_sha256 bytea,
+    subjects integer,
+    records integer,
+    CONSTRAINT case_delivery_recipient_sha256_check CHECK ((length(recipient_sha256) = 32))
 );
 
 CREATE TABLE archive.case_partials (
@@ -180,6 +184,9 @@ CREATE TABLE archive.recovery_case (
     opened_at timestamp with time zone NOT NULL,
     deadline timestamp with time zone NOT NULL,
     changed_at timestamp with time zone NOT NULL,
+    requester_name text,
+    purpose text,
+    reference text,
     CONSTRAINT recovery_case_check CHECK ((((silent_until IS NULL) = (consent IS NULL)) AND ((consent IS NULL) OR (kind = 'legal'::text)))),
     CONSTRAINT recovery_case_hash_check CHECK ((length(hash) = 32)),
     CONSTRAINT recovery_case_kind_check CHECK ((kind = ANY (ARRAY['restore'::text, 'business'::text, 'legal'::text]))),

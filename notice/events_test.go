@@ -61,7 +61,34 @@ func TestDeniedCase(t *testing.T) {
 		must(t, err)
 	}
 	got, _ := o.told(t)
-	expect(t, "denied", got, "rita: Olivia Officer has refused", "rita: Otto Officer has refused", "rita: Your request to open keys was refused", "alice: Your mail keys stay closed")
+	refused := "Refused: keys of Alice Anders"
+	expect(t, "denied", got, "rita: Olivia Officer has refused", "rita: Otto Officer has refused", "rita: Your request to open keys was refused", "alice: Your mail keys stay closed",
+		"olivia: "+refused, "oscar: "+refused, "otto: "+refused)
+}
+
+// Officers who were asked hear that there is nothing left to decide, whatever ended the case; who asks, though an officer,
+// hears it as who asks.
+func TestOfficersHearOfTheEnd(t *testing.T) {
+	o := setup(t)
+	o.archived(t, "alice", 1)
+	o.archived(t, "olivia", 1)
+	k := o.ask(t, record.CaseRestore, "olivia", time.Time{}, "olivia")
+	got, _ := o.told(t)
+	ask := "Please decide: keys of Olivia Officer"
+	expect(t, "asked by an officer", got, "olivia: You asked to get your mail keys back", "oscar: "+ask, "otto: "+ask)
+	_, err := o.Recovery.Cancel(t.Context(), o.person(t, "olivia").Actor, k.ID, "found")
+	must(t, err)
+	got, _ = o.told(t)
+	back := "Taken back: keys of Olivia Officer"
+	expect(t, "cancelled", got, "olivia: You took your request back", "oscar: "+back, "otto: "+back)
+	o.ask(t, record.CaseBusiness, "rita", time.Time{}, "alice")
+	o.told(t)
+	o.Clock.Advance(73 * time.Hour)
+	must(t, o.Recovery.Expire(t.Context()))
+	got, _ = o.told(t)
+	over := "The time is over: keys of Alice Anders"
+	expect(t, "expired", got, "alice: The time for opening your mail keys is over", "rita: The time for your case is over",
+		"olivia: "+over, "oscar: "+over, "otto: "+over)
 }
 
 // Where several receive, each subject is told when their own keys were handed out, and not before.
@@ -98,7 +125,8 @@ func TestEveryDeliveryIsToldOf(t *testing.T) {
 		must(t, err)
 	}
 	got, _ = o.told(t)
-	expect(t, "after the second", got, "carol: Your mail keys were opened", "operator: You collected keys")
+	expect(t, "after the second", got, "carol: Your mail keys were opened", "operator: You collected keys",
+		"carol: Your mail keys were handed out once more", "operator: You collected keys once more", "rita: The keys were collected once more")
 }
 
 // secondRecipient holds a ceremony with two recipients, and puts the office on its archive.

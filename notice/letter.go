@@ -39,7 +39,7 @@ type letter struct {
 	Restore      bool
 	Requester    string
 	Subjects     string // names; in a silent case how many
-	Recipient    string // of the reader's keys, or of the case's first delivery
+	Recipient    string // of the reader's keys, or of those the event is about, or of the case's first delivery
 	Mine         string // "1 key", "3 keys": the reader's
 	All          string // everybody's
 	Opened       string
@@ -60,7 +60,7 @@ func (t *Teller) letter(ctx context.Context, k *archive.Case, roster *record.Ros
 		Requester: short(k.Requester.Name), Opened: moment(k.Opened), Deadline: moment(k.Deadline), State: string(k.State),
 		Released: slices.ContainsFunc(k.Collected, given), Organisation: short(t.Organisation), Contact: t.Contact}
 	all := 0
-	recipient := 0
+	recipient := e.delivery
 	for i, d := range k.Deliveries {
 		for _, s := range d.Subjects {
 			all += len(s.Records)

@@ -95,13 +95,14 @@ func check(t *testing.T, name, subject, text string) {
 
 func TestEventKeys(t *testing.T) {
 	t.Parallel()
-	for _, e := range []event{{name: "requested"}, {name: "revealed"}, {aboutAnswered, 1}, {aboutDisputed, 65535}} {
+	for _, e := range []event{{name: "requested"}, {name: "revealed"}, {name: aboutAnswered, agent: 1}, {name: aboutDisputed, agent: 65535},
+		{name: aboutAgain, day: "2026-11-23"}, {name: aboutAgain, delivery: 999, day: "2026-11-23"}} {
 		if got, err := eventOf(e.key()); err != nil || got != e {
 			t.Errorf("%s: %v, %v", e.key(), got, err)
 		}
 	}
-	for _, key := range []string{"answered/x", "answered/1 ", "answered/70000", "answered/-1", "disputed/01"} {
-		if e, err := eventOf(key); err == nil && e.agent != 0 {
+	for _, key := range []string{"answered/x", "answered/1 ", "answered/70000", "answered/-1", "disputed/01", "again/-1/x", "again/01/x", "again/1/x y"} {
+		if e, err := eventOf(key); err == nil && e.name != key {
 			t.Errorf("%q is taken for %v", key, e)
 		}
 	}

@@ -107,8 +107,12 @@ func (t *Teller) Tell(ctx context.Context, j jobs.TellCase) error {
 		return err
 	}
 	now := t.Now()
+	about, err := events(k, j.About)
+	if err != nil {
+		return jobs.Cancel(err)
+	}
 	var list []reader
-	for _, e := range events(k, j.About) {
+	for _, e := range about {
 		list = append(list, t.readers(k, roster, e, now)...)
 	}
 	return t.DB.InTx(ctx, role, func(tx pgx.Tx) error {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -50,8 +51,17 @@ func TestRestore(t *testing.T) {
 	got, _ = o.told(t)
 	collected := "Keys of Alice Anders were collected"
 	expect(t, "collected", got, "alice: Your mail keys were given out", "olivia: "+collected, "oscar: "+collected, "otto: "+collected)
+	for range 3 {
+		_, err = o.Recovery.Collect(t.Context(), alice.Actor, k.ID, 0)
+		must(t, err)
+	}
+	got, _ = o.told(t)
+	expect(t, "collected thrice more on one day", got, "alice: Your mail keys were given out once more")
+	o.Clock.Advance(24 * time.Hour)
 	_, err = o.Recovery.Collect(t.Context(), alice.Actor, k.ID, 0)
 	must(t, err)
+	got, _ = o.told(t)
+	expect(t, "collected the day after", got, "alice: Your mail keys were given out once more")
 	_, err = o.Recovery.Close(t.Context(), alice.Actor, k.ID)
 	must(t, err)
 	got, _ = o.told(t)
@@ -99,7 +109,12 @@ func TestBusinessCase(t *testing.T) {
 	o.Clock.Advance(80 * time.Hour)
 	must(t, o.Recovery.Expire(t.Context()))
 	got, _ = o.told(t)
-	expect(t, "expired", got, "alice: The time for opening your mail keys is over", "carol: The time for opening your mail keys is over", "rita: The time for your case is over")
+	officers := slices.DeleteFunc(slices.Clone(got), func(line string) bool { return !strings.Contains(line, "The time is over: keys of") })
+	expect(t, "expired", got, append(officers, "alice: The time for opening your mail keys is over", "carol: The time for opening your mail keys is over",
+		"rita: The time for your case is over")...)
+	if len(officers) != 3 {
+		t.Errorf("the officers: %q", officers)
+	}
 }
 
 // Whoever cannot decide is not asked, and everybody gets one mail whatever their parts.
@@ -141,7 +156,7 @@ func TestSilence(t *testing.T) {
 	must(t, o.Recovery.Expire(t.Context()))
 	reveal()
 	got, _ = o.told(t)
-	expect(t, "a minute before", got, "rita: The time for your case is over")
+	expect(t, "a minute before", got, "rita: The time for your case is over", "olivia: The time is over: keys of one person", "oscar: The time is over: keys of one person")
 	o.Clock.Advance(time.Minute)
 	// What happened in the silence comes in one mail, and not again by jobs that are late.
 	for _, about := range []string{"requested", "approved", "released", "expired"} {
@@ -198,7 +213,8 @@ func TestSilenceEndsBeforeTheCase(t *testing.T) {
 	_, err := o.Recovery.Cancel(t.Context(), o.person(t, "rita").Actor, k.ID, reason)
 	must(t, err)
 	got, _ = o.told(t)
-	expect(t, "cancelled", got, "alice: Your mail keys stay closed", "rita: You took your request back")
+	back := "Taken back: keys of Alice Anders"
+	expect(t, "cancelled", got, "alice: Your mail keys stay closed", "rita: You took your request back", "olivia: "+back, "oscar: "+back, "otto: "+back)
 }
 
 // Repeated jobs tell nobody twice; a message that may have been taken is sent once more, under the same id, and no more.
@@ -273,7 +289,7 @@ func TestRefusedMailbox(t *testing.T) {
 	// The request that oscar could not be asked about is over.
 	k := o.Database
 	must(t, o.Recovery.Expire(t.Context()))
-	if errs := o.work(t); len(errs) != 0 {
+	if errs := o.work(t); len(errs) != 2 { // that it is over does not reach these mailboxes either
 		t.Errorf("when the case is over: %v", errs)
 	}
 	if n := k.Count(t, `select count(*) from notice.mail where outcome = 'overtaken'`); n != 1 {
@@ -401,4 +417,31 @@ func TestNoMailServer(t *testing.T) {
 	if err := o.teller.Tell(t.Context(), jobs.TellCase{Case: uuid.New(), About: "requested"}); err == nil {
 		t.Error("a case that is not there is told of")
 	}
+}
+
+// A subject whose keys are handed out after the silence hears of it, though the case was released before; and of what was
+// handed out in the silence, in one mail when it ends.
+func TestCollectionsAfterTheSilence(t *testing.T) {
+	o := setup(t)
+	o.archived(t, "alice", 1)
+	k := o.ask(t, record.CaseLegal, "rita", o.Clock.Now().Add(time.Hour).UTC().Truncate(time.Second), "alice")
+	o.approve(t, k, 1, 2)
+	collect := func() {
+		t.Helper()
+		_, err := o.Recovery.Collect(t.Context(), o.person(t, "bob").Actor, k.ID, 0)
+		must(t, err)
+	}
+	alices := func() (out []string) {
+		t.Helper()
+		got, _ := o.told(t)
+		return slices.DeleteFunc(got, func(line string) bool { return !strings.HasPrefix(line, "alice: ") })
+	}
+	collect()
+	collect()
+	expect(t, "in the silence", alices())
+	o.Clock.Advance(25 * time.Hour)
+	must(t, o.teller.Reveal(t.Context()))
+	expect(t, "the silence has ended", alices(), "alice: Your mail keys were opened")
+	collect()
+	expect(t, "after the silence", alices(), "alice: Your mail keys were handed out once more")
 }

@@ -34,17 +34,23 @@ const (
 	aboutAnswered = "answered"
 	aboutDisputed = "disputed"
 	aboutRevealed = "revealed" // the subjects of a silent case may know now
+	aboutAgain    = "again"    // a delivery was collected once more
 )
 
 // event is something that happened to a case.
 type event struct {
-	name  string // of the templates
-	agent uint16 // whose answer it is about, if it is
+	name     string // of the templates
+	agent    uint16 // whose answer it is about, if it is
+	delivery int    // which was collected again, and on which day
+	day      string
 }
 
 // key names the event within its case.
 func (e event) key() string {
-	if e.agent == 0 {
+	switch {
+	case e.name == aboutAgain:
+		return fmt.Sprintf("%s/%d/%s", e.name, e.delivery, e.day)
+	case e.agent == 0:
 		return e.name
 	}
 	return fmt.Sprintf("%s/%d", e.name, e.agent)
@@ -56,26 +62,29 @@ func eventOf(key string) (e event, err error) {
 		e.name = aboutAnswered
 	} else if n, _ := fmt.Sscanf(key, aboutDisputed+"/%d", &e.agent); n == 1 {
 		e.name = aboutDisputed
+	} else if n, _ := fmt.Sscanf(key, aboutAgain+"/%d/%s", &e.delivery, &e.day); n == 2 {
+		e.name = aboutAgain
 	} else {
 		e = event{name: key}
 	}
-	if e.key() != key {
+	if e.key() != key || e.delivery < 0 {
 		return e, fmt.Errorf("notice: %q is no event", key)
 	}
 	return e, nil
 }
 
 // events returns what a job tells of: an agent's answer is an event of its own, and the job does not say whose.
-func events(k *archive.Case, about string) (out []event) {
+func events(k *archive.Case, about string) (out []event, err error) {
 	if about != aboutAnswered && about != aboutDisputed {
-		return []event{{name: about}}
+		e, err := eventOf(about)
+		return []event{e}, err
 	}
 	for _, a := range k.Answers {
 		if about == aboutAnswered || a.Disputed {
-			out = append(out, event{about, a.Agent})
+			out = append(out, event{name: about, agent: a.Agent})
 		}
 	}
-	return out
+	return out, nil
 }
 
 // reader is who is told of an event.
@@ -99,15 +108,15 @@ func (t *Teller) readers(k *archive.Case, roster *record.Roster, e event, now ti
 		add(k.Requester.Person, partOwner)
 	}
 	for i, d := range k.Deliveries {
-		if e.name == string(archive.CaseReleased) && k.Collected[i].IsZero() {
-			continue // these keys were not given out; if they are, the event comes again
+		if !e.concerns(k, i) {
+			continue
 		}
 		for _, s := range d.Subjects {
 			add(s.Person, partSubject)
 		}
 	}
 	for i, p := range k.Recipients() {
-		if e.name != string(archive.CaseReleased) || !k.Collected[i].IsZero() {
+		if e.concerns(k, i) {
 			add(p, partRecipient)
 		}
 	}
@@ -116,11 +125,28 @@ func (t *Teller) readers(k *archive.Case, roster *record.Roster, e event, now ti
 		return out
 	}
 	for _, a := range roster.Plan.Agents {
-		if e.name != string(archive.CaseRequested) || k.CheckApprover(roster, a.ID) == nil {
+		if !onlyTheAsked[e.name] || k.CheckApprover(roster, a.ID) == nil {
 			add(a.Person, partAgent)
 		}
 	}
 	return out
+}
+
+// onlyTheAsked are events of which agents are told who may decide about the case: that they are asked, and that there is
+// nothing left to decide.
+var onlyTheAsked = map[string]bool{string(archive.CaseRequested): true, string(archive.CaseDenied): true,
+	string(archive.CaseCancelled): true, string(archive.CaseExpired): true}
+
+// concerns reports whether an event is about one of the case's deliveries: a collection is about the keys that were given
+// out. If others are later, there is an event for these.
+func (e event) concerns(k *archive.Case, delivery int) bool {
+	switch e.name {
+	case string(archive.CaseReleased):
+		return !k.Collected[delivery].IsZero()
+	case aboutAgain:
+		return e.delivery == delivery
+	}
+	return true
 }
 
 // subjects returns a case's subjects.
@@ -137,7 +163,22 @@ func silent(k *archive.Case, e event, person uuid.UUID, now time.Time) bool {
 	if k.SilentUntil.IsZero() || !slices.ContainsFunc(subjects(k), func(s record.Subject) bool { return s.Person == person }) {
 		return false
 	}
-	return now.Before(k.SilentUntil) || e.name != aboutRevealed && k.Changed.Before(k.SilentUntil)
+	return now.Before(k.SilentUntil) || e.name != aboutRevealed && happened(k, e, person).Before(k.SilentUntil)
+}
+
+// happened returns when something happened last that an event tells a subject: a collection does not change the case's state
+// where it is not the first.
+func happened(k *archive.Case, e event, subject uuid.UUID) time.Time {
+	at := k.Changed
+	if e.name != string(archive.CaseReleased) && e.name != aboutAgain {
+		return at
+	}
+	for i, d := range k.Deliveries {
+		if k.Collected[i].After(at) && slices.ContainsFunc(d.Subjects, func(s record.Subject) bool { return s.Person == subject }) {
+			at = k.Collected[i]
+		}
+	}
+	return at
 }
 
 // overtaken reports whether a message that could not be sent in time says or asks what is no longer so.

@@ -34,9 +34,11 @@ var (
 	ErrSubject     = fault.New(fault.NotFound, "case-subject", "Nobody is known by this address.")
 )
 
-// expireEvery is how often cases are looked at whose deadline may have passed, and expireTimeout how long that may take.
+// expireEvery is how often cases are looked at whose deadline may have passed, and parcelsEvery parcels whose time may be
+// over; expireTimeout is how long that may take.
 const (
 	expireEvery   = time.Minute
+	parcelsEvery  = 10 * time.Minute
 	expireTimeout = time.Minute
 )
 
@@ -74,10 +76,12 @@ func New(c Config) (*Desk, error) {
 	return d, err
 }
 
-// Register makes the queue's jobs end cases in time.
+// Register makes the queue's jobs end cases in time, and remove parcels that nobody fetched in theirs.
 func (d *Desk) Register(q *jobs.Queue) {
 	jobs.Handle(q, expireTimeout, func(ctx context.Context, _ jobs.ExpireCases) error { return d.Expire(ctx) })
 	q.Every(expireEvery, jobs.ExpireCases{})
+	jobs.Handle(q, expireTimeout, func(ctx context.Context, _ jobs.EndParcels) error { return d.Archive.EndParcels(ctx) })
+	q.Every(parcelsEvery, jobs.EndParcels{})
 }
 
 // Query says whose keys are asked for, and which.

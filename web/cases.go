@@ -176,7 +176,7 @@ func (s *Server) listCases(ctx context.Context, by Caller, in *casesInput) (*ans
 	}
 	out := &answer[api.Page[api.Case]]{Body: api.Page[api.Case]{Items: make([]api.Case, len(found))}}
 	for i, k := range found {
-		out.Body.Items[i] = caseOf(k)
+		out.Body.Items[i] = listedCase(k)
 	}
 	if len(found) == limit {
 		out.Body.Next = found[len(found)-1].ID.String()
@@ -233,6 +233,27 @@ func caseOf(k *archive.Case) api.Case {
 		}
 		out.Subjects += len(d.Subjects)
 		out.Records += delivery.Records
+		out.Deliveries = append(out.Deliveries, delivery)
+	}
+	return out
+}
+
+// listedCase is caseOf for a case in a list.
+func listedCase(k archive.Listed) api.Case {
+	out := api.Case{ID: k.ID, Kind: k.Kind, State: api.CaseState(k.State), StateReason: k.StateReason, Requester: k.Requester, Reason: k.Reason,
+		Reference: k.Reference, Opened: utc(k.Opened), Deadline: utc(k.Deadline), Changed: utc(k.Changed)}
+	if !k.SilentUntil.IsZero() {
+		at := utc(k.SilentUntil)
+		out.SilentUntil = &at
+	}
+	for _, d := range k.Deliveries {
+		delivery := api.CaseDelivery{Recipient: d.Recipient.String(), Records: d.Records}
+		if !d.Collected.IsZero() {
+			at := utc(d.Collected)
+			delivery.Collected = &at
+		}
+		out.Subjects += d.Subjects
+		out.Records += d.Records
 		out.Deliveries = append(out.Deliveries, delivery)
 	}
 	return out

@@ -329,10 +329,16 @@ func receives(r *Roster, recipient *x509.Certificate, a Agent) bool {
 	return slices.ContainsFunc(r.Plan.Recipients, func(c Recipient) bool { return c.Person == a.Person && c.Certificate.Equal(recipient) })
 }
 
-// CheckTime says why the case is not open at a time.
+// ClockSkew is how far apart the clocks of those who have to do with a case may be: of its requester, its agents and the
+// server.
+const ClockSkew = 5 * time.Minute
+
+// CheckTime says why the case is not open at a time. Before the opening the clocks' skew is allowed for: nobody can know a
+// case before it is opened. After the deadline it is not.
 func (s *SignedCase) CheckTime(t time.Time) error {
-	if t.Before(s.Opened) || t.After(s.Deadline) {
-		return ErrCase.Withf("The case is open from %s to %s.", s.Opened.Format(time.RFC3339), s.Deadline.Format(time.RFC3339))
+	if t.Before(s.Opened.Add(-ClockSkew)) || t.After(s.Deadline) {
+		return ErrCase.Withf("The case is open from %s to %s, and by the clock of this computer, or of the one that signed, it was %s.",
+			s.Opened.Format(time.RFC3339), s.Deadline.Format(time.RFC3339), t.UTC().Format(time.RFC3339))
 	}
 	return nil
 }

@@ -423,7 +423,7 @@ func TestApprovalsThatDoNotCount(t *testing.T) {
 		"another epoch":       resigned(1, func(a *record.Approval) { a.Epoch++ }),
 		"another roster":      resigned(1, func(a *record.Approval) { a.Roster[0]++ }),
 		"after the deadline":  resigned(1, func(a *record.Approval) { a.Time = deadline.Add(time.Second) }),
-		"before the opening":  resigned(1, func(a *record.Approval) { a.Time = day.Add(-time.Second) }),
+		"before the opening":  resigned(1, func(a *record.Approval) { a.Time = day.Add(-record.ClockSkew - time.Second) }),
 		"another's signature": resigned(2, func(*record.Approval) {}),
 		"another agent":       resigned(1, func(a *record.Approval) { a.Agent = 2 }),
 		"no agent":            resigned(1, func(a *record.Approval) { a.Agent = 9 }),

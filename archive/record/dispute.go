@@ -118,7 +118,7 @@ func (s *SignedDispute) Verify(r *Roster, c *SignedCase) error {
 	if !slices.ContainsFunc(c.Deliveries, func(d Delivery) bool { return Fingerprint(d.Recipient) == s.Recipient }) {
 		return ErrDispute.Withf("This dispute is of another recipient than the case's.")
 	}
-	if s.Time.Before(c.Opened) {
+	if s.Time.Before(c.Opened.Add(-ClockSkew)) {
 		return ErrDispute.Withf("This dispute is older than the case.")
 	}
 	own := c.Kind == CaseRestore || c.Kind == CaseDrill

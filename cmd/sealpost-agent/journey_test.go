@@ -176,7 +176,11 @@ func (c *company) approve(login string) error {
 	if err != nil || len(waiting) == 0 {
 		return fmt.Errorf("%d cases wait: %w", len(waiting), err)
 	}
-	for _, k := range waiting {
+	for _, listed := range waiting {
+		k, err := c.Recovery.Get(ctx, by, listed.ID)
+		if err != nil {
+			return err
+		}
 		raw, err := c.Recovery.Capsules(ctx, by, k.ID, 0, 1000)
 		if err != nil {
 			return err

@@ -64,7 +64,7 @@ func (RenewServiceCertificates) InsertOpts() river.InsertOpts { return once }
 // TellCase tells those whom a recovery case concerns what became of it (package notice).
 type TellCase struct {
 	Case  uuid.UUID `json:"case"`
-	About string    `json:"about"` // the case's new state, answered, disputed or revealed
+	About string    `json:"about"` // the case's new state, answered, disputed, revealed, or again/delivery/day
 }
 
 // Kind names the job.
@@ -105,6 +105,15 @@ func (ExpireCases) Kind() string { return "archive.expire-cases" }
 
 // InsertOpts keeps one at a time.
 func (ExpireCases) InsertOpts() river.InsertOpts { return once }
+
+// EndParcels removes what devices left for each other and nobody fetched in time (package archive).
+type EndParcels struct{}
+
+// Kind names the job.
+func (EndParcels) Kind() string { return "archive.end-parcels" }
+
+// InsertOpts keeps one at a time.
+func (EndParcels) InsertOpts() river.InsertOpts { return once }
 
 // RewrapRecords moves archived records to the newest wrapping key (package archive).
 type RewrapRecords struct{}

@@ -1,0 +1,81 @@
+package archive_test
+
+import (
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/archive/record"
+)
+
+// A list says of a case what its statement says, without reading it: that of a case of before, too.
+func TestListingOfCases(t *testing.T) {
+	o := newOffice(t)
+	o.archived(t, o.alice, 3)
+	k, capsules := o.opened(t)
+	o.mustApprove(t, k, capsules, 1, 2)
+	if err := collectOnly(o, t, k, o.alice); err != nil {
+		t.Fatal(err)
+	}
+	k, err := o.Get(t.Context(), o.alice.Actor, k.ID)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []archive.Listed{{ID: k.ID, Kind: "restore", State: archive.CaseReleased, Requester: "Alice Example", Reason: "The laptop was left in a train.",
+		Opened: k.Opened, Deadline: k.Deadline, Changed: k.Changed, Deliveries: []archive.ListedDelivery{
+			{Recipient: record.Fingerprint(o.alice.receive.Certificate), Subjects: 1, Records: 3, Collected: k.Collected[0]}}}}
+	listed := func(what string) {
+		t.Helper()
+		got, err := o.List(t.Context(), o.alice.Actor, "", uuid.Nil, 10)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(want, got, cmp.Comparer(time.Time.Equal)); d != "" {
+			t.Errorf("%s: %s", what, d)
+		}
+	}
+	listed("as it was opened")
+	o.database.Exec(t, `update archive.recovery_case set requester_name = null, purpose = null, reference = null`)
+	o.database.Exec(t, `update archive.case_delivery set recipient_sha256 = null, subjects = null, records = null`)
+	listed("of before")
+	o.database.Exec(t, `update archive.recovery_case set requester_name = 'Alice Example', purpose = 'The laptop was left in a train.', statement = 'altered'`)
+	got, err := o.List(t.Context(), o.alice.Actor, "", uuid.Nil, 10)
+	if err != nil || len(got) != 1 {
+		t.Errorf("a statement is read for a list: %v", err)
+	}
+	if _, err := o.Get(t.Context(), o.alice.Actor, k.ID); err == nil {
+		t.Error("an altered statement is shown")
+	}
+}
+
+// Lists are paged in the order of opening, and the pages hold each case once.
+func TestListingPages(t *testing.T) {
+	o := newOffice(t)
+	o.archived(t, o.alice, 1)
+	var want []uuid.UUID
+	for range 7 {
+		k, _ := o.opened(t)
+		want = append([]uuid.UUID{k.ID}, want...)
+		o.wait(time.Second)
+	}
+	var got []uuid.UUID
+	for after := uuid.Nil; ; {
+		page, err := o.List(t.Context(), o.auditor.Actor, archive.CaseRequested, after, 3)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range page {
+			got, after = append(got, l.ID), l.ID
+		}
+		if len(page) < 3 {
+			break
+		}
+	}
+	if d := cmp.Diff(fmt.Sprint(want), fmt.Sprint(got)); d != "" {
+		t.Error(d)
+	}
+}

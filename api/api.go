@@ -151,6 +151,19 @@ type Decision struct {
 type RevocationRequest struct {
 	Reason      string     `json:"reason" enum:"unspecified,keyCompromise,affiliationChanged,superseded,cessationOfOperation,certificateHold,privilegeWithdrawn,removeFromCRL" doc:"In the words of RFC 5280, 5.3.1; removeFromCRL releases a hold."`
 	InvalidFrom *time.Time `json:"invalid_from,omitempty" doc:"Since when the key is suspected."`
+	Note        string     `json:"note,omitempty" maxLength:"500" doc:"For the audit log: one line, such as a ticket's number."`
+}
+
+// RevocationsRequest asks for all certificates of a person, or with a key, to be revoked.
+type RevocationsRequest struct {
+	Person     *uuid.UUID `json:"person,omitempty" doc:"Whose certificates."`
+	SPKISHA256 string     `json:"spki_sha256,omitempty" pattern:"^[0-9a-fA-F]{64}$" doc:"Or with which key: the hexadecimal SHA-256 of its SubjectPublicKeyInfo."`
+	RevocationRequest
+}
+
+// Revocations is what was revoked, held or released.
+type Revocations struct {
+	Certificates []Certificate `json:"certificates" doc:"Without their chains."`
 }
 
 // TokenRequest asks for an enrolment token, which stands for a person's login once.

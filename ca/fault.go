@@ -36,6 +36,7 @@ var (
 // Faults of revoking.
 var (
 	ErrReason    = fault.New(fault.Malformed, "revocation-reason", "This is not a reason for revoking a certificate.")
+	ErrNote      = fault.New(fault.Malformed, "revocation-note", "A note is one line of at most 500 characters.")
 	ErrRevoked   = fault.New(fault.Conflict, "already-revoked", "This certificate is revoked already.")
 	ErrNotHeld   = fault.New(fault.Conflict, "not-on-hold", "This certificate is not on hold.")
 	ErrNotIssued = fault.New(fault.Conflict, "not-issued", "This certificate has not been issued.")

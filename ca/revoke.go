@@ -4,7 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -54,28 +57,56 @@ type Revocation struct {
 	Serial  Serial
 	Reason  Reason
 	Invalid time.Time // since when the key must not be trusted (invalidityDate); zero means unknown
+	Note    string    // what the audit log is told beside; one line, may be empty
+}
+
+// maxNote bounds Revocation.Note, in characters.
+const maxNote = 500
+
+func checkNote(s string) error {
+	if !utf8.ValidString(s) || utf8.RuneCountInString(s) > maxNote || strings.ContainsFunc(s, unicode.IsControl) {
+		return ErrNote
+	}
+	return nil
 }
 
 // Revoke revokes a certificate now and asks for a new revocation list, in one transaction. One on hold may be revoked,
 // and keeps the time of its hold. A revoked one may be revoked once more for KeyCompromise alone; all else is ErrRevoked.
 func (a *Authority) Revoke(ctx context.Context, by audit.Actor, r Revocation) error {
+	c, err := a.revoking(r)
+	if err != nil {
+		return err
+	}
+	return a.change(ctx, by, r.Issuer, r.Serial, c)
+}
+
+// revoking checks a revocation and returns the change that it asks for.
+func (a *Authority) revoking(r Revocation) (change, error) {
 	if _, ok := reasonNames[r.Reason]; !ok {
-		return ErrReason.Withf("%d is not a reason for revoking a certificate.", r.Reason)
+		return change{}, ErrReason.Withf("%d is not a reason for revoking a certificate.", r.Reason)
 	}
 	now := a.now().UTC().Truncate(time.Microsecond)
 	if r.Invalid.After(now) {
-		return ErrReason.Withf("The key cannot be invalid only from a time to come.")
+		return change{}, ErrReason.Withf("The key cannot be invalid only from a time to come.")
 	}
-	change := change{standing: revoked, reason: r.Reason, at: now, invalid: r.Invalid}
+	c := change{standing: revoked, reason: r.Reason, at: now, invalid: r.Invalid, note: r.Note}
 	if r.Reason == CertificateHold {
-		change.standing = held
+		c.standing = held
 	}
-	return a.change(ctx, by, r.Issuer, r.Serial, change)
+	return c, checkNote(r.Note)
 }
 
 // Release ends a hold.
 func (a *Authority) Release(ctx context.Context, by audit.Actor, issuer string, serial Serial) error {
-	return a.change(ctx, by, issuer, serial, change{standing: released, at: a.now().UTC().Truncate(time.Microsecond)})
+	return a.ReleaseNoted(ctx, by, issuer, serial, "")
+}
+
+// ReleaseNoted is Release with a note for the audit log, as that of a Revocation.
+func (a *Authority) ReleaseNoted(ctx context.Context, by audit.Actor, issuer string, serial Serial, note string) error {
+	if err := checkNote(note); err != nil {
+		return err
+	}
+	return a.change(ctx, by, issuer, serial, change{standing: released, at: a.now().UTC().Truncate(time.Microsecond), note: note})
 }
 
 // Standings of a serial in ca.revocation.
@@ -93,6 +124,7 @@ type change struct {
 	since    time.Time // revocationDate
 	invalid  time.Time
 	notAfter time.Time
+	note     string
 }
 
 func (a *Authority) change(ctx context.Context, by audit.Actor, issuer string, serial Serial, c change) error {
@@ -121,6 +153,9 @@ func (a *Authority) change(ctx context.Context, by audit.Actor, issuer string, s
 		}
 		if !c.invalid.IsZero() {
 			data["invalid"] = c.invalid.UTC()
+		}
+		if c.note != "" {
+			data["note"] = c.note
 		}
 		_, err = audit.Append(ctx, tx, c.at, by, audit.Event{Kind: "certificate." + c.standing, Subject: subjectOf(issuer, serial), Person: cert.Person, Data: data})
 		if err != nil {

@@ -92,6 +92,10 @@ func TestOperationsAskForTheRightThing(t *testing.T) {
 			_, err := c.Revoke(ctx, "mail", "0a", api.RevocationRequest{Reason: "superseded"})
 			return err
 		}, "POST " + base + "/certificates/mail/0a/revoke", `{"reason":"superseded"}`},
+		"revoke all": {func(c *client.Client) error {
+			_, err := c.RevokeAll(ctx, api.RevocationsRequest{Person: &id, RevocationRequest: api.RevocationRequest{Reason: "superseded", Note: "x"}})
+			return err
+		}, "POST " + base + "/revocations", `{"person":"` + id.String() + `","reason":"superseded","note":"x"}`},
 		"issuers":  {func(c *client.Client) error { _, err := c.Issuers(ctx); return err }, "GET " + base + "/issuers", ""},
 		"issuer":   {func(c *client.Client) error { _, err := c.Issuer(ctx, "mail"); return err }, "GET " + base + "/issuers/mail", ""},
 		"receipts": {func(c *client.Client) error { _, err := c.Receipts(ctx, "x"); return err }, "GET " + base + "/receipts?after=x", ""},

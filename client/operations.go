@@ -86,6 +86,11 @@ func (c *Client) Revoke(ctx context.Context, issuer, serial string, req api.Revo
 	return do[api.Certificate](ctx, c, post(req, "certificates", issuer, serial, "revoke"))
 }
 
+// RevokeAll revokes all certificates of a person, or with a key. It may be called again after it failed half way.
+func (c *Client) RevokeAll(ctx context.Context, req api.RevocationsRequest) (api.Revocations, error) {
+	return do[api.Revocations](ctx, c, post(req, "revocations"))
+}
+
 // Issuers returns the installation's certificate authorities.
 func (c *Client) Issuers(ctx context.Context) (api.Page[api.Issuer], error) {
 	return do[api.Page[api.Issuer]](ctx, c, get("issuers"))

@@ -38,8 +38,16 @@ func (s *Server) certificateOperations() {
 		summary: "Revoke a certificate, or hold or release it",
 		about: "People revoke their own certificates; registrars and operators any. Only registrars put certificates on hold " +
 			"(`certificateHold`) and release them (`removeFromCRL`). A new revocation list follows within seconds. A revocation is for ever.",
-		faults: []*fault.Error{ca.ErrNotFound, ca.ErrReason, ca.ErrRevoked, ca.ErrNotHeld, ca.ErrNotIssued, ErrRevocation},
+		faults: []*fault.Error{ca.ErrNotFound, ca.ErrReason, ca.ErrNote, ca.ErrRevoked, ca.ErrNotHeld, ca.ErrNotIssued, ErrRevocation},
 		body:   api.RevocationRequest{Reason: "keyCompromise"}, answer: exampleCertificate}, s.revoke)
+
+	register(s, operation{id: "revokeAll", method: http.MethodPost, path: "/revocations", tag: tagCertificates, who: known,
+		summary: "Revoke, hold or release all certificates of a person, or with a key",
+		about: "As `revoke` does it to one, by the same people. What is revoked already is left as it is, unless for a compromised key; so is what " +
+			"has ended. The answer has those that were changed, none if there was nothing to do; repeat the request if it fails half way.",
+		faults: []*fault.Error{ca.ErrNotFound, ca.ErrReason, ca.ErrNote, ErrRevocation},
+		body:   api.RevocationsRequest{SPKISHA256: exampleHash, RevocationRequest: api.RevocationRequest{Reason: "keyCompromise", Note: "Laptop stolen, ticket 4711."}},
+		answer: api.Revocations{Certificates: []api.Certificate{exampleRevoked}}}, s.revokeAll)
 }
 
 type certificatesInput struct {

@@ -138,6 +138,11 @@ var (
 	exampleCertificate = api.Certificate{Issuer: "issuing", Serial: "4f1d0c2b3a495867768594a3b2c1d0ef", Profile: "smime-signing", Use: "signing",
 		Person: &exampleWho, Mailboxes: []string{"alice@example.test"}, NotBefore: exampleTime, NotAfter: exampleTime.AddDate(2, 0, 0),
 		SPKISHA256: exampleHash, Status: "good", DER: exampleDER, Chain: [][]byte{exampleDER, exampleDER}}
+	exampleRevoked = func() api.Certificate {
+		c := exampleCertificate
+		c.Status, c.RevokedAt, c.Reason, c.Chain = certificateRevoked, &exampleTime, "keyCompromise", nil
+		return c
+	}()
 	exampleReceipt   = api.Receipt{ID: exampleID, SPKISHA256: exampleHash, KeyID: exampleHash, Time: exampleTime, Signed: exampleDER, Signer: exampleDER}
 	exampleSubmitted = api.EnrolmentStatus{ID: exampleID, Enrolment: "smime", Person: exampleWho, PersonName: "Alice Anders",
 		Mailboxes: []string{"alice@example.test"}, State: api.StateSubmitted, SubmittedAt: exampleTime}

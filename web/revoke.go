@@ -2,12 +2,16 @@ package web
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+
+	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/keyuse"
 )
 
 // ErrRevocation refuses a revocation to who may not ask for it.
@@ -40,17 +44,78 @@ func (s *Server) revoke(ctx context.Context, by Caller, in *revokeInput) (*answe
 
 func (s *Server) changeStanding(ctx context.Context, by audit.Actor, c ca.Certificate, in api.RevocationRequest) error {
 	if in.Reason == release {
-		return s.Authority.Release(ctx, by, c.Issuer, c.Serial)
+		return s.Authority.ReleaseNoted(ctx, by, c.Issuer, c.Serial, in.Note)
 	}
-	reason, err := ca.ParseReason(in.Reason)
+	r, err := revocationOf(in)
 	if err != nil {
 		return err
 	}
-	r := ca.Revocation{Issuer: c.Issuer, Serial: c.Serial, Reason: reason}
+	r.Issuer, r.Serial = c.Issuer, c.Serial
+	return s.Authority.Revoke(ctx, by, r)
+}
+
+// revocationOf reads a request, but for what it is about.
+func revocationOf(in api.RevocationRequest) (ca.Revocation, error) {
+	reason, err := ca.ParseReason(in.Reason)
+	r := ca.Revocation{Reason: reason, Note: in.Note}
 	if in.InvalidFrom != nil {
 		r.Invalid = *in.InvalidFrom
 	}
-	return s.Authority.Revoke(ctx, by, r)
+	return r, err
+}
+
+type revokeAllInput struct{ Body api.RevocationsRequest }
+
+// revokeAll revokes everything of a person, or with a key.
+func (s *Server) revokeAll(ctx context.Context, by Caller, in *revokeAllInput) (*answer[api.Revocations], error) {
+	q, err := s.about(ctx, by.Actor, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	var changed []ca.Certificate
+	if in.Body.Reason == release {
+		changed, err = s.Authority.ReleaseAll(ctx, by.Actor, q, in.Body.Note)
+	} else {
+		var r ca.Revocation
+		if r, err = revocationOf(in.Body.RevocationRequest); err != nil {
+			return nil, err
+		}
+		changed, err = s.Authority.RevokeAll(ctx, by.Actor, q, r, nil)
+	}
+	if err != nil {
+		return nil, err
+	}
+	out := &answer[api.Revocations]{Body: api.Revocations{Certificates: make([]api.Certificate, len(changed))}}
+	for i, c := range changed {
+		out.Body.Certificates[i] = s.certificateOf(c)
+	}
+	return out, nil
+}
+
+// about says which certificates a request is about, if whoever makes it may do that to them. A key is one person's.
+func (s *Server) about(ctx context.Context, by audit.Actor, in api.RevocationsRequest) (ca.Query, error) {
+	q := ca.Query{Person: in.Person}
+	if in.SPKISHA256 != "" {
+		var key keyuse.Hash
+		if n, err := hex.Decode(key[:], []byte(in.SPKISHA256)); err != nil || n != len(key) {
+			return q, ErrRequest.Withf("spki_sha256 is not 64 hexadecimal digits.")
+		}
+		q.Key = &key
+	}
+	if (q.Person == nil) == (q.Key == nil) || q.Person != nil && *q.Person == uuid.Nil {
+		return q, ErrRequest.Withf("Give either person or spki_sha256.")
+	}
+	found, err := s.Authority.Find(ctx, q)
+	if err != nil {
+		return q, err
+	}
+	if len(found) == 0 {
+		if by.Has(audit.Registrar) || by.Has(audit.Operator) || q.Person != nil && *q.Person == by.Person {
+			return q, ca.ErrNotFound
+		}
+		found = []ca.Certificate{{}} // others hear the same as of somebody else's
+	}
+	return q, s.mayRevoke(ctx, by, found[0], in.Reason)
 }
 
 // mayRevoke decides who may revoke what: people what is theirs, registrars and operators anything. A hold, which can be
@@ -67,7 +132,10 @@ func (s *Server) mayRevoke(ctx context.Context, by audit.Actor, c ca.Certificate
 	default:
 		refused = ErrRevocation.Withf("People revoke their own certificates. Tell a registrar or an operator about others'.")
 	}
-	_, err := s.Audit.Record(ctx, by, audit.Event{Kind: "certificate.revocation-refused", Subject: "certificate:" + c.Issuer + "/" + c.Serial.String(),
-		Person: c.Person, Data: map[string]any{"reason": reason, "code": refused.Code}})
+	event := audit.Event{Kind: "certificate.revocation-refused", Person: c.Person, Data: map[string]any{"reason": reason, "code": refused.Code}}
+	if c.Serial != "" {
+		event.Subject = "certificate:" + c.Issuer + "/" + c.Serial.String()
+	}
+	_, err := s.Audit.Record(ctx, by, event)
 	return errors.Join(refused, err)
 }

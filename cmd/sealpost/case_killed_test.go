@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -121,11 +122,18 @@ func TestCaseKilledAfterEveryStep(t *testing.T) {
 	}
 	_, err := at.OpenCase(t.Context(), api.CaseOpening{Case: third.Bytes()})
 	must(t, err)
+	for name, minutes := range map[string]int{"transfer-1": 30, "history-1": 0} {
+		_, err = at.KeepParcel(t.Context(), name, api.ParcelContent{Content: []byte("sealed"), Minutes: minutes})
+		must(t, err)
+	}
 	r.kill(t)
 	r = i.serve(t, fmt.Sprintf("%s=%s", clockVariable, 49*time.Hour))
 	e2etest.Eventually(t, func() error {
 		if n := i.db.Count(t, `select count(*) from archive.recovery_case where id = $1 and state = 'expired'`, third.ID); n != 1 {
 			return errors.New("the case has not expired")
+		}
+		if names := i.psql(t, `select name from archive.parcel`); !slices.Equal(names, []string{"history-1"}) {
+			return fmt.Errorf("the parcels %v are there", names)
 		}
 		return nil
 	})
@@ -261,7 +269,7 @@ func (a *restore) opens(r *running, s *record.SignedCase) map[string][]byte {
 		must(a.t, err)
 		private, err := x509.ParsePKCS8PrivateKey(key)
 		must(a.t, err)
-		spki, err := x509.MarshalPKIXPublicKey(private.(*ecdsa.PrivateKey).Public())
+		spki, err := x509.MarshalPKIXPublicKey(private.(crypto.Signer).Public())
 		must(a.t, err)
 		if h := record.Hash(sha256.Sum256(spki)); h != inner.Capsule.Header.SPKI {
 			a.t.Errorf("the record of %s holds the key %s", inner.Capsule.Header.SPKI, h)

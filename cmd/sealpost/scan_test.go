@@ -28,8 +28,9 @@ import (
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
-// A server that logs everything takes people through enrolment, renewal and every way to fail, and then its log, a dump
-// of its whole database and its memory are searched for what it was given. Memory is the erasing build's, which
+// A server that logs everything takes people through enrolment, renewal, every way to fail, and a recovery case, and then its
+// log, a dump of its whole database, its memory, its folder, what it left for temporary files, and what went around with the
+// case are searched for what it was given. Memory is the erasing build's, which
 // `make build` makes; docs/security-model.md says what is promised of it.
 func TestSecretsAreLeftNowhere(t *testing.T) {
 	t.Parallel()
@@ -37,12 +38,14 @@ func TestSecretsAreLeftNowhere(t *testing.T) {
 	i.edit(t, map[string]any{"log.level": "debug"})
 	erasing := erasingProgram(t)
 	c := i.command("serve")
-	c.Path, c.Env = erasing, []string{collectVariable + "=1"}
+	temporary := t.TempDir()
+	c.Path, c.Env = erasing, []string{collectVariable + "=1", "TMPDIR=" + temporary}
 	r := &running{e2etest.Start(t, c), i}
 	r.Await(t, `"msg":"serving"`)
 	r.awaitHealth(t)
 	i.fetch(t, "/crl/issuing.crl") // of which only a debug log tells
 	l := r.tellSecrets(t)
+	folder := r.recover(t, l)
 	control := secret{word, "the passphrase, which a server keeps"}
 	l[control] = [][]byte{[]byte(strings.TrimSpace(read(t, i.path("passphrase"))))}
 
@@ -64,6 +67,40 @@ func TestSecretsAreLeftNowhere(t *testing.T) {
 	}
 	l.notIn(t, "the log", log)
 	l.notIn(t, "the dump", dump)
+	delete(l, control) // which an operator put into the folder
+	l.notInFolder(t, i.dir)
+	l.notInFolder(t, folder)
+	l.notInFolder(t, shared.path("officers"))
+	if left, err := os.ReadDir(temporary); err != nil || len(left) != 0 {
+		t.Errorf("the server left %v, %v", left, err)
+	}
+}
+
+// recover has Alice's keys opened by two officers, and returns the folder that went around.
+func (r *running) recover(t *testing.T, l ledger) string {
+	t.Helper()
+	status, s := r.enrol(t, "alice")
+	l.key(t, encryptionKey, "the key that Alice reads with and gets back", s.keys.encryption)
+	alice := newRestore(t, r.installation, status, s)
+	l.key(t, signingKey, "the key of Alice's new laptop", alice.key.Key.(crypto.Signer))
+	signed := alice.draft(r)
+	r.opensCase(t, "alice", signed)
+	folder := alice.folder(r, signed.ID)
+	c := r.as(t, "alice")
+	defer c.Close()
+	for _, login := range officers[:2] {
+		l.word("the passphrase of "+login, "five random words of "+login)
+		_, err := c.AnswerCase(t.Context(), signed.ID, officerApproves(t, login, folder, alice.key.Certificate))
+		must(t, err)
+	}
+	_, err := c.CollectCase(t.Context(), signed.ID, 0)
+	must(t, err)
+	if keys := alice.opens(r, signed); len(keys) != 4 {
+		t.Errorf("%d keys came back", len(keys))
+	}
+	_, err = c.CloseCase(t.Context(), signed.ID)
+	must(t, err)
+	return folder
 }
 
 // Who runs as the server's own user, and has no power over all processes, cannot look into its memory, and it leaves no core.

@@ -218,7 +218,7 @@ func (s *Server) checkAudit(ctx context.Context) error {
 	now := s.now()
 	var errs []error
 	if st.Pending > 0 && now.Sub(st.Oldest) > auditPatience {
-		errs = append(errs, fmt.Errorf("%d events wait for their place in the log: %w", st.Pending, st.Err))
+		errs = append(errs, errors.Join(fmt.Errorf("%d events wait for their place in the log", st.Pending), st.Err))
 	}
 	for _, k := range st.Sinks {
 		if k.Err != nil && now.Sub(k.KeptAt) > auditPatience {

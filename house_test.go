@@ -57,7 +57,7 @@ var neighbours = map[string][]string{
 
 // support runs servers and makes samples for tests: internal/child and every internal/…test. Tests and support itself
 // import it, and of the server only the demo and the bench, this much:
-var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdtest", "internal/pkitest"}
+var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdtest", "internal/ftptest", "internal/pkitest"}
 
 // Lists that several entries of listed share.
 var (
@@ -79,6 +79,7 @@ var listed = map[string][]string{
 	"internal/child":     {"internal/fault"},
 	"internal/pgtest":    {"internal/child", "internal/pg", "internal/jobs"},
 	"internal/slapdtest": {"internal/child", "internal/fault"},
+	"internal/ftptest":   {"internal/child"},
 }
 
 // A door is where a third party comes in.
@@ -97,6 +98,8 @@ var doors = []door{
 	{"github.com/pressly/goose/v3", []string{"internal/pg"}, false},
 	{"github.com/riverqueue/river", []string{"internal/jobs"}, false},
 	{"github.com/go-ldap/ldap/v3", []string{"directory", "internal/slapdtest"}, false},
+	{"github.com/jlaffaye/ftp", []string{"crl/ftp"}, false},
+	{"github.com/aws/aws-sdk-go-v2", []string{"crl/point"}, false}, // the signature of requests to S3
 	{"github.com/wneessen/go-mail", []string{"internal/mail"}, false},
 	{"github.com/go-chi/chi/v5", []string{"web/..."}, false},
 	{"github.com/danielgtaylor/huma/v2", []string{"web/..."}, false},

@@ -65,6 +65,7 @@ type dialer struct {
 	timeout   time.Duration // for one endpoint
 	good      *atomic.Int64 // index of the endpoint that answered last
 	bind      func(*ldap.Conn) error
+	plain     bool // ldap without StartTLS: for what the world may read and is signed
 }
 
 // dial connects to the first endpoint that answers, beginning with the one that did last, and binds.
@@ -112,7 +113,7 @@ func (d *dialer) connect(ctx context.Context, e endpoint) (*conn, error) {
 	c := &conn{Conn: ldap.NewConn(stream, e.scheme == "ldaps"), wire: w}
 	c.Start()
 	err = c.run(ctx, d.timeout, func(l *ldap.Conn) error {
-		if e.scheme == "ldap" {
+		if e.scheme == "ldap" && !d.plain {
 			if err := startTLS(l, config); err != nil {
 				return err
 			}

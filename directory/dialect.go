@@ -18,9 +18,10 @@ const (
 	UserCertificate      Attribute = "userCertificate"      // X.509 certificates, DER (RFC 4523 §4.1)
 	UserSMIMECertificate Attribute = "userSMIMECertificate" // CMS SignedData with certificates, DER (RFC 2798 §2.8)
 
-	// Of an authority's entry; PutAuthority writes them.
+	// Of authorities' and distribution points' entries; Publish writes them.
 	caCertificate Attribute = "cACertificate"             // RFC 4523 §4.2
 	crlValue      Attribute = "certificateRevocationList" // RFC 4523 §4.3
+	deltaValue    Attribute = "deltaRevocationList"       // RFC 4523 §4.5
 )
 
 // dialect is what servers of one kind have in common and others do differently. It is data: what a server needs beyond
@@ -63,10 +64,15 @@ type dialect struct {
 	holderClass   string
 	holderClasses []string
 
-	// authorityClasses are the classes of an authority's entry, the first the structural one; entries of other classes
-	// get the last one added. required are attributes that such an entry must have from the start.
-	authorityClasses []string
-	required         []Attribute
+	// entries are those of an authority and of a distribution point.
+	entries map[EntryKind]entryClasses
+}
+
+// entryClasses is how an entry of a kind is made, and what it needs to hold an attribute.
+type entryClasses struct {
+	created  []string               // classes of a new entry, the first the structural one
+	required []Attribute            // that a new entry must have from the start
+	allowed  map[Attribute][]string // classes that allow an attribute; an entry with none of them gets the first
 }
 
 const authorityRevocationList Attribute = "authorityRevocationList"
@@ -86,13 +92,16 @@ var dialects = map[string]dialect{
 			{Attribute: "pwdAccountLockedTime", Value: "000001010000Z"}, // locked for good (draft-behera-ldap-password-policy)
 			{Attribute: "nsAccountLock", Value: "true"},                 // 389 Directory Server
 		},
-		whole: []Attribute{UserSMIMECertificate, crlValue}, version: "entryCSN",
+		whole: []Attribute{UserSMIMECertificate, crlValue, deltaValue}, version: "entryCSN",
 		wire: map[Attribute]string{
 			UserCertificate: "userCertificate;binary", UserSMIMECertificate: "userSMIMECertificate",
-			caCertificate: "cACertificate;binary", crlValue: "certificateRevocationList;binary",
+			caCertificate: "cACertificate;binary", crlValue: "certificateRevocationList;binary", deltaValue: "deltaRevocationList;binary",
 		},
 		holderClass: "pkiUser", holderClasses: []string{"inetOrgPerson", "pkiUser", "strongAuthenticationUser", "extensibleObject"},
-		authorityClasses: []string{"applicationProcess", "pkiCA"},
+		entries: map[EntryKind]entryClasses{
+			AuthorityEntry: {created: []string{"applicationProcess", "pkiCA"}, allowed: rfc4523Classes},
+			PointEntry:     {created: []string{"cRLDistributionPoint"}, allowed: rfc4523Classes},
+		},
 	},
 	// Active Directory and Samba.
 	"ad": {
@@ -107,12 +116,21 @@ var dialects = map[string]dialect{
 		expires:  "accountExpires",
 		wire: map[Attribute]string{
 			UserCertificate: "userCertificate", UserSMIMECertificate: "userSMIMECertificate",
-			caCertificate: "cACertificate", crlValue: "certificateRevocationList",
+			caCertificate: "cACertificate", crlValue: "certificateRevocationList", deltaValue: "deltaRevocationList",
 			authorityRevocationList: "authorityRevocationList",
 		},
-		authorityClasses: []string{"certificationAuthority"},
-		required:         []Attribute{caCertificate, crlValue, authorityRevocationList},
+		entries: map[EntryKind]entryClasses{
+			AuthorityEntry: {created: []string{"certificationAuthority"}, required: []Attribute{caCertificate, crlValue, authorityRevocationList}},
+			PointEntry:     {created: []string{"cRLDistributionPoint"}, required: []Attribute{crlValue}},
+		},
 	},
+}
+
+// rfc4523Classes allow the attributes of authorities (RFC 4523 §3). The first are auxiliary: any entry can get them.
+var rfc4523Classes = map[Attribute][]string{
+	caCertificate: {"pkiCA", "certificationAuthority"},
+	crlValue:      {"pkiCA", "cRLDistributionPoint", "certificationAuthority"},
+	deltaValue:    {"deltaCRL", "cRLDistributionPoint", "certificationAuthority-V2"},
 }
 
 func parseUUID(b []byte) (string, error) {

@@ -83,7 +83,7 @@ type Server struct {
 
 	conf    Config
 	program string
-	ports   [2]int // StartTLS, LDAPS
+	ports   []int // StartTLS, LDAPS
 	process *child.Process
 }
 
@@ -116,7 +116,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	}
 	// Another process may take a port between our look and slapd's bind.
 	for range 10 {
-		if s.ports, err = freePorts(); err != nil {
+		if s.ports, err = child.FreePorts(2); err != nil {
 			return nil, err
 		}
 		if err = s.Restart(ctx); err == nil || ctx.Err() != nil {
@@ -212,19 +212,6 @@ func (s *Server) SocketURL() string { return "ldapi://" + url.PathEscape(s.socke
 func (s *Server) socket() string          { return filepath.Join(s.conf.Sockets, "ldapi") }
 func (s *Server) path(name string) string { return filepath.Join(s.conf.Dir, name) }
 func (s *Server) address(i int) string    { return fmt.Sprintf("127.0.0.1:%d", s.ports[i]) }
-
-// freePorts returns loopback ports that nobody listens on at this moment.
-func freePorts() (ports [2]int, err error) {
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return ports, err
-		}
-		defer l.Close() // after the loop: the ports must differ
-		ports[i] = l.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
-}
 
 // write writes a file that only the server's user can read, and root.
 func (s *Server) write(name string, content []byte) error {

@@ -26,7 +26,7 @@ check: ## Everything that must hold before a commit: a superset of test (STEPS="
 
 bench: ## Measure what docs/performance.md claims
 	@scripts/install demo
-	@go build -o bin/ ./cmd/sealpost
+	@go build -o bin/ ./cmd/sealpost ./cmd/sealpost-kra
 	@exec bin/sealpost bench $(ARGS)
 
 build: ## Build the programs into bin/, with memory erased after plaintext keys (docs/security-model.md)

@@ -60,6 +60,10 @@ func sign(signer crypto.Signer, statement []byte) (Signature, error) {
 		return Signature{}, err
 	}
 	s := Signature{Algorithm: alg, Value: value}
+	switch signer.(type) {
+	case *ecdsa.PrivateKey, *rsa.PrivateKey, ed25519.PrivateKey: // the standard library signs what it is given
+		return s, nil
+	}
 	return s, s.verify(signer.Public(), statement) // a token that signs something else must not go unnoticed
 }
 

@@ -23,7 +23,7 @@ func TestBench(t *testing.T) {
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	must(t, os.Chmod(dir, 0o755))
 	cmd := exec.Command(shared.path(program), "bench", "--json", "--dir", filepath.Join(dir, "b"), "--rounds", "1", "--seconds", "0.3", "--clients", "1,2",
-		"--people", "40", "--stored", "150", "--starts", "1")
+		"--people", "40", "--stored", "150", "--starts", "1", "--deposits", "3", "--case-people", "3", "--case-keys", "2")
 	var out, progress bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &progress
 	if err := cmd.Run(); err != nil {
@@ -58,6 +58,7 @@ func TestBench(t *testing.T) {
 		sane(t, s.Full, true)
 		sane(t, s.Empty, true)
 	}
+	saneArchive(t, r.Archive)
 }
 
 func sane(t *testing.T, x bench.Rate, pairs bool) {
@@ -67,10 +68,56 @@ func sane(t *testing.T, x bench.Rate, pairs bool) {
 	}
 }
 
+func saneArchive(t *testing.T, a *bench.Archive) {
+	t.Helper()
+	if a == nil || a.Case == nil || a.Reshare == nil {
+		t.Fatalf("%+v", a)
+	}
+	var kinds []string
+	for _, d := range a.Deposits {
+		kinds = append(kinds, d.Key)
+		saneSpread(t, d.Key, d.MS)
+		saneSpread(t, d.Key, d.Cryptography)
+		if s := d.Record; d.Each != 3 || d.Ratio <= 0 || d.PerSecond <= 0 || s.Key <= 0 || s.Inner <= s.Key+s.Capsule || s.Outer <= s.Inner {
+			t.Errorf("%+v", d)
+		}
+	}
+	if diff := cmp.Diff([]string{"P-256", "RSA-3072"}, kinds); diff != "" {
+		t.Errorf("kinds of key deposited (-want +got):\n%s", diff)
+	}
+	if len(a.Officer) != 2 {
+		t.Errorf("%+v", a.Officer)
+	}
+	for _, p := range a.Officer {
+		saneSpread(t, p.Name, p.MS)
+	}
+	if c := a.Case; c.Key != "RSA-3072" || c.People != 3 || c.Each != 2 || c.ApproveCryptography <= 0 || c.Approve.PeakMiB <= 0 || c.Open.PeakMiB <= 0 {
+		t.Errorf("%+v", c)
+	}
+	if a.Reshare.From != 3 || a.Reshare.To != 5 {
+		t.Errorf("%+v", a.Reshare)
+	}
+	for name, e := range map[string]bench.Effort{"approve": a.Case.Approve, "open": a.Case.Open, "reshare": a.Reshare.Effort} {
+		saneSpread(t, name, e.Wall)
+		saneSpread(t, name, e.CPU)
+		if e.Runs < 1 {
+			t.Errorf("%s: %+v", name, e)
+		}
+	}
+}
+
+func saneSpread(t *testing.T, what string, s bench.Spread) {
+	t.Helper()
+	if s.Min <= 0 || s.Median < s.Min {
+		t.Errorf("%s: %+v", what, s)
+	}
+}
+
 func TestBenchRefusesNonsense(t *testing.T) {
 	shared.open(t)
-	out, err := exec.Command(shared.path(program), "bench", "--rounds", "0", "--clients", "0", "--keys", "X25519", "--by", "magic").CombinedOutput()
-	for _, want := range []string{"--rounds", "--clients", "--keys", "--by"} {
+	out, err := exec.Command(shared.path(program), "bench", "--rounds", "0", "--clients", "0", "--keys", "X25519", "--by", "magic",
+		"--deposits", "-1", "--case-keys", "0", "--kra", "nowhere/sealpost-kra").CombinedOutput()
+	for _, want := range []string{"--rounds", "--clients", "--keys", "--by", "--deposits", "--case-keys", "--kra"} {
 		if err == nil || !bytes.Contains(out, []byte(want)) {
 			t.Errorf("%v: %s, want %s", err, out, want)
 		}

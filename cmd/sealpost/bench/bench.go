@@ -29,6 +29,7 @@ type bench struct {
 	Config
 	installation *demo.Installation
 	roots        *x509.CertPool
+	admin        *pgx.Conn // as the owner of all databases
 	rsa          *rsaKeys
 	floor, first *target
 	second       *target // with the filled database
@@ -49,9 +50,14 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		}
 	}()
 	for _, step := range []struct {
-		name string
-		do   func(context.Context) error
-	}{{"set up", b.setUp}, {"start", b.startServers}, {"cryptography", b.measureCryptography}, {"rounds", b.measureRounds}, {"stored", b.measureStored}} {
+		name      string
+		do        func(context.Context) error
+		enrolment bool
+	}{{"set up", b.setUp, false}, {"start", b.startServers, true}, {"cryptography", b.measureCryptography, true}, {"rounds", b.measureRounds, true},
+		{"stored", b.measureStored, true}, {"archive", b.measureArchive, false}} {
+		if step.enrolment && b.ArchiveOnly {
+			continue
+		}
 		if err := step.do(ctx); err != nil {
 			return nil, fmt.Errorf("%s: %w", step.name, err)
 		}
@@ -77,7 +83,10 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	for _, c := range list {
 		b.roots.AddCert(c)
 	}
-	return nil
+	if b.admin, err = b.connect(ctx, b.installation.Cluster.URL("postgres")); err != nil {
+		return err
+	}
+	return b.describe(ctx)
 }
 
 // connect opens a database as its owner.
@@ -186,14 +195,7 @@ func (t *target) well(ctx context.Context, begun time.Time, patient time.Duratio
 }
 
 func (b *bench) startFloor(ctx context.Context) error {
-	admin, err := b.connect(ctx, b.installation.Cluster.URL("postgres"))
-	if err != nil {
-		return err
-	}
-	if err := b.describe(ctx, admin); err != nil {
-		return err
-	}
-	if _, err := admin.Exec(ctx, "create database floor"); err != nil {
+	if _, err := b.admin.Exec(ctx, "create database floor"); err != nil {
 		return err
 	}
 	in, out := io.Pipe()
@@ -224,7 +226,7 @@ func (b *bench) startFloor(ctx context.Context) error {
 }
 
 // describe notes where this is.
-func (b *bench) describe(ctx context.Context, db *pgx.Conn) error {
+func (b *bench) describe(ctx context.Context) error {
 	m := &b.report.Machine
 	m.CPUs, m.Go, m.CPU = runtime.NumCPU(), runtime.Version(), runtime.GOARCH
 	if text, err := os.ReadFile("/proc/cpuinfo"); err == nil {
@@ -233,7 +235,7 @@ func (b *bench) describe(ctx context.Context, db *pgx.Conn) error {
 			m.CPU = strings.TrimLeft(name, "\t :")
 		}
 	}
-	return db.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')`).
+	return b.admin.QueryRow(ctx, `select current_setting('server_version'), current_setting('fsync'), current_setting('synchronous_commit')`).
 		Scan(&m.Postgres, &m.Fsync, &m.SyncAfter)
 }
 
@@ -247,7 +249,7 @@ func (b *bench) measureCryptography(context.Context) error {
 		}
 		c := Cryptography{Key: key}
 		for _, p := range parts {
-			took, err := timePart(p, time.Duration(min(b.Seconds, 0.2)*float64(time.Second)))
+			took, err := timePart(p, b.partTime())
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}

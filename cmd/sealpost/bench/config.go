@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os/exec"
+	"path/filepath"
 	"time"
 
+	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/keys"
 )
 
@@ -17,20 +20,25 @@ const (
 
 // Config says what to measure.
 type Config struct {
-	Dir     string        // folder for everything; new, empty, or a former run's
-	Rounds  int           // how often everything is measured, in turns
-	Seconds float64       // how long each measurement lasts
-	Clients []int         // numbers of clients at the same time
-	Keys    []string      // kinds of encryption key: P-256, RSA-3072
-	By      string        // ByToken or ByPassword
-	Issuer  string        // algorithm of the authorities' keys
-	People  int           // in the directory, beside the sample company
-	Stored  int           // pairs in the filled database; 0 leaves that measurement out
-	Starts  int           // how often the server is started for its start-up time
-	Profile string        // file for a CPU profile of the server; empty for none
-	Program []string      // this program, to be run again; followed by a command's name and its flags
-	Out     io.Writer     // progress
-	patient time.Duration // how long work behind the answers may take
+	Dir         string        // folder for everything; new, empty, or a former run's
+	Rounds      int           // how often everything is measured, in turns
+	Seconds     float64       // how long each measurement lasts
+	Clients     []int         // numbers of clients at the same time
+	Keys        []string      // kinds of encryption key: P-256, RSA-3072
+	By          string        // ByToken or ByPassword
+	Issuer      string        // algorithm of the authorities' keys
+	People      int           // in the directory, beside the sample company
+	Stored      int           // pairs in the filled database; 0 leaves that measurement out
+	Starts      int           // how often the server is started for its start-up time
+	Deposits    int           // deposits in a round, for their CPU time; 0 leaves that out
+	CasePeople  int           // people in the large recovery case; 0 leaves out what officers and recipients do
+	CaseEach    int           // archived keys of each of them
+	ArchiveOnly bool          // measure no enrolments
+	KRA         string        // the program sealpost-kra; empty for the one beside this program
+	Profile     string        // file for a CPU profile of the server; empty for none
+	Program     []string      // this program, to be run again; followed by a command's name and its flags
+	Out         io.Writer     // progress
+	patient     time.Duration // how long work behind the answers may take
 }
 
 // check returns what is wrong with the configuration.
@@ -65,8 +73,26 @@ func (c *Config) check() error {
 	if c.People < 2 || c.People > 100_000 {
 		errs = append(errs, errors.New("--people must be between 2 and 100000"))
 	}
-	if c.Stored < 0 {
-		errs = append(errs, errors.New("--stored must not be negative"))
+	if c.Stored < 0 || c.Deposits < 0 || c.CasePeople < 0 {
+		errs = append(errs, errors.New("--stored, --deposits and --case-people must not be negative"))
 	}
+	if n := c.CasePeople * c.CaseEach; c.CasePeople > 0 && (c.CaseEach < 1 || n > record.MaxRecords) {
+		errs = append(errs, fmt.Errorf("--case-people, --case-keys: a case has 1 to %d keys", record.MaxRecords))
+	}
+	errs = append(errs, c.findKRA())
 	return errors.Join(errs...)
+}
+
+// findKRA looks for the officers' tool, which approves and opens.
+func (c *Config) findKRA() error {
+	if c.CasePeople == 0 {
+		return nil
+	}
+	if c.KRA == "" && len(c.Program) > 0 {
+		c.KRA = filepath.Join(filepath.Dir(c.Program[0]), "sealpost-kra")
+	}
+	if _, err := exec.LookPath(c.KRA); err != nil {
+		return fmt.Errorf("--kra: the officers' tool is needed (go build -o bin/ ./cmd/...), or --case-people 0: %w", err)
+	}
+	return nil
 }

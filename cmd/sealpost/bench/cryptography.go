@@ -2,7 +2,6 @@ package bench
 
 import (
 	"crypto"
-	"crypto/ecdh"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,11 +14,9 @@ import (
 	"runtime"
 	"time"
 
-	"github.com/google/uuid"
 	"golang.org/x/sys/unix"
 
 	"github.com/sealpost/sealpost/archive/record"
-	"github.com/sealpost/sealpost/archive/threshold"
 	"github.com/sealpost/sealpost/cms"
 )
 
@@ -37,12 +34,7 @@ func (b *bench) cryptography(key string) ([]part, error) {
 	if err != nil {
 		return nil, err
 	}
-	var encryption crypto.Signer
-	if key == "P-256" {
-		encryption, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	} else {
-		encryption, err = b.rsa.next()
-	}
+	encryption, err := b.encryptionKey(key)
 	if err != nil {
 		return nil, err
 	}
@@ -83,35 +75,21 @@ func requestParts(signing, encryption crypto.Signer) ([]part, error) {
 }
 
 func depositParts(encryption crypto.Signer) ([]part, error) {
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(encryption)
+	x, err := newSample(encryption)
 	if err != nil {
 		return nil, err
 	}
-	open, err := openPart(pkcs8)
+	open, err := openPart(x.pkcs8)
 	if err != nil {
 		return nil, err
 	}
-	spki, err := x509.MarshalPKIXPublicKey(encryption.Public())
-	if err != nil {
-		return nil, err
+	out := []part{open,
+		{"seal it to the officers, prove and open it once more", 1, func() error { _, err := record.Seal(x.archiveKey, x.wrapping.Public(), x.header, x.pkcs8); return err }},
+		{"open the outer layer once more", 1, func() error { _, err := x.sealed.UnwrapOuter(x.wrapping); return err }}}
+	if k, ok := encryption.(*rsa.PrivateKey); ok {
+		out = append(out, part{"try the archived key", 1, tryKey(k)})
 	}
-	wrapping, err := record.GenerateWrappingKey()
-	if err != nil {
-		return nil, err
-	}
-	archiveKey, err := threshold.RandomScalar().Point()
-	if err != nil {
-		return nil, err
-	}
-	header := record.Header{Purpose: record.PurposeKey, SPKI: sha256.Sum256(spki), Algorithm: "ec-p256", Person: uuid.New(),
-		Name: "Alice Anders", Mail: "alice@example.test", Time: time.Now().UTC().Truncate(time.Second)}
-	sealed, err := record.Seal(archiveKey, wrapping.Public(), header, pkcs8)
-	if err != nil {
-		return nil, err
-	}
-	return []part{open, {"try the archived key", 1, tryKey(encryption)},
-		{"seal it to the officers, prove and open it once more", 1, func() error { _, err := record.Seal(archiveKey, wrapping.Public(), header, pkcs8); return err }},
-		{"open the outer layer once more", 1, func() error { _, err := sealed.UnwrapOuter(wrapping); return err }}}, nil
+	return out, nil
 }
 
 // openPart opens the message in which the key comes.
@@ -142,30 +120,13 @@ func openPart(pkcs8 []byte) (part, error) {
 }
 
 // tryKey does with a private key what the archive does to see that it works.
-func tryKey(key crypto.Signer) func() error {
-	if k, ok := key.(*rsa.PrivateKey); ok {
-		return func() error {
-			c, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &k.PublicKey, make([]byte, 32), nil)
-			if err != nil {
-				return err
-			}
-			_, err = rsa.DecryptOAEP(sha256.New(), nil, k, c, nil)
-			return err
-		}
-	}
+func tryKey(k *rsa.PrivateKey) func() error {
 	return func() error {
-		ours, err := key.(*ecdsa.PrivateKey).ECDH()
+		c, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, &k.PublicKey, make([]byte, 32), nil)
 		if err != nil {
 			return err
 		}
-		theirs, err := ecdh.P256().GenerateKey(rand.Reader)
-		if err != nil {
-			return err
-		}
-		if _, err := ours.ECDH(theirs.PublicKey()); err != nil {
-			return err
-		}
-		_, err = theirs.ECDH(ours.PublicKey())
+		_, err = rsa.DecryptOAEP(sha256.New(), nil, k, c, nil)
 		return err
 	}
 }
@@ -182,7 +143,11 @@ func (b *bench) signParts(receipts *ecdsa.PrivateKey) ([]part, error) {
 	}
 	return []part{
 		{"sign a certificate", 2, func() error { _, err := ecdsa.SignASN1(rand.Reader, issuer, digest); return err }},
-		{"sign the receipt", 1, func() error { _, err := ecdsa.SignASN1(rand.Reader, receipts, digest[:32]); return err }}}, nil
+		receiptPart(receipts)}, nil
+}
+
+func receiptPart(key *ecdsa.PrivateKey) part {
+	return part{"sign the receipt", 1, func() error { _, err := ecdsa.SignASN1(rand.Reader, key, make([]byte, 32)); return err }}
 }
 
 // timePart returns the CPU time of one run of a part: of this thread, so that neighbours on the machine do not count.

@@ -123,6 +123,26 @@ func cpuTime(who int) time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
+// watchMemory looks how much memory of a process is resident at most, until peak is called. What the kernel says when it has
+// ended is no use: that counts its parent's, from which it was forked.
+func watchMemory(pid int) (peak func() float64) {
+	done, result := make(chan struct{}), make(chan float64)
+	go func() {
+		var most float64
+		for {
+			_, now := memoryOf(pid)
+			most = max(most, now)
+			select {
+			case <-done:
+				result <- most
+				return
+			case <-time.After(10 * time.Millisecond):
+			}
+		}
+	}()
+	return func() float64 { close(done); return <-result }
+}
+
 // memoryOf returns how much memory of a process is resident now, and was at most, in MiB; 0 where there is no /proc.
 func memoryOf(pid int) (now, peak float64) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))

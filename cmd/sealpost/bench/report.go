@@ -23,6 +23,7 @@ type Report struct {
 	Cryptography []Cryptography `json:"cryptography"`
 	Memory       Memory         `json:"memory"`
 	Stored       *Stored        `json:"stored,omitempty"`
+	Archive      *Archive       `json:"archive,omitempty"`
 }
 
 // Machine is where it was measured.
@@ -140,6 +141,18 @@ func ms(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
 func (r *Report) Print(out io.Writer) error {
 	fmt.Fprintf(out, "%d rounds of %g s; %d CPUs (%s); %s; PostgreSQL %s, fsync %s, synchronous_commit %s\n", r.Rounds, r.Seconds,
 		r.Machine.CPUs, r.Machine.CPU, r.Machine.Go, r.Machine.Postgres, r.Machine.Fsync, r.Machine.SyncAfter)
+	if len(r.Floor) > 0 {
+		if err := r.printEnrolments(out); err != nil {
+			return err
+		}
+	}
+	if err := r.printCryptography(out); err != nil || r.Archive == nil {
+		return err
+	}
+	return r.Archive.print(out)
+}
+
+func (r *Report) printEnrolments(out io.Writer) error {
 	fmt.Fprintf(out, "Clients show who they are by %s. The authorities' keys are %s.\n\n", r.By, r.Issuer)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "\tclients\tper second\tp50 ms\tp99 ms\tof the floor\tall done\tCPU ms each: server\tPostgreSQL\tdirectory\tclients\tafterwards\t")
@@ -174,7 +187,7 @@ func (r *Report) Print(out io.Writer) error {
 	}
 	fmt.Fprintf(out, "Start to first answer: %.0f ms (median of %d). Memory of the server: %.0f MiB, at most %.0f MiB.\n\n",
 		median(r.StartMS), len(r.StartMS), r.Memory.Now, r.Memory.Peak)
-	return r.printCryptography(out)
+	return nil
 }
 
 func (r *Report) printCryptography(out io.Writer) error {

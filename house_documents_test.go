@@ -61,6 +61,26 @@ func TestDocumentsNameTestsThatAre(t *testing.T) {
 	}
 }
 
+// Every line of what the archive stands against names a test.
+func TestEveryAttackHasATest(t *testing.T) {
+	t.Parallel()
+	_, section, _ := strings.Cut(documents(t)["docs/security-model.md"], "\n## What the archive stands against\n")
+	section, _, _ = strings.Cut(section, "\n## ")
+	lines := 0
+	for line := range strings.Lines(section) {
+		cells := strings.Split(strings.Trim(strings.TrimSpace(line), "|"), "|")
+		if len(cells) != 3 || strings.Contains(line, "---") || strings.Contains(line, "shown by") {
+			continue
+		}
+		if lines++; !testName.MatchString(cells[2]) {
+			t.Errorf("no test shows this: %s", line)
+		}
+	}
+	if lines < 25 {
+		t.Errorf("%d lines: the table is not where this test looks", lines)
+	}
+}
+
 // Links within the repository lead somewhere, and so do those to a heading.
 func TestDocumentsLinkToWhatIsThere(t *testing.T) {
 	t.Parallel()

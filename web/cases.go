@@ -67,7 +67,8 @@ func (s *Server) caseOperations() {
 		append(change, archive.ErrNotRecipient, record.ErrFormat, record.ErrDispute, record.ErrCase, recovery.ErrCertificate)...), s.disputeCase)
 
 	register(s, op(operation{id: "collectCase", method: http.MethodPost, path: "/cases/{id}/deliveries/{delivery}/collect", summary: "Release a delivery to its recipient",
-		about:  "Only its recipient may, once enough officers have approved. The release is in the audit log before anything is given out. It may be repeated when a download broke off.",
+		about: "Only its recipient may, once enough officers have approved. The release is in the audit log before anything is given out. It may be repeated when a download broke off, of which those concerned are told once a day. " +
+			"An approval of an officer whose certificate was revoked since counts no more.",
 		answer: exampleCase}, append(change, archive.ErrNotRecipient)...), s.collectCase)
 	register(s, op(operation{id: "getCaseRecords", method: http.MethodGet, path: "/cases/{id}/deliveries/{delivery}/records", summary: "The records of a delivery that was collected",
 		about: "Without the server's layer; the officers' layer is opened by what they sealed to the recipient.", answer: api.Blobs{Items: [][]byte{exampleDER}}},

@@ -86,13 +86,18 @@ func TestCaseKilledAfterEveryStep(t *testing.T) {
 			t.Errorf("the key %s did not come back", want.Certificates[1].SPKISHA256)
 		}
 	}
+	// The server cannot see whether a dispute is right: this one is not.
+	dispute := alice.dispute(r, signed, 1)
+	if c := step("alice", "disputed", func(c *client.Client) (api.Case, error) { return c.DisputeCase(t.Context(), id, dispute) }); !c.Answers[0].Disputed || c.Answers[1].Disputed {
+		t.Errorf("disputed: %+v", c.Answers)
+	}
 	step("alice", "closed", func(c *client.Client) (api.Case, error) { return c.CloseCase(t.Context(), id) })
 
 	var said []string
 	for _, line := range i.psql(t, `select kind from audit.event where subject = 'case:`+id.String()+`' order by id`) {
 		said = append(said, strings.TrimPrefix(line, "archive.case-"))
 	}
-	if want := []string{"requested", "answered", "answered", "approved", "released", "collected", "collected", "closed"}; !slices.Equal(said, want) {
+	if want := []string{"requested", "answered", "answered", "approved", "released", "collected", "collected", "disputed", "closed"}; !slices.Equal(said, want) {
 		t.Errorf("the log says %v, want %v", said, want)
 	}
 	if n := i.db.Count(t, `select count(*) from archive.case_partials`); n != 0 {
@@ -127,7 +132,15 @@ func TestCaseKilledAfterEveryStep(t *testing.T) {
 		must(t, err)
 	}
 	r.kill(t)
-	r = i.serve(t, fmt.Sprintf("%s=%s", clockVariable, 49*time.Hour))
+	write(t, armed, "expired 1")
+	later := fmt.Sprintf("%s=%s", clockVariable, 49*time.Hour)
+	r = i.launch(t, later, killVariable+"="+armed)
+	if code := r.Wait(t); code != -1 {
+		t.Fatalf("the server was to be killed when cases expired, and ended with exit code %d", code)
+	}
+	must(t, os.Remove(armed))
+	r.forgetKilled(t)
+	r = i.serve(t, later)
 	e2etest.Eventually(t, func() error {
 		if n := i.db.Count(t, `select count(*) from archive.recovery_case where id = $1 and state = 'expired'`, third.ID); n != 1 {
 			return errors.New("the case has not expired")
@@ -137,6 +150,9 @@ func TestCaseKilledAfterEveryStep(t *testing.T) {
 		}
 		return nil
 	})
+	if n := i.eventsOf(t, third.ID)["expired"]; n != 1 {
+		t.Errorf("the log says %d times that the case expired", n)
+	}
 	r.stop(t)
 	i.run(t, "audit verify")
 }
@@ -189,6 +205,27 @@ func (a *restore) draft(r *running) *record.SignedCase {
 		Opened: now, Deadline: now.Add(48 * time.Hour), Deliveries: []record.Delivery{{Recipient: a.key.Certificate, Subjects: []record.Subject{subject}}}}.Sign(a.signer)
 	must(a.t, err)
 	return s
+}
+
+// dispute is the person's signed word that what an officer sealed is wrong.
+func (a *restore) dispute(r *running, s *record.SignedCase, agent uint16) []byte {
+	a.t.Helper()
+	c := r.as(a.t, "alice")
+	defer c.Close()
+	k, err := c.Case(a.t.Context(), s.ID)
+	must(a.t, err)
+	for _, x := range k.Answers {
+		if x.Agent == int(agent) {
+			approval, err := record.ParseApproval(x.Signed)
+			must(a.t, err)
+			d, err := record.Dispute{Case: s.Hash(), Roster: s.Roster, Agent: agent, Recipient: record.Fingerprint(a.key.Certificate), Sealed: approval.Sealings[0].Sealed,
+				Time: time.Now(), Reason: "The proof does not hold.", Certificate: a.own}.Sign(a.signer)
+			must(a.t, err)
+			return d.Bytes()
+		}
+	}
+	a.t.Fatalf("officer %d has not answered", agent)
+	return nil
 }
 
 // folder fills a case's folder, for officers who have no network. Whoever brings their answers, their signatures decide.

@@ -153,6 +153,9 @@ type world struct {
 	cluster *pgtest.Cluster
 	hour    sync.Once
 	made    bool // the first installation
+
+	erasing sync.Once
+	erases  error // why there is no erasing program
 }
 
 // programs builds the programs and starts PostgreSQL, once.

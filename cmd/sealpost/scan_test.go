@@ -1,19 +1,12 @@
 package main
 
 import (
-	"bytes"
 	"crypto"
-	"crypto/ecdsa"
-	"crypto/rsa"
 	"crypto/tls"
-	"encoding/base64"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -148,137 +141,19 @@ func unprivileged(c e2etest.Command) e2etest.Command {
 	return c
 }
 
-// erasingProgram builds this test binary as `make build` builds the program: with memory erased after plaintext keys.
+// erasingProgram builds this test binary, once, as `make build` builds the program: with memory erased after plaintext keys.
 func erasingProgram(t *testing.T) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), program)
-	build := exec.CommandContext(t.Context(), "go", "test", "-c", "-o", path, ".")
-	build.Env = append(os.Environ(), "GOEXPERIMENT=runtimesecret")
-	if out, err := build.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	return path
-}
-
-// secret is something that a server was given in confidence, or should never have been given.
-type secret struct {
-	kind kind
-	name string
-}
-
-type kind int
-
-const (
-	signingKey kind = iota
-	encryptionKey
-	word // a password or a token
-)
-
-// ledger is everything secret that a test knows: for each, the bytes that give it away.
-type ledger map[secret][][]byte
-
-func (l ledger) word(name, text string) {
-	l[secret{word, name}] = [][]byte{[]byte(text)}
-}
-
-// key takes the numbers of a private key, in both orders of bytes: numbers in memory are little-endian words.
-func (l ledger) key(t testing.TB, k kind, name string, key crypto.Signer) {
-	t.Helper()
-	var numbers [][]byte
-	switch key := key.(type) {
-	case *ecdsa.PrivateKey:
-		d, err := key.Bytes()
-		must(t, err)
-		numbers = append(numbers, d)
-	case *rsa.PrivateKey:
-		for _, n := range []interface{ Bytes() []byte }{key.D, key.Primes[0], key.Primes[1], key.Precomputed.Dp, key.Precomputed.Dq, key.Precomputed.Qinv} {
-			numbers = append(numbers, n.Bytes())
-		}
-	}
-	s := secret{k, name}
-	for _, n := range numbers {
-		reversed := slices.Clone(n)
-		slices.Reverse(reversed)
-		const enough = 24 // bytes, that nothing else has by chance
-		for _, form := range [][]byte{n, reversed} {
-			l[s] = append(l[s], form[:enough], form[len(form)-enough:])
-		}
-	}
-}
-
-// notIn fails the test when a text has a secret, as it is or encoded.
-func (l ledger) notIn(t testing.TB, where, text string) {
-	t.Helper()
-	lower := strings.ToLower(text)
-	for s, forms := range l {
-		for _, form := range forms {
-			found := strings.Contains(text, string(form)) || strings.Contains(lower, hex.EncodeToString(form))
-			for shift := range 3 { // base64 of it within something longer
-				whole := base64.StdEncoding.EncodeToString(append(make([]byte, shift), form...))
-				inner := whole[(shift*8+5)/6 : len(whole)-4]
-				found = found || strings.Contains(text, inner) || strings.Contains(text, strings.NewReplacer("+", "-", "/", "_").Replace(inner))
-			}
-			if found {
-				t.Errorf("%s has %s", where, s.name)
-				break
-			}
-		}
-	}
-}
-
-// inMemory returns how often each secret is in a process's writable memory.
-func (l ledger) inMemory(t testing.TB, pid int) map[secret]int {
-	t.Helper()
-	out := map[secret]int{}
-	total := 0
-	err := eachRegion(pid, func(b []byte) {
-		total += len(b)
-		for s, forms := range l {
-			for _, form := range forms {
-				out[s] += bytes.Count(b, form)
-			}
+	path := filepath.Join(shared.path("erasing"), program)
+	shared.erasing.Do(func() {
+		build := exec.Command("go", "test", "-c", "-o", path, ".")
+		build.Env = append(os.Environ(), "GOEXPERIMENT=runtimesecret")
+		if out, err := build.CombinedOutput(); err != nil {
+			shared.erases = fmt.Errorf("%w: %s", err, out)
 		}
 	})
-	must(t, err)
-	if total < 8<<20 {
-		t.Fatalf("the process has %d bytes of memory: that is not all", total)
-	}
-	for s, n := range out {
-		if n == 0 {
-			delete(out, s)
-		}
-	}
-	return out
-}
-
-// eachRegion reads a process's writable memory, region by region.
-func eachRegion(pid int, fn func([]byte)) error {
-	maps, err := os.ReadFile(fmt.Sprintf("/proc/%d/maps", pid))
-	if err != nil {
-		return err
-	}
-	mem, err := os.Open(fmt.Sprintf("/proc/%d/mem", pid))
-	if err != nil {
-		return err
-	}
-	defer mem.Close()
-	for line := range strings.Lines(string(maps)) {
-		var from, to uint64
-		var mode string
-		if n, err := fmt.Sscanf(line, "%x-%x %s", &from, &to, &mode); n != 3 || err != nil {
-			return fmt.Errorf("%q: %w", line, err)
-		}
-		if !strings.HasPrefix(mode, "rw") {
-			continue // programs and constants, and what the kernel maps
-		}
-		b := make([]byte, to-from)
-		n, err := mem.ReadAt(b, int64(from))
-		if err != nil && !errors.Is(err, syscall.EIO) {
-			return err
-		}
-		fn(b[:n])
-	}
-	return nil
+	must(t, shared.erases)
+	return path
 }
 
 // tellSecrets takes people through everything that hands a server something secret, and returns what it was.

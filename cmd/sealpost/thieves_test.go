@@ -5,9 +5,6 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
@@ -18,24 +15,6 @@ import (
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/keys"
 )
-
-// notInFolder fails the test when a file of a folder has a secret.
-func (l ledger) notInFolder(t testing.TB, dir string) {
-	t.Helper()
-	files := 0
-	must(t, filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !d.Type().IsRegular() {
-			return err
-		}
-		files++
-		b, err := os.ReadFile(path)
-		l.notIn(t, path, string(b))
-		return err
-	}))
-	if files == 0 {
-		t.Errorf("%s has no files: nothing was looked through", dir)
-	}
-}
 
 // Thieves of the server: of its database alone, of its whole disk, of the passphrase too, and of all that with one officer
 // of theirs. None opens a key that was archived; a second officer is what is missing, and nothing else.

@@ -166,6 +166,37 @@ type Revocations struct {
 	Certificates []Certificate `json:"certificates" doc:"Without their chains."`
 }
 
+// LeaverState is where somebody stands whom the directory shows as disabled or no longer.
+type LeaverState string
+
+// The states of a leaver.
+const (
+	LeaverNoticed LeaverState = "noticed" // may yet come back
+	LeaverWaiting LeaverState = "waiting" // for a registrar
+	LeaverLeaving LeaverState = "leaving" // is being revoked
+	LeaverLeft    LeaverState = "left"    // signs no more, and the directory shows no certificate
+	LeaverKept    LeaverState = "kept"    // a registrar said so
+)
+
+// Leaver is somebody with certificates whom the directory shows as disabled or no longer.
+type Leaver struct {
+	Person    uuid.UUID   `json:"person"`
+	Name      string      `json:"name" doc:"As in their newest certificate, and so is the address."`
+	Mailbox   string      `json:"mailbox,omitempty"`
+	Standing  string      `json:"standing" enum:"disabled,gone" doc:"What the directory says."`
+	State     LeaverState `json:"state" enum:"noticed,waiting,leaving,left,kept"`
+	Why       string      `json:"why,omitempty" enum:"policy,limit" doc:"Why a registrar is waited for: the policy asks for it, or so many people are missing that the directory may be wrong."`
+	NoticedAt time.Time   `json:"noticed_at"`
+	ChangedAt time.Time   `json:"changed_at" doc:"Since when the state is what it is."`
+	DecidedBy string      `json:"decided_by,omitempty" doc:"Who decided; absent where the policy did."`
+	Reason    string      `json:"reason,omitempty" doc:"What they said."`
+}
+
+// LeaverDecision is a registrar's word on a leaver.
+type LeaverDecision struct {
+	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"One line, for the audit log and for other registrars."`
+}
+
 // TokenRequest asks for an enrolment token, which stands for a person's login once.
 type TokenRequest struct {
 	Mailbox string `json:"mailbox" doc:"One of the person's addresses."`

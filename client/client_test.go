@@ -96,6 +96,18 @@ func TestOperationsAskForTheRightThing(t *testing.T) {
 			_, err := c.RevokeAll(ctx, api.RevocationsRequest{Person: &id, RevocationRequest: api.RevocationRequest{Reason: "superseded", Note: "x"}})
 			return err
 		}, "POST " + base + "/revocations", `{"person":"` + id.String() + `","reason":"superseded","note":"x"}`},
+		"leavers": {func(c *client.Client) error {
+			_, err := c.Leavers(ctx, client.LeaverQuery{State: api.LeaverWaiting, After: "7"})
+			return err
+		}, "GET " + base + "/leavers?after=7&state=waiting", ""},
+		"revoke leaver": {func(c *client.Client) error {
+			_, err := c.RevokeLeaver(ctx, id, api.LeaverDecision{Reason: "left"})
+			return err
+		}, "POST " + base + "/leavers/" + id.String() + "/revoke", `{"reason":"left"}`},
+		"keep leaver": {func(c *client.Client) error {
+			_, err := c.KeepLeaver(ctx, id, api.LeaverDecision{Reason: "on leave"})
+			return err
+		}, "POST " + base + "/leavers/" + id.String() + "/keep", `{"reason":"on leave"}`},
 		"issuers":  {func(c *client.Client) error { _, err := c.Issuers(ctx); return err }, "GET " + base + "/issuers", ""},
 		"issuer":   {func(c *client.Client) error { _, err := c.Issuer(ctx, "mail"); return err }, "GET " + base + "/issuers/mail", ""},
 		"receipts": {func(c *client.Client) error { _, err := c.Receipts(ctx, "x"); return err }, "GET " + base + "/receipts?after=x", ""},

@@ -91,6 +91,29 @@ func (c *Client) RevokeAll(ctx context.Context, req api.RevocationsRequest) (api
 	return do[api.Revocations](ctx, c, post(req, "revocations"))
 }
 
+// LeaverQuery chooses people who left.
+type LeaverQuery struct {
+	State api.LeaverState // empty means any
+	After string
+}
+
+// Leavers returns one page of the people with certificates whom the directory shows as disabled or no longer.
+func (c *Client) Leavers(ctx context.Context, q LeaverQuery) (api.Page[api.Leaver], error) {
+	k := get("leavers")
+	k.query = query("state", string(q.State), "after", q.After)
+	return do[api.Page[api.Leaver]](ctx, c, k)
+}
+
+// RevokeLeaver is a registrar's word that somebody has left.
+func (c *Client) RevokeLeaver(ctx context.Context, person uuid.UUID, d api.LeaverDecision) (api.Leaver, error) {
+	return do[api.Leaver](ctx, c, post(d, "leavers", person.String(), "revoke"))
+}
+
+// KeepLeaver is a registrar's word that somebody's certificates stay.
+func (c *Client) KeepLeaver(ctx context.Context, person uuid.UUID, d api.LeaverDecision) (api.Leaver, error) {
+	return do[api.Leaver](ctx, c, post(d, "leavers", person.String(), "keep"))
+}
+
 // Issuers returns the installation's certificate authorities.
 func (c *Client) Issuers(ctx context.Context) (api.Page[api.Issuer], error) {
 	return do[api.Page[api.Issuer]](ctx, c, get("issuers"))

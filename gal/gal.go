@@ -34,8 +34,10 @@ type Config struct {
 	Authority *ca.Authority
 	Directory *directory.Directory
 	Audit     *audit.Log
-	Now       func() time.Time // nil means time.Now
-	Log       *slog.Logger     // nil discards
+	// Left returns those of the people who have left, whose entries show nothing of ours; nil: nobody has.
+	Left func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error)
+	Now  func() time.Time // nil means time.Now
+	Log  *slog.Logger     // nil discards
 }
 
 // Publisher keeps the directory as it should be. It is safe for concurrent use, and any number of servers may publish.
@@ -151,7 +153,7 @@ func (p *Publisher) record(ctx context.Context, people []uuid.UUID, found []Diff
 }
 
 // desired returns the certificates that people's entries should show: of each the newest that is valid, not revoked, and
-// reads mail. The ones before it stay usable to their owner, but nobody should encrypt to them any more.
+// reads mail, unless they have left. The ones before it stay usable to their owner, but nobody should encrypt to them any more.
 func (p *Publisher) desired(ctx context.Context, people []uuid.UUID) (map[uuid.UUID][][]byte, error) {
 	var profiles []string
 	for _, name := range p.Authority.Profiles() {
@@ -163,9 +165,17 @@ func (p *Publisher) desired(ctx context.Context, people []uuid.UUID) (map[uuid.U
 	if err != nil {
 		return nil, err
 	}
+	var left map[uuid.UUID]bool
+	if p.Left != nil {
+		if left, err = p.Left(ctx, people); err != nil {
+			return nil, err
+		}
+	}
 	out := make(map[uuid.UUID][][]byte, len(found))
 	for _, c := range found {
-		out[c.Person] = [][]byte{c.DER}
+		if !left[c.Person] {
+			out[c.Person] = [][]byte{c.DER}
+		}
 	}
 	return out, nil
 }

@@ -376,6 +376,46 @@ CREATE TABLE enroll.exchange (
     ends timestamp with time zone
 );
 
+CREATE TABLE enroll.leaver (
+    number bigint NOT NULL,
+    person uuid NOT NULL,
+    name text NOT NULL,
+    mailbox text NOT NULL,
+    standing text NOT NULL,
+    state text NOT NULL,
+    why text,
+    noticed_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    changed_at timestamp with time zone NOT NULL,
+    decided_by jsonb,
+    reason text,
+    CONSTRAINT leaver_check CHECK (((state = 'waiting'::text) = (why IS NOT NULL))),
+    CONSTRAINT leaver_check1 CHECK (((decided_by IS NULL) = (reason IS NULL))),
+    CONSTRAINT leaver_standing_check CHECK ((standing = ANY (ARRAY['disabled'::text, 'gone'::text]))),
+    CONSTRAINT leaver_state_check CHECK ((state = ANY (ARRAY['noticed'::text, 'waiting'::text, 'leaving'::text, 'left'::text, 'kept'::text]))),
+    CONSTRAINT leaver_why_check CHECK ((why = ANY (ARRAY['policy'::text, 'limit'::text])))
+);
+
+ALTER TABLE enroll.leaver ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME enroll.leaver_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE enroll.leaver_sweep (
+    single boolean DEFAULT true NOT NULL,
+    number bigint NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
+    cursor uuid NOT NULL,
+    people integer NOT NULL,
+    done boolean NOT NULL,
+    total integer NOT NULL,
+    CONSTRAINT leaver_sweep_single_check CHECK (single)
+);
+
 CREATE TABLE enroll.request (
     id uuid NOT NULL,
     person uuid NOT NULL,
@@ -567,6 +607,15 @@ ALTER TABLE ONLY directory.person
 ALTER TABLE ONLY enroll.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY enroll.leaver
+    ADD CONSTRAINT leaver_number_key UNIQUE (number);
+
+ALTER TABLE ONLY enroll.leaver
+    ADD CONSTRAINT leaver_pkey PRIMARY KEY (person);
+
+ALTER TABLE ONLY enroll.leaver_sweep
+    ADD CONSTRAINT leaver_sweep_pkey PRIMARY KEY (single);
+
 ALTER TABLE ONLY enroll.request
     ADD CONSTRAINT request_person_idempotency_key UNIQUE (person, idempotency);
 
@@ -640,6 +689,8 @@ CREATE UNIQUE INDEX prepared_request ON ca.prepared USING btree (request, profil
 CREATE INDEX prepared_unsettled ON ca.prepared USING btree (prepared_at) WHERE (state = 'prepared'::text);
 
 CREATE INDEX revocation_serial ON ca.revocation USING btree (issuer, serial, change);
+
+CREATE INDEX leaver_state_number_idx ON enroll.leaver USING btree (state, number);
 
 CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) WHERE (state = ANY (ARRAY['received'::text, 'endorsed'::text]));
 
@@ -840,6 +891,10 @@ GRANT SELECT,INSERT,UPDATE ON TABLE crl.point TO sealpost_crl;
 GRANT SELECT,INSERT ON TABLE directory.person TO sealpost_directory;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE enroll.exchange TO sealpost_enroll;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE enroll.leaver TO sealpost_enroll;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE enroll.leaver_sweep TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
 

@@ -73,9 +73,13 @@ func (s *Server) listCertificates(ctx context.Context, by Caller, in *certificat
 	if err != nil {
 		return nil, err
 	}
+	left, err := s.left(ctx, by.Actor, found)
+	if err != nil {
+		return nil, err
+	}
 	out := &answer[api.Page[api.Certificate]]{Body: api.Page[api.Certificate]{Items: []api.Certificate{}}}
 	for _, c := range found {
-		if s.mayRead(by.Actor, c) && (in.State == "" || in.State == s.statusOf(c)) {
+		if s.mayRead(by.Actor, c) && !left[c.Person] && (in.State == "" || in.State == s.statusOf(c)) {
 			out.Body.Items = append(out.Body.Items, s.certificateOf(c))
 		}
 	}
@@ -83,6 +87,20 @@ func (s *Server) listCertificates(ctx context.Context, by Caller, in *certificat
 		out.Body.Next = strconv.FormatInt(found[len(found)-1].Number, 10)
 	}
 	return out, nil
+}
+
+// left returns the people whose certificates are not shown to who would write to them, because they have left.
+func (s *Server) left(ctx context.Context, by audit.Actor, found []ca.Certificate) (map[uuid.UUID]bool, error) {
+	if s.Leavers == nil || readsAll(by) {
+		return nil, nil
+	}
+	var people []uuid.UUID
+	for _, c := range found {
+		if c.Person != by.Person {
+			people = append(people, c.Person)
+		}
+	}
+	return s.Leavers.Left(ctx, people)
 }
 
 // narrow keeps those who are not to see everything to themselves, or to one address.

@@ -143,6 +143,8 @@ var (
 		c.Status, c.RevokedAt, c.Reason, c.Chain = certificateRevoked, &exampleTime, "keyCompromise", nil
 		return c
 	}()
+	exampleLeaver = api.Leaver{Person: exampleWho, Name: "Alice Anders", Mailbox: "alice@example.test", Standing: "disabled", State: api.LeaverWaiting, Why: "policy",
+		NoticedAt: exampleTime, ChangedAt: exampleTime.AddDate(0, 0, 1)}
 	exampleReceipt   = api.Receipt{ID: exampleID, SPKISHA256: exampleHash, KeyID: exampleHash, Time: exampleTime, Signed: exampleDER, Signer: exampleDER}
 	exampleSubmitted = api.EnrolmentStatus{ID: exampleID, Enrolment: "smime", Person: exampleWho, PersonName: "Alice Anders",
 		Mailboxes: []string{"alice@example.test"}, State: api.StateSubmitted, SubmittedAt: exampleTime}

@@ -18,6 +18,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/recovery"
 )
@@ -28,6 +29,7 @@ type Config struct {
 	Authority *ca.Authority
 	Archive   *archive.Archive // nil: there are no receipts
 	Recovery  *recovery.Desk   // nil: there is nothing to recover
+	Leavers   *leaver.Desk     // nil: nobody looks after people who leave
 	Board     *archive.Board   // nil: no ceremonies are held by way of this server
 	Directory *directory.Directory
 	Audit     *audit.Log

@@ -5,10 +5,12 @@ import (
 	"crypto/x509"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/pkitest"
+	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
 // An operator revokes at the command line: nothing without --yes and a note; then by serial number, by person, by key, and
@@ -67,5 +69,41 @@ func TestRevoke(t *testing.T) {
 	if n := i.db.Count(t, `select count(*) from audit.event where kind = 'certificate.revoked' and body::jsonb #>> '{data,note}' in ('left on Friday', 'ticket 4711')
 		and body::jsonb #>> '{actor,method}' = 'local'`); n != 3 {
 		t.Errorf("%d events say why and by whom", n)
+	}
+}
+
+// At the server: who is disabled is listed, kept, and revoked; by login while there is an entry, by id after.
+func TestLeaversCommand(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.edit(t, map[string]any{"leavers.grace": "1ns"})
+	r := i.serve(t)
+	alice, _ := r.enrol(t, "alice")
+	bob, _ := r.enrol(t, "bob")
+	if out := i.run(t, "leavers sweep"); !strings.Contains(out, "Nobody") {
+		t.Errorf("nobody left: %s", out)
+	}
+	i.slapd.Modify(t, "dn: "+slapdtest.PersonDN("alice")+"\nchangetype: modify\nadd: employeeType\nemployeeType: disabled\n")
+	i.slapd.Modify(t, "dn: "+slapdtest.PersonDN("bob")+"\nchangetype: delete\n")
+	out := strings.Join(strings.Fields(i.run(t, "leavers sweep")), " ")
+	for _, want := range []string{"disabled " + alice.Person.String() + " Alice Anders alice@example.test policy", "gone " + bob.Person.String() + " Bob Brown bob@example.test policy"} {
+		if !strings.Contains(out, want) {
+			t.Errorf("%s does not say %s", out, want)
+		}
+	}
+	e2etest.Bad(t, i.command("leavers keep alice"), "leaver-reason")
+	e2etest.Bad(t, i.command("leavers revoke carol --note x"), "unknown-leaver")
+	e2etest.Bad(t, i.command("leavers revoke bob --note x"), "unknown-person")
+	if out := i.run(t, "leavers keep alice", "--note", "On leave."); !strings.Contains(out, "Alice Anders: kept") {
+		t.Errorf("keep: %s", out)
+	}
+	if out := i.run(t, "leavers revoke "+bob.Person.String(), "--note", "Left on Friday."); !strings.Contains(out, "Bob Brown: left") {
+		t.Errorf("revoke: %s", out)
+	}
+	if out := i.run(t, "leavers list"); !strings.Contains(out, ": On leave.") || !strings.Contains(out, ": Left on Friday.") {
+		t.Errorf("list: %s", out)
+	}
+	if n := i.db.Count(t, `select count(*) from ca.revocation`); n != 1 {
+		t.Errorf("%d are revoked, want 1", n)
 	}
 }

@@ -136,28 +136,37 @@ func TestPersonLeavesRunbook(t *testing.T) {
 	i := newInstallation(t)
 	server := i.serve(t)
 	pair, _ := server.enrol(t, "alice")
-	f := newFollower(t, i, t.TempDir(), "SERIAL", pair.Certificates[0].Serial)
+	f := newFollower(t, i, t.TempDir(), "PERSON", pair.Person.String())
 	f.server = server
 	f.published("alice")
 	f.carry(f.path("pki/root.pem"), "rita/root.pem")
 	write(t, f.at("rita/.netrc"), "machine localhost login rita password "+slapdtest.Password("rita")+"\n")
+	i.slapd.Modify(t, "dn: "+slapdtest.PersonDN("alice")+"\nchangetype: modify\nadd: employeeType\nemployeeType: disabled\n")
+	f.says["sealpost leavers sweep"] = pair.Person.String()
 	f.says["sealpost gal diff"] = "0 missing, 0 stale"
 	f.says["sealpost crl status"] = "issuing: number"
-	f.after[`curl -fsS --cacert root.pem --netrc "`] = func() {
-		var list api.Page[api.Certificate]
-		must(t, json.Unmarshal([]byte(read(t, f.at("rita/certificates.json"))), &list))
-		if len(list.Items) != 2 {
-			t.Errorf("%d certificates are good, want 2", len(list.Items))
+	f.after[`curl -fsS --cacert root.pem --netrc https`] = func() {
+		var list api.Page[api.Leaver]
+		must(t, json.Unmarshal([]byte(read(t, f.at("rita/leavers.json"))), &list))
+		if len(list.Items) != 1 || list.Items[0].Person != pair.Person || list.Items[0].State != api.LeaverNoticed {
+			t.Errorf("who left: %+v", list.Items)
 		}
 	}
-	f.before["sealpost gal diff"] = func() { // the second one, by the same command
-		f.follow("rita", f.places.Replace(`curl -fsS --cacert root.pem --netrc -H "Content-Type: application/json" -d '{"reason":"affiliationChanged"}' https://ca.example.com:8443/api/v1/certificates/issuing/`)+pair.Certificates[1].Serial+"/revoke")
+	f.before["sealpost gal diff"] = func() {
+		e2etest.Eventually(t, func() error {
+			if out := f.run(t, "gal diff", "alice"); !strings.Contains(out, "0 missing, 0 stale") {
+				return fmt.Errorf("%s", out)
+			}
+			return nil
+		})
 	}
 	f.document("docs/runbooks/person-leaves.md", "", "")
-	if n := f.db.Count(t, `select count(*) from ca.revocation where reason = 3`); n != 2 {
-		t.Errorf("%d certificates are revoked, want 2", n)
+	for reason, want := range map[int]int64{3: 1, 1: 2} { // what she signs with as a leaver; then both
+		if n := f.db.Count(t, `select count(*) from ca.revocation where reason = $1`, reason); n != want {
+			t.Errorf("%d are revoked for reason %d, want %d", n, reason, want)
+		}
 	}
-	f.done(5)
+	f.done(6)
 }
 
 func TestKeyReplacementRunbook(t *testing.T) {

@@ -51,6 +51,15 @@ func (ResumeEnrolments) Kind() string { return "enroll.resume" }
 // InsertOpts keeps one at a time.
 func (ResumeEnrolments) InsertOpts() river.InsertOpts { return once }
 
+// SweepLeavers looks whether people are still in the directory (package enroll/leaver).
+type SweepLeavers struct{}
+
+// Kind names the job.
+func (SweepLeavers) Kind() string { return "leaver.sweep" }
+
+// InsertOpts keeps one at a time.
+func (SweepLeavers) InsertOpts() river.InsertOpts { return once }
+
 // RenewServiceCertificates renews what the system itself needs before it runs out: the exchange certificate (package
 // enroll) and the OCSP responder's (package ocsp).
 type RenewServiceCertificates struct{}

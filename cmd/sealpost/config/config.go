@@ -21,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/enroll/leaver"
 )
 
 //go:generate go test ./manual -run ^TestPageIsCurrent$ -count=1 -update
@@ -53,6 +54,7 @@ type Config struct {
 	Recovery  Recovery           `yaml:"recovery"`
 	Mail      Mail               `yaml:"mail"`
 	Directory directory.Config   `yaml:"directory"`
+	Leavers   leaver.Policy      `yaml:"leavers"`
 	CRL       CRL                `yaml:"crl"`
 
 	// Publications are further files that the public listener serves: the root's certificate and its revocation list, which

@@ -47,6 +47,7 @@ archive: {roster_pins: [xyz]}
 crl: {period: 72h, lifetime: 1h}
 publications: [{path: x}]
 log: {level: loud}
+leavers: {disabled: shrug, limit: 2}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -59,7 +60,7 @@ log: {level: loud}
 		"unlock: needs exactly one", "listen.public: must be host:port", "listen: needs either hosts", "issuers[0].id: must be", "issuers[0].certificate: is missing",
 		"issuers[1].ldap: needs both", "issuers[1].ldap.url: must be ldap://", `issuers[2].id: "a" is used twice`, `enrolment.issuer: there is no issuer "nobody"`,
 		"enrolment.renew_after", "archive.roster_pins[0]: must be 64", "archive.wrapping_keys: names no file", "archive.receipt_key: is missing", "directory.urls: names no server",
-		"crl.lifetime: must be longer", "publications[0].path: must begin", "publications[0].file: is missing", "audit.origin: is missing", "audit: names no place", "log.level: must be"} {
+		"crl.lifetime: must be longer", "publications[0].path: must begin", "publications[0].file: is missing", "audit.origin: is missing", "audit: names no place", "log.level: must be", `leavers.disabled: "shrug" is not ask, revoke or ignore`, "leavers.limit: must lie"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in:\n%v", want, err)
 		}

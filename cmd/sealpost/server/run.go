@@ -17,6 +17,7 @@ import (
 	"github.com/sealpost/sealpost/cms/bundle"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/keys"
@@ -45,6 +46,7 @@ type Server struct {
 	*Base
 	Archive  *archive.Archive // nil where no profile archives keys
 	Enroll   *enroll.Registry
+	Leavers  *leaver.Desk
 	CRL      *crl.Publisher
 	GAL      *gal.Publisher
 	Recovery *recovery.Desk // nil where there is no Archive
@@ -112,8 +114,10 @@ func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 	if err != nil {
 		return err
 	}
-	if s.Archive == nil {
-		return nil
+	s.Leavers, err = leaver.New(leaver.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Policy: s.Config.Leavers,
+		After: hooks.AfterStep, Now: s.now, Log: s.Log})
+	if err != nil || s.Archive == nil {
+		return err
 	}
 	return s.Enroll.EnsureExchange(ctx)
 }
@@ -136,7 +140,7 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 			}
 		}
 	}
-	s.GAL = gal.New(gal.Config{Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Now: s.now, Log: s.Log})
+	s.GAL = gal.New(gal.Config{Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Left: s.Leavers.Left, Now: s.now, Log: s.Log})
 	if s.OCSP, err = ocsp.New(ocsp.Config{Authority: s.Authority, Now: s.now, Log: s.Log}); err != nil {
 		return err
 	}
@@ -148,8 +152,8 @@ func (s *Server) openWeb(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
-		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: s.drillGauges(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
+	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: append(s.drillGauges(), s.leaverGauge()), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)
 		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})
@@ -161,6 +165,15 @@ func (s *Server) openWeb(ctx context.Context) error {
 	c.Publications = append(c.Publications, bundles...)
 	s.Web, err = web.New(c)
 	return err
+}
+
+// leaverGauge is what monitoring is told of people who left.
+func (s *Server) leaverGauge() web.Gauge {
+	return web.Gauge{Name: "sealpost_leavers_waiting", Help: "People whom the directory shows as disabled or no longer, about whom a registrar must decide.",
+		Read: func(ctx context.Context) (float64, error) {
+			n, err := s.Leavers.Waiting(ctx)
+			return float64(n), err
+		}}
 }
 
 // bundles are each issuer's certificates up to the root in one file, for programs that take no more than one.
@@ -262,6 +275,7 @@ func (s *Server) Run(ctx context.Context, l web.Listeners) error {
 func (s *Server) register() {
 	s.CRL.Register(s.Jobs)
 	s.GAL.Register(s.Jobs)
+	s.Leavers.Register(s.Jobs)
 	if s.Recovery != nil {
 		s.Recovery.Register(s.Jobs)
 	}

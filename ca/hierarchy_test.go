@@ -198,12 +198,18 @@ func TestSignCRL(t *testing.T) {
 	if err != nil || list.CheckSignatureFrom(r.Issuing) != nil {
 		t.Fatalf("%v", err)
 	}
-	again, err := i.SignCRL(list.RawTBSRevocationList)
-	if err != nil {
-		t.Fatal(err)
+	tbs := list.RawTBSRevocationList
+	for _, pieces := range [][][]byte{{tbs}, {tbs[:len(tbs)-30], tbs[len(tbs)-30 : len(tbs)-29], {}, tbs[len(tbs)-29:]}} {
+		sig, err := i.SignCRL(pieces...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Issuing.CheckSignature(list.SignatureAlgorithm, tbs, sig); err != nil {
+			t.Error(err)
+		}
 	}
-	if l, err := x509.ParseRevocationList(again); err != nil || l.CheckSignatureFrom(r.Issuing) != nil {
-		t.Errorf("%v", err)
+	if _, err := i.SignCRL(tbs[:20], tbs[20:]); err == nil {
+		t.Error("signed without seeing the issuer's name first")
 	}
 	other := pkitest.NewHierarchy(t, r.now)
 	foreign, err := x509.ParseRevocationList(other.RootCRL(t, r.now))

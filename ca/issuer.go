@@ -145,44 +145,69 @@ func (i *Issuer) CheckSigner(ctx context.Context) error {
 	return nil
 }
 
-// SignCRL signs a TBSCertList in DER (RFC 5280 §5.1.2) and returns the CertificateList. It refuses anything else: the
-// version must be 2, and algorithm and issuer must be this issuer's. What the list says is the caller's to answer for.
-func (i *Issuer) SignCRL(tbs []byte) ([]byte, error) {
+// SignCRL signs a TBSCertList in DER (RFC 5280 §5.1.2), which may come in pieces, and returns the signature. It refuses anything
+// else: the version must be 2, and algorithm and issuer must be this issuer's, all in the first piece. What the list says is
+// the caller's to answer for.
+func (i *Issuer) SignCRL(tbs ...[]byte) ([]byte, error) {
 	if i.signer == nil {
 		return nil, ErrNoSigner.Withf("The key of the issuer %s is not at hand.", i.id)
 	}
-	in := cryptobyte.String(tbs)
-	var list, algorithm, issuer cryptobyte.String
-	var version int
-	if !in.ReadASN1(&list, cryptobyte_asn1.SEQUENCE) || !in.Empty() || !list.ReadASN1Integer(&version) || version != 1 ||
-		!list.ReadASN1Element(&algorithm, cryptobyte_asn1.SEQUENCE) || !bytes.Equal(algorithm, i.algorithm.der) ||
-		!list.ReadASN1Element(&issuer, cryptobyte_asn1.SEQUENCE) || !bytes.Equal(issuer, i.cert.RawSubject) {
+	if !i.beginsCRL(tbs) {
 		return nil, fmt.Errorf("sign CRL of %s: these bytes are not a TBSCertList of this issuer", i.id)
 	}
 	h := i.algorithm.hash.New()
-	h.Write(tbs)
-	sig, err := i.signer.Sign(rand.Reader, h.Sum(nil), i.algorithm.hash)
+	for _, piece := range tbs {
+		h.Write(piece)
+	}
+	digest := h.Sum(nil)
+	sig, err := i.signer.Sign(rand.Reader, digest, i.algorithm.hash)
 	if err != nil {
 		return nil, ErrNoSigner.Withf("The key of the issuer %s does not sign.", i.id).Because(err)
 	}
-	if err := i.cert.CheckSignature(i.algorithm.x509, tbs, sig); err != nil {
-		return nil, fmt.Errorf("sign CRL of %s: the signature does not verify: %w", i.id, err)
+	if !i.algorithm.verify(i.cert.PublicKey, digest, sig) {
+		return nil, fmt.Errorf("sign CRL of %s: the signature does not verify", i.id)
 	}
-	return signedDER(tbs, i.algorithm.der, sig)
+	return sig, nil
 }
 
-// CreateCRL builds and signs a list from a template, as x509.CreateRevocationList does.
-func (i *Issuer) CreateCRL(template *x509.RevocationList) ([]byte, error) {
-	if i.signer == nil {
-		return nil, ErrNoSigner.Withf("The key of the issuer %s is not at hand.", i.id)
+// beginsCRL reports whether the pieces are as long as a TBSCertList of this issuer says in its first fields.
+func (i *Issuer) beginsCRL(tbs [][]byte) bool {
+	if len(tbs) == 0 {
+		return false
 	}
-	t := *template
-	t.SignatureAlgorithm = i.algorithm.x509
-	der, err := x509.CreateRevocationList(rand.Reader, &t, i.cert, i.signer)
-	if err != nil {
-		return nil, fmt.Errorf("sign CRL of %s: %w", i.id, err)
+	size := 0
+	for _, piece := range tbs {
+		size += len(piece)
 	}
-	return der, nil
+	in := cryptobyte.String(tbs[0])
+	content, ok := sequenceStart(&in)
+	var algorithm, issuer cryptobyte.String
+	var version int
+	return ok && len(tbs[0])-len(in)+content == size && in.ReadASN1Integer(&version) && version == 1 &&
+		in.ReadASN1Element(&algorithm, cryptobyte_asn1.SEQUENCE) && bytes.Equal(algorithm, i.algorithm.der) &&
+		in.ReadASN1Element(&issuer, cryptobyte_asn1.SEQUENCE) && bytes.Equal(issuer, i.cert.RawSubject)
+}
+
+// sequenceStart reads a SEQUENCE's identifier and length and returns the length.
+func sequenceStart(in *cryptobyte.String) (length int, ok bool) {
+	var tag, first uint8
+	if !in.ReadUint8(&tag) || tag != uint8(cryptobyte_asn1.SEQUENCE) || !in.ReadUint8(&first) {
+		return 0, false
+	}
+	if first < 0x80 {
+		return int(first), true
+	}
+	if first < 0x81 || first > 0x85 {
+		return 0, false
+	}
+	for range first - 0x80 {
+		var b uint8
+		if !in.ReadUint8(&b) {
+			return 0, false
+		}
+		length = length<<8 | int(b)
+	}
+	return length, true
 }
 
 // signedDER puts to-be-signed bytes, algorithm and signature together: the outer SEQUENCE of certificates and lists.
@@ -194,6 +219,18 @@ func signedDER(tbs, algorithm, signature []byte) ([]byte, error) {
 		b.AddASN1BitString(signature)
 	})
 	return b.Bytes()
+}
+
+// verify reports whether a signature over a digest is the key's.
+func (a signatureAlgorithm) verify(key crypto.PublicKey, digest, sig []byte) bool {
+	switch k := key.(type) {
+	case *ecdsa.PublicKey:
+		return ecdsa.VerifyASN1(k, digest, sig)
+	case *rsa.PublicKey:
+		return rsa.VerifyPKCS1v15(k, a.hash, digest, sig) == nil
+	default:
+		return false
+	}
 }
 
 // algorithmFor returns how a key of an issuer signs: SHA-256, or for P-384 SHA-384 (S/MIME BR §7.1.3.2).

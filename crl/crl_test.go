@@ -24,6 +24,8 @@ import (
 
 func TestMain(m *testing.M) { pgtest.Main(m) }
 
+var schedule = crl.Schedule{Period: time.Hour, Lifetime: 12 * time.Hour}
+
 const entry = "cn=Test Issuing," + slapdtest.PKI
 
 type bundle struct {
@@ -35,8 +37,8 @@ func setup(t *testing.T) *bundle {
 	t.Helper()
 	t.Parallel()
 	h := housetest.New(t)
-	p, err := crl.New(crl.Config{DB: h.DB, Authority: h.PKI.Authority, Directory: h.Directory, Jobs: h.PKI.Jobs, Now: h.Clock.Now,
-		Points: []crl.Point{{Issuer: pkitest.IssuerID, Name: "ldap", DN: entry}}, Period: time.Hour, Lifetime: 12 * time.Hour})
+	p, err := crl.New(crl.Config{DB: h.DB, Authority: h.PKI.Authority, Jobs: h.PKI.Jobs, Now: h.Clock.Now, Schedule: schedule,
+		Points: []crl.Point{{Name: "ldap", Place: &place{h.Directory, entry, h.PKI.Issuing.Raw}}}})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -61,7 +63,7 @@ func (b *bundle) revoke(t *testing.T, c ca.Certificate, reason ca.Reason) {
 
 func parse(t *testing.T, l *crl.List) *x509.RevocationList {
 	t.Helper()
-	p, err := x509.ParseRevocationList(l.DER)
+	p, err := x509.ParseRevocationList(l.Bytes())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -105,7 +107,7 @@ func (b *bundle) openssl(t *testing.T, l *crl.List, leaf []byte) string {
 		}
 		return path
 	}
-	list := write("list.der", l.DER)
+	list := write("list.der", l.Bytes())
 	pem, err := exec.CommandContext(t.Context(), "openssl", "crl", "-inform", "DER", "-in", list).CombinedOutput()
 	if err != nil {
 		t.Fatalf("openssl crl: %v: %s", err, pem)
@@ -164,7 +166,7 @@ func TestNumbersRiseWithSeveralServers(t *testing.T) {
 	var wg sync.WaitGroup
 	for range 4 {
 		db := pgtest.Open(t, b.Database)
-		p, err := crl.New(crl.Config{DB: db, Authority: b.PKI.Authority, Directory: b.Directory, Jobs: b.PKI.Jobs, Period: time.Hour, Lifetime: 2 * time.Hour})
+		p, err := crl.New(crl.Config{DB: db, Authority: b.PKI.Authority, Jobs: b.PKI.Jobs, Schedule: schedule})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -176,10 +178,10 @@ func TestNumbersRiseWithSeveralServers(t *testing.T) {
 					return
 				}
 				mu.Lock()
-				if have, twice := seen[l.Number]; twice && have != string(l.DER) {
+				if have, twice := seen[l.Number]; twice && have != string(l.Bytes()) {
 					t.Errorf("number %d was used twice", l.Number)
 				}
-				seen[l.Number] = string(l.DER)
+				seen[l.Number] = string(l.Bytes())
 				mu.Unlock()
 			}
 		})
@@ -243,7 +245,7 @@ func TestRevocationReachesTheDirectoryByItself(t *testing.T) {
 func TestServe(t *testing.T) {
 	b := setup(t)
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if err := b.Serve(w, r, r.URL.Path[1:]); err != nil {
+		if err := b.Serve(w, r, r.URL.Path[1:], crl.Kind{}); err != nil {
 			http.Error(w, err.Error(), http.StatusNotFound)
 		}
 	})
@@ -252,6 +254,7 @@ func TestServe(t *testing.T) {
 	get := func(method, issuer, etag string) *http.Response {
 		t.Helper()
 		req, _ := http.NewRequestWithContext(t.Context(), method, server.URL+"/"+issuer, nil)
+		req.Header.Set("Accept-Encoding", "identity")
 		if etag != "" {
 			req.Header.Set("If-None-Match", etag)
 		}
@@ -267,14 +270,14 @@ func TestServe(t *testing.T) {
 	}
 	l := b.build(t, 0)
 	r := get("GET", pkitest.IssuerID, "")
-	if r.StatusCode != 200 || r.Header.Get("Content-Type") != "application/pkix-crl" || r.ContentLength != int64(len(l.DER)) ||
+	if r.StatusCode != 200 || r.Header.Get("Content-Type") != "application/pkix-crl" || r.ContentLength != int64(len(l.Bytes())) ||
 		!strings.HasPrefix(r.Header.Get("Cache-Control"), "public, max-age=3") || r.Header.Get("Last-Modified") != l.ThisUpdate.UTC().Format(http.TimeFormat) {
 		t.Errorf("%d %v", r.StatusCode, r.Header)
 	}
 	if again := get("GET", pkitest.IssuerID, r.Header.Get("ETag")); again.StatusCode != http.StatusNotModified {
 		t.Errorf("If-None-Match: %d", again.StatusCode)
 	}
-	if head := get("HEAD", pkitest.IssuerID, ""); head.StatusCode != 200 || head.ContentLength != int64(len(l.DER)) {
+	if head := get("HEAD", pkitest.IssuerID, ""); head.StatusCode != 200 || head.ContentLength != int64(len(l.Bytes())) {
 		t.Errorf("HEAD: %d, %d bytes", head.StatusCode, head.ContentLength)
 	}
 	alice := b.PKI.IssuePair(t, pkitest.NewPerson("alice"))

@@ -58,7 +58,7 @@ func (s *Server) getCRL(_ context.Context, _ Caller, in *issuerInput) (*crlAnswe
 	}
 	return &crlAnswer{func(ctx huma.Context) {
 		r, w := humachi.Unwrap(ctx)
-		if err := s.CRL.Serve(w, r, i.ID()); err != nil {
+		if err := s.CRL.Serve(w, r, i.ID(), crl.Kind{}); err != nil {
 			refuse(w, r, err)
 		}
 	}}, nil

@@ -86,7 +86,7 @@ func start(t testing.TB, h *housetest.House, change ...func(*web.Config)) *rig {
 	t.Helper()
 	r := &rig{House: h, Log: new(buffer)}
 	var err error
-	r.Lists, err = crl.New(crl.Config{DB: r.DB, Authority: r.PKI.Authority, Jobs: r.PKI.Jobs, Period: time.Hour, Lifetime: 24 * time.Hour, Now: r.Clock.Now})
+	r.Lists, err = crl.New(crl.Config{DB: r.DB, Authority: r.PKI.Authority, Jobs: r.PKI.Jobs, Schedule: crl.Schedule{Period: time.Hour, Lifetime: 24 * time.Hour}, Now: r.Clock.Now})
 	must(t, err)
 	r.OCSP, err = ocsp.New(ocsp.Config{Authority: r.PKI.Authority, Now: r.Clock.Now})
 	must(t, err)

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/crl"
 )
 
 // Publication is something published at an address of its own.
@@ -84,7 +85,12 @@ func (p public) serveIssuer(w http.ResponseWriter, r *http.Request, rest string)
 }
 
 func (p public) serveCRL(w http.ResponseWriter, r *http.Request, rest string) {
-	i, err := p.issuer(rest, ".crl")
+	issuer, kind, ok := crl.ParseFileName(rest)
+	if !ok {
+		refuse(w, r, ErrNoRoute)
+		return
+	}
+	i, err := p.issuer(issuer, "")
 	if err == nil && p.CRL == nil {
 		err = ErrNoCRL
 	}
@@ -95,7 +101,7 @@ func (p public) serveCRL(w http.ResponseWriter, r *http.Request, rest string) {
 	if !reads(w, r) {
 		return
 	}
-	if err := p.CRL.Serve(w, r, i.ID()); err != nil {
+	if err := p.CRL.Serve(w, r, i.ID(), kind); err != nil {
 		refuse(w, r, err)
 	}
 }

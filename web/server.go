@@ -16,6 +16,7 @@ import (
 
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
@@ -59,7 +60,7 @@ type Config struct {
 type Lists interface {
 	// Serve answers GET and HEAD with an issuer's list in DER and its caching headers. An error means that nothing was
 	// answered yet.
-	Serve(w http.ResponseWriter, r *http.Request, issuer string) error
+	Serve(w http.ResponseWriter, r *http.Request, issuer string, k crl.Kind) error
 }
 
 // Server is Sealpost's HTTP side. It is safe for concurrent use.

@@ -1,6 +1,8 @@
 package web_test
 
 import (
+	"github.com/sealpost/sealpost/crl"
+
 	"bufio"
 	"context"
 	"crypto/tls"
@@ -208,7 +210,7 @@ func TestWorkThatTakesTooLong(t *testing.T) {
 // waiting says that it was entered, and waits for something that is away.
 type waiting struct{ entered chan<- struct{} }
 
-func (w waiting) Serve(_ http.ResponseWriter, r *http.Request, _ string) error {
+func (w waiting) Serve(_ http.ResponseWriter, r *http.Request, _ string, _ crl.Kind) error {
 	w.entered <- struct{}{}
 	<-r.Context().Done()
 	return fmt.Errorf("read list: %w", r.Context().Err())

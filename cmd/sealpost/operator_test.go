@@ -265,7 +265,7 @@ func TestPublishCRL(t *testing.T) {
 		}
 		return nil
 	})
-	var points []crl.PointStatus
+	var points []crl.Standing
 	must(t, json.Unmarshal([]byte(i.run(t, "crl status --json")), &points))
 	if len(points) == 0 || points[0].Issuer != "issuing" {
 		t.Errorf("%+v", points)

@@ -46,7 +46,7 @@ func crlPublishCommand() *cobra.Command {
 }
 
 func printList(w io.Writer, l *crl.List) {
-	fmt.Fprintf(w, "%s: number %d, next update %s\n", l.Issuer, l.Number, l.NextUpdate.Format(time.RFC3339))
+	fmt.Fprintf(w, "%s: number %d, %d entries, next update %s\n", l.Issuer, l.Number, l.Entries, l.NextUpdate.Format(time.RFC3339))
 }
 
 func crlStatusCommand() *cobra.Command {
@@ -84,15 +84,15 @@ which list was last read back there, when, and what has failed since. With --jso
 	return c
 }
 
-func printPoints(w io.Writer, points []crl.PointStatus) error {
+func printPoints(w io.Writer, points []crl.Standing) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "ISSUER\tPOINT\tNUMBER\tSEEN\tFAILURE SINCE")
+	fmt.Fprintln(t, "POINT\tFILE\tNUMBER\tSEEN\tFAILURE")
 	for _, p := range points {
 		seen := "never"
 		if p.SeenAt != nil {
 			seen = p.SeenAt.Format(time.RFC3339)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", p.Issuer, p.Point, p.Number, seen, p.Failure)
+		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", p.Point, p.File, p.Number, seen, p.Failure)
 	}
 	return t.Flush()
 }

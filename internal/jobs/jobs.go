@@ -110,6 +110,12 @@ func Handle[T river.JobArgs](q *Queue, timeout time.Duration, work func(context.
 // Cancel returns an error that ends a job for good: it has been superseded, or can never succeed.
 func Cancel(err error) error { return river.JobCancel(err) }
 
+// Later returns an error that has a job tried again after d, without counting as a failure.
+func Later(d time.Duration) error { return river.JobSnooze(d) }
+
+// Point makes this process work on the jobs of a distribution point, one at a time.
+func (q *Queue) Point(name string) { q.config.Queues[pointQueue(name)] = river.QueueConfig{MaxWorkers: 1} }
+
 // Every enqueues args once per interval, in one process of all that share the database, and once at start.
 func (q *Queue) Every(interval time.Duration, args river.JobArgs) {
 	q.config.PeriodicJobs = append(q.config.PeriodicJobs, river.NewPeriodicJob(river.PeriodicInterval(interval),
@@ -154,9 +160,12 @@ func (w *worker[T]) Work(ctx context.Context, job *river.Job[T]) error { return 
 
 func (w *worker[T]) Timeout(*river.Job[T]) time.Duration { return w.timeout }
 
-// NextRetry doubles the delay up to ten minutes. River's own reaches weeks, far too long for a CRL.
+// NextRetry doubles the delay up to ten minutes, or what the job says. River's own reaches weeks, far too long for a CRL.
 func (w *worker[T]) NextRetry(job *river.Job[T]) time.Time {
-	const longest = 10 * time.Minute
+	longest := 10 * time.Minute
+	if j, ok := any(job.Args).(interface{ LongestDelay() time.Duration }); ok {
+		longest = j.LongestDelay()
+	}
 	delay := longest
 	if job.Attempt < 10 {
 		delay = min(longest, time.Second<<job.Attempt)

@@ -1,6 +1,8 @@
 package jobs
 
 import (
+	"time"
+
 	"github.com/google/uuid"
 	"github.com/riverqueue/river"
 	"github.com/riverqueue/river/rivertype"
@@ -29,18 +31,54 @@ func (BuildCRL) Kind() string { return "crl.build" }
 // InsertOpts retries without end.
 func (BuildCRL) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
 
-// DeliverCRL brings one list to one distribution point and reads it back (package crl).
+// TidyCRLs lets go of an issuer's old lists (package crl).
+type TidyCRLs struct {
+	Issuer string `json:"issuer"`
+}
+
+// Kind names the job.
+func (TidyCRLs) Kind() string { return "crl.tidy" }
+
+// InsertOpts keeps one of each issuer at a time.
+func (TidyCRLs) InsertOpts() river.InsertOpts { return onceEach }
+
+// DeliverCRL brings one file to one distribution point and reads it back (package crl).
 type DeliverCRL struct {
 	Issuer string `json:"issuer"`
-	Number int64  `json:"number"`
 	Point  string `json:"point"`
+	File   string `json:"file"`   // its name
+	Number int64  `json:"number"` // of the list; 0 for a certificate
 }
 
 // Kind names the job.
 func (DeliverCRL) Kind() string { return "crl.deliver" }
 
-// InsertOpts retries without end.
-func (DeliverCRL) InsertOpts() river.InsertOpts { return river.InsertOpts{MaxAttempts: forever} }
+// InsertOpts retries without end, in a queue of the point's own: one that hangs holds up no other.
+func (j DeliverCRL) InsertOpts() river.InsertOpts {
+	o := onceEach
+	o.MaxAttempts, o.Queue = forever, pointQueue(j.Point)
+	return o
+}
+
+// LongestDelay bounds the time that a point goes without the newest list after it is there again.
+func (DeliverCRL) LongestDelay() time.Duration { return time.Minute }
+
+// WatchPoint reads back all that a distribution point should show (package crl).
+type WatchPoint struct {
+	Point string `json:"point"`
+}
+
+// Kind names the job.
+func (WatchPoint) Kind() string { return "crl.watch" }
+
+// InsertOpts keeps one of each point at a time, in the point's queue.
+func (j WatchPoint) InsertOpts() river.InsertOpts {
+	o := onceEach
+	o.Queue = pointQueue(j.Point)
+	return o
+}
+
+func pointQueue(point string) string { return "point-" + point }
 
 // ResumeEnrolments finishes or undoes what a crash left half done (package enroll).
 type ResumeEnrolments struct{}
@@ -143,3 +181,6 @@ func (WatchDrills) Kind() string { return "archive.watch-drills" }
 func (WatchDrills) InsertOpts() river.InsertOpts { return once }
 
 var once = river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByState: pending}}
+
+// onceEach is once for each thing that the job is about.
+var onceEach = river.InsertOpts{MaxAttempts: 3, UniqueOpts: river.UniqueOpts{ByState: pending, ByArgs: true}}

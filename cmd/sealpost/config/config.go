@@ -12,13 +12,13 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"time"
 
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
@@ -186,10 +186,18 @@ type Mail struct {
 	Contact string `yaml:"contact"`
 }
 
-// CRL says how often lists are made.
+// CRL says how often revocation lists are made.
 type CRL struct {
 	Period   Duration `yaml:"period"`   // between lists when nothing is revoked; 0 means 12h
 	Lifetime Duration `yaml:"lifetime"` // until nextUpdate; 0 means 72h
+
+	// DeltaPeriod is the time between deltas, which say what has changed since a complete list, when nothing is revoked; 0
+	// means that there are none. Absent means 1h.
+	DeltaPeriod   Duration `yaml:"delta_period"`
+	DeltaLifetime Duration `yaml:"delta_lifetime"` // of a delta, until nextUpdate; 0 means four periods
+
+	// Microsoft adds to lists what Windows reads: when the next one comes out, and where the list is in the directory.
+	Microsoft bool `yaml:"microsoft"`
 
 	// Debounce is how long a new list waits for further revocations; 0 means that it is made at once, as it is in any case
 	// for a compromised key. Absent means 5s.
@@ -266,7 +274,7 @@ func Load(path string) (*Config, error) {
 func Decode(b []byte) (*Config, error) {
 	d := yaml.NewDecoder(bytes.NewReader(b))
 	d.KnownFields(true)
-	c := Config{CRL: CRL{Debounce: Duration(5 * time.Second)}} // where 0 means something else than the default
+	c := Config{CRL: CRL{Debounce: Duration(5 * time.Second), DeltaPeriod: Duration(time.Hour)}} // where 0 means something else than the default
 	if err := d.Decode(&c); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
@@ -289,6 +297,9 @@ func (c *Config) setDefaults() {
 	}
 	if c.CRL.Lifetime == 0 {
 		c.CRL.Lifetime = Duration(72 * time.Hour)
+	}
+	if c.CRL.DeltaLifetime == 0 {
+		c.CRL.DeltaLifetime = min(4*c.CRL.DeltaPeriod, c.CRL.Lifetime)
 	}
 	if c.Log.Level == "" {
 		c.Log.Level = "info"
@@ -324,32 +335,32 @@ func (c *Config) AllProfiles() []ca.ProfileConfig {
 // CRLURLs returns where an issuer's certificates say that its revocation list is: HTTP first, then LDAP. The filter of
 // the LDAP URL stands in parentheses: GnuPG takes no other form (RFC 4516).
 func (c *Config) CRLURLs(i Issuer) []string {
-	out := []string{c.CRLURL(i.ID, 0, false)}
+	out := []string{c.CRLURL(i.ID, crl.Kind{})}
 	if i.LDAP.URL != "" {
 		out = append(out, strings.TrimSuffix(i.LDAP.URL, "/")+"/"+url.PathEscape(i.LDAP.DN)+"?certificateRevocationList;binary?base?(objectClass=pkiCA)")
 	}
 	return out
 }
 
-// CRLURL returns where one of an issuer's lists is by HTTP: the whole list or that of a partition, from 1, complete or as
-// delta.
-func (c *Config) CRLURL(issuer string, partition int, delta bool) string {
-	name := issuer
-	if partition > 0 {
-		name += "-" + strconv.Itoa(partition)
+// LDAPLocations returns the LDAP addresses of an issuer's list, for programs that publish it in a directory.
+func (c *Config) LDAPLocations(issuer string) []string {
+	for _, i := range c.Issuers {
+		if i.ID == issuer {
+			return c.CRLURLs(i)[1:]
+		}
 	}
-	if delta {
-		name += "-delta"
-	}
-	return c.join("crl", name+".crl")
+	return nil
 }
+
+// CRLURL returns where one of an issuer's lists is by HTTP.
+func (c *Config) CRLURL(issuer string, k crl.Kind) string { return c.join("crl", k.FileName(issuer)) }
 
 // PartitionURL returns CRLURL of an issuer's partitions with {n} for their number; "" where there are none.
 func (c *Config) PartitionURL(i Issuer) string {
 	if i.Partitions == 0 {
 		return ""
 	}
-	return strings.TrimSuffix(c.CRLURL(i.ID, 0, false), ".crl") + "-{n}.crl"
+	return strings.TrimSuffix(c.CRLURL(i.ID, crl.Kind{}), ".crl") + ".{n}.crl"
 }
 
 // CAURL returns where an issuer's own certificate is, in DER.

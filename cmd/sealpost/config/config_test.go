@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/cmd/sealpost/config"
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
+	"github.com/sealpost/sealpost/crl"
 )
 
 func template(t *testing.T) []byte {
@@ -89,10 +90,10 @@ func TestAddressesOfLists(t *testing.T) {
 		}
 	}
 	c := &config.Config{PublicURL: "http://pki.example.com/"}
-	if got := c.PartitionURL(config.Issuer{ID: "a", Partitions: 9}); got != "http://pki.example.com/crl/a-{n}.crl" {
+	if got := c.PartitionURL(config.Issuer{ID: "a", Partitions: 9}); got != "http://pki.example.com/crl/a.{n}.crl" {
 		t.Errorf("partitions: %s", got)
 	}
-	if got := c.CRLURL("a", 12, true); got != "http://pki.example.com/crl/a-12-delta.crl" {
+	if got := c.CRLURL("a", crl.Kind{Partition: 12, Delta: true}); got != "http://pki.example.com/crl/a.12.delta.crl" {
 		t.Errorf("a partition's delta: %s", got)
 	}
 }

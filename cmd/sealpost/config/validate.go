@@ -42,6 +42,9 @@ func (c *Config) Validate() error {
 	if c.CRL.Lifetime <= c.CRL.Period {
 		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
 	}
+	if d := c.CRL.DeltaLifetime; c.CRL.DeltaPeriod > 0 && (d <= c.CRL.DeltaPeriod || d > c.CRL.Lifetime) {
+		f.say("crl.delta_lifetime", "must be longer than crl.delta_period, and no longer than crl.lifetime")
+	}
 	if c.Recovery.Longest < 0 || c.Recovery.Silence < 0 {
 		f.say("recovery", "needs times that are not negative")
 	}

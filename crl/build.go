@@ -1,0 +1,383 @@
+package crl
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/crl/list"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/jobs"
+)
+
+// Renew makes the issuer's next lists now, whether or not they are due, and returns the complete one.
+func (p *Publisher) Renew(ctx context.Context, issuer string) (*List, error) {
+	return p.build(ctx, issuer, func(*round) extent { return everything })
+}
+
+// Build makes the issuer's next lists unless the newest holds at least so many changes and none is due, and returns the
+// newest complete one.
+func (p *Publisher) Build(ctx context.Context, issuer string, atLeast int64) (*List, error) {
+	return p.build(ctx, issuer, func(r *round) extent { return r.due(atLeast) })
+}
+
+// extent is how much of an issuer's lists a round makes anew.
+type extent int
+
+const (
+	nothing    extent = iota
+	deltas            // the deltas alone
+	changed           // the complete list, those of partitions that changed, and their deltas
+	everything        // every list
+)
+
+// round makes the lists of one issuer that belong together: they have the same number and tell of the same moment.
+type round struct {
+	*Publisher
+	issuer *ca.Issuer
+	tx     pgx.Tx
+	row    issuerRow
+	newest map[Kind]row
+	bases  map[int]row // of deltas
+	parts  int         // partitions
+	now    time.Time
+
+	number     int64
+	thisUpdate time.Time
+	changes    int64 // the authority's count that the lists hold
+	fresh      []freshList
+}
+
+// freshList is one that this round has made.
+type freshList struct {
+	list     *List
+	row      row
+	pieces   pieces
+	segments []*list.Segment // none in a delta
+}
+
+func (p *Publisher) build(ctx context.Context, issuer string, extentOf func(*round) extent) (*List, error) {
+	i, err := p.Authority.Issuer(issuer)
+	if err != nil {
+		return nil, err
+	}
+	var made *round
+	var next *shelved
+	err = p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		r, err := p.begin(ctx, tx, i)
+		if err != nil {
+			return err
+		}
+		extent := extentOf(r)
+		if extent == nothing {
+			return nil
+		}
+		if next, err = r.make(ctx, extent); err != nil {
+			return err
+		}
+		made = r
+		return r.store(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if made != nil {
+		p.shelf.put(issuer, next, made.fresh)
+		for _, f := range made.fresh {
+			if f.row.Kind == (Kind{}) {
+				return f.list, nil
+			}
+		}
+	}
+	return p.Newest(ctx, issuer)
+}
+
+// begin holds the issuer's row and reads what there is.
+func (p *Publisher) begin(ctx context.Context, tx pgx.Tx, i *ca.Issuer) (*round, error) {
+	r := &round{Publisher: p, issuer: i, tx: tx, now: p.Now()}
+	var err error
+	if r.row, err = lockIssuer(ctx, tx, i.ID()); err != nil {
+		return nil, err
+	}
+	if r.newest, err = selectNewest(ctx, tx, i.ID()); err != nil {
+		return nil, err
+	}
+	if r.bases, err = selectBases(ctx, tx, i.ID(), r.now); err != nil {
+		return nil, err
+	}
+	if r.parts, err = p.Authority.Partitions(ctx, i.ID()); err != nil {
+		return nil, err
+	}
+	r.number = r.row.number + 1
+	r.thisUpdate = r.now.UTC().Truncate(time.Second)
+	if r.thisUpdate.Before(r.row.thisUpdate) { // a clock went back; relying parties' notion of the newest must not
+		r.thisUpdate = r.row.thisUpdate.UTC()
+	}
+	return r, nil
+}
+
+// due says what has to be made if the lists are to hold at least so many changes.
+func (r *round) due(atLeast int64) extent {
+	full, ok := r.newest[Kind{}]
+	switch {
+	case !ok || !r.now.Before(full.ThisUpdate.Add(r.Schedule.Period)):
+		return everything
+	case full.Changes < atLeast:
+		return changed
+	}
+	for n := range r.parts {
+		if _, ok := r.newest[Kind{Partition: n + 1}]; !ok { // no certificate names a list that is not there
+			return everything
+		}
+	}
+	if r.Deltas != nil && r.bases[0].Number > 0 {
+		if last, ok := r.newest[Kind{Delta: true}]; !ok || !r.now.Before(last.ThisUpdate.Add(r.Schedule.DeltaPeriod)) {
+			return deltas
+		}
+	}
+	return nothing
+}
+
+// make makes the lists of the extent. It returns the issuer's book as it then is, or nil if that has not changed.
+func (r *round) make(ctx context.Context, e extent) (*shelved, error) {
+	full := r.newest[Kind{}]
+	r.changes = full.Changes
+	after := full.Changes
+	for _, b := range r.bases {
+		if r.Deltas != nil {
+			after = min(after, b.Changes)
+		}
+	}
+	all, err := r.revoked(ctx, after)
+	if err != nil {
+		return nil, err
+	}
+	if len(all) > 0 {
+		r.changes = all[len(all)-1].count
+	}
+	since := func(count int64) []counted {
+		n, _ := slices.BinarySearchFunc(all, count+1, func(c counted, want int64) int { return int(c.count - want) })
+		return all[n:]
+	}
+	if e == deltas {
+		return nil, r.makeDeltas(ctx, e, since)
+	}
+	book, err := r.shelf.book(ctx, r.tx, r.issuer.ID(), full)
+	if err != nil {
+		return nil, err
+	}
+	news := changesOf(since(full.Changes), 0)
+	next, err := book.Apply(news, r.now)
+	if err != nil {
+		return nil, err
+	}
+	if err := insertSegments(ctx, r.tx, r.issuer.ID(), next.Segments()); err != nil {
+		return nil, err
+	}
+	if err := r.makeFulls(ctx, e, next, news); err != nil {
+		return nil, err
+	}
+	return &shelved{number: r.number, book: next}, r.makeDeltas(ctx, e, since)
+}
+
+// counted is a change with the authority's count.
+type counted struct {
+	count int64
+	list.Change
+}
+
+// revoked returns the changes after a count. The list says nothing that lies ahead of it: another server's clock may.
+func (r *round) revoked(ctx context.Context, after int64) (out []counted, err error) {
+	for c, err := range r.Authority.Revoked(ctx, r.issuer.ID(), after) {
+		if err != nil {
+			return nil, err
+		}
+		change := list.Change{Entry: list.Entry{Serial: []byte(c.Serial), At: c.At.UTC().Truncate(time.Second), Reason: list.Reason(c.Reason), Invalid: c.Invalid},
+			Partition: c.Partition, Released: c.Released}
+		if change.At.After(r.thisUpdate) {
+			change.At = r.thisUpdate
+		}
+		if !c.Invalid.IsZero() {
+			change.Invalid = c.Invalid.UTC().Truncate(time.Second)
+		}
+		if !c.KeepExpired {
+			change.Until = c.NotAfter.Add(keepExpired)
+		}
+		out = append(out, counted{c.Count, change})
+	}
+	return out, nil
+}
+
+// changesOf returns the changes of a partition; 0 means all.
+func changesOf(in []counted, partition int) []list.Change {
+	out := make([]list.Change, 0, len(in))
+	for _, c := range in {
+		if partition == 0 || c.Partition == partition {
+			out = append(out, c.Change)
+		}
+	}
+	return out
+}
+
+// makeFulls makes the complete list and those of partitions.
+func (r *round) makeFulls(ctx context.Context, e extent, book *list.Book, news []list.Change) error {
+	touched := map[int]bool{}
+	for _, c := range news {
+		touched[c.Partition] = true
+	}
+	for partition := range r.parts + 1 {
+		k := Kind{Partition: partition}
+		_, there := r.newest[k]
+		if partition > 0 && there && e == changed && !touched[partition] {
+			continue
+		}
+		segments := book.Segments()
+		if partition > 0 {
+			segments = book.Partition(partition)
+		}
+		t := r.template(k)
+		if r.Deltas != nil && r.bases[partition].Number > 0 { // a delta is made with it
+			t.Freshest = r.Deltas(r.issuer.ID(), partition)
+		}
+		entries := make([][]byte, len(segments))
+		count := 0
+		for n, s := range segments {
+			entries[n] = s.DER
+			count += s.Entries()
+		}
+		f, err := r.sign(t, k, entries, count, news)
+		if err != nil {
+			return err
+		}
+		parts := f.list.content.Parts
+		f.segments = segments
+		f.pieces = pieces{head: parts[0], tail: parts[len(parts)-1], segments: make([]int64, len(segments))}
+		for n, s := range segments {
+			f.pieces.segments[n] = s.ID
+		}
+		r.fresh = append(r.fresh, f)
+	}
+	return ctx.Err()
+}
+
+// makeDeltas makes the deltas of those complete lists that are made or, if they are made alone, of all.
+func (r *round) makeDeltas(ctx context.Context, e extent, since func(int64) []counted) error {
+	if r.Deltas == nil {
+		return nil
+	}
+	for partition := range r.parts + 1 {
+		base := r.bases[partition]
+		if base.Number == 0 || e != deltas && !r.made(Kind{Partition: partition}) {
+			continue
+		}
+		k := Kind{Partition: partition, Delta: true}
+		changes := changesOf(since(base.Changes), partition)
+		der, count, err := list.Delta(changes)
+		if err != nil {
+			return err
+		}
+		t := r.template(k)
+		t.Base = base.Number
+		f, err := r.sign(t, k, [][]byte{der}, count, changes)
+		if err != nil {
+			return err
+		}
+		parts := f.list.content.Parts
+		f.pieces = pieces{head: slices.Concat(parts[0], parts[1]), tail: parts[2], segments: []int64{}}
+		r.fresh = append(r.fresh, f)
+	}
+	return ctx.Err()
+}
+
+func (r *round) made(k Kind) bool {
+	return slices.ContainsFunc(r.fresh, func(f freshList) bool { return f.row.Kind == k })
+}
+
+// template returns what a list says besides its entries.
+func (r *round) template(k Kind) *list.Template {
+	_, algorithm := r.issuer.SignatureAlgorithm()
+	lifetime, period := r.Schedule.Lifetime, r.Schedule.Period
+	if k.Delta {
+		lifetime, period = r.Schedule.DeltaLifetime, r.Schedule.DeltaPeriod
+	}
+	t := &list.Template{Issuer: r.issuer.Certificate(), Algorithm: algorithm, Number: r.number,
+		ThisUpdate: r.thisUpdate, NextUpdate: r.thisUpdate.Add(lifetime)}
+	if k.Partition > 0 {
+		t.Scope = r.issuer.PartitionCRL(k.Partition)
+	}
+	if r.Locations != nil {
+		t.Publish = r.thisUpdate.Add(period)
+		if k == (Kind{}) {
+			t.Locations = r.Locations(r.issuer.ID())
+		}
+	}
+	return t
+}
+
+// sign lints a list, has it signed and reads it as an outsider would. news are the changes since the last one.
+func (r *round) sign(t *list.Template, k Kind, entries [][]byte, count int, news []list.Change) (f freshList, err error) {
+	if err := check(t, news); err != nil {
+		return f, err
+	}
+	signed, err := t.Sign(entries, r.issuer.SignCRL)
+	if err != nil {
+		return f, err
+	}
+	head, err := list.Read(signed.Open(), nil)
+	if err != nil {
+		return f, ErrWrong.Because(err)
+	}
+	if err := head.Verify(r.issuer.Certificate()); err != nil {
+		return f, ErrWrong.Because(err)
+	}
+	if head.Entries != count || head.Size != signed.Size || head.Number.Int64() != r.number || head.Delta() != k.Delta {
+		return f, ErrWrong.Withf("The revocation list %d of %s is not what it should be.", r.number, r.issuer.ID())
+	}
+	f.row = row{Kind: k, Number: r.number, Base: t.Base, ThisUpdate: t.ThisUpdate, NextUpdate: t.NextUpdate, Changes: r.changes,
+		Entries: count, Size: head.Size, SHA256: head.SHA256[:]}
+	f.list = f.row.of(r.issuer.ID(), signed)
+	return f, nil
+}
+
+// of returns the list of a row.
+func (r *row) of(issuer string, content *list.List) *List {
+	return &List{Kind: r.Kind, Issuer: issuer, Number: r.Number, Base: r.Base, ThisUpdate: r.ThisUpdate.UTC(), NextUpdate: r.NextUpdate.UTC(),
+		Entries: r.Entries, Size: r.Size, SHA256: [32]byte(r.SHA256), content: content}
+}
+
+// store keeps the lists and enqueues their deliveries.
+func (r *round) store(ctx context.Context) error {
+	id := r.issuer.ID()
+	b := &pgx.Batch{}
+	updateIssuer(b, id, issuerRow{r.number, r.thisUpdate})
+	var deliveries []jobs.Args
+	files := map[string]any{}
+	for _, f := range r.fresh {
+		insertList(b, id, f.row, f.pieces)
+		files[f.list.FileName()] = f.row.Entries
+		deliveries = append(deliveries, r.deliveries(f.list)...)
+	}
+	if err := r.tx.SendBatch(ctx, b).Close(); err != nil {
+		return err
+	}
+	_, err := audit.Append(ctx, r.tx, r.now, audit.System("crl"), audit.Event{Kind: "crl.issued", Subject: fmt.Sprintf("crl:%s/%d", id, r.number),
+		Data: map[string]any{"entries": files, "this_update": r.thisUpdate, "changes": r.changes}})
+	if err != nil || len(deliveries) == 0 {
+		return err
+	}
+	return r.Jobs.Insert(ctx, r.tx, deliveries...)
+}
+
+// Tidy lets go of lists that nobody asks for.
+func (p *Publisher) Tidy(ctx context.Context, issuer string) error {
+	return p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		if _, err := lockIssuer(ctx, tx, issuer); err != nil {
+			return err
+		}
+		return deleteOld(ctx, tx, issuer, p.Now())
+	})
+}

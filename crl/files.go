@@ -1,0 +1,134 @@
+package crl
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"io"
+	"strconv"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/cms/bundle"
+	"github.com/sealpost/sealpost/crl/list"
+	"github.com/sealpost/sealpost/crl/point"
+)
+
+// published is a file as distribution points are to show it: the newest list of a kind, or what leads to the issuer.
+type published struct {
+	point.File
+	issuer *ca.Issuer
+	list   *List // nil: it is not a list
+}
+
+// number returns that of the list, or 0.
+func (f *published) number() int64 {
+	if f.list == nil {
+		return 0
+	}
+	return f.list.Number
+}
+
+// fileNames returns the names of all files that an issuer publishes now.
+func (p *Publisher) fileNames(ctx context.Context, i *ca.Issuer) ([]string, error) {
+	names := []string{i.ID() + certificateSuffix, i.ID() + bundleSuffix}
+	err := p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		kinds, err := selectKinds(ctx, tx, i.ID())
+		for _, k := range kinds {
+			names = append(names, k.FileName(i.ID()))
+		}
+		return err
+	})
+	return names, err
+}
+
+// Files beside the lists: the issuer's certificate in DER, and all up to the root in one.
+const (
+	certificateSuffix = ".cer"
+	bundleSuffix      = ".p7c"
+)
+
+// file returns what a file is to show now.
+func (p *Publisher) file(ctx context.Context, i *ca.Issuer, name string) (*published, error) {
+	f := &published{issuer: i}
+	f.Name, f.Issuer = name, i.Certificate()
+	switch name {
+	case i.ID() + certificateSuffix:
+		f.Kind = point.Certificate
+		f.set(i.Certificate().Raw)
+		return f, nil
+	case i.ID() + bundleSuffix:
+		der, err := bundle.Write(i.Chain())
+		f.Kind = point.Bundle
+		f.set(der)
+		return f, err
+	}
+	issuer, k, ok := ParseFileName(name)
+	if !ok || issuer != i.ID() {
+		return nil, ErrNoList.Withf("There is no file %q of %s.", name, i.ID())
+	}
+	l, err := p.Find(ctx, issuer, k)
+	if err != nil {
+		return nil, err
+	}
+	f.list, f.Size, f.SHA256 = l, l.Size, l.SHA256
+	f.Open = func() io.ReadSeeker { return l.Open() }
+	f.Kind = point.Full
+	if k.Delta {
+		f.Kind = point.Delta
+	}
+	if k.Partition > 0 {
+		f.Partition = strconv.Itoa(k.Partition)
+	}
+	f.Head, err = list.Read(l.Open(), nil)
+	return f, err
+}
+
+func (f *published) set(content []byte) {
+	f.Size, f.SHA256 = int64(len(content)), sha256.Sum256(content)
+	f.Open = func() io.ReadSeeker { return bytes.NewReader(content) }
+}
+
+// seen is what was read back under a file's name.
+type seen struct {
+	head *list.Head // nil: not a list
+}
+
+// look reads what a point shows, compares it with what it should, and verifies it.
+func (f *published) look(r io.Reader) (s seen, err error) {
+	if f.list == nil {
+		return s, f.compare(r)
+	}
+	if s.head, err = list.Read(r, nil); err != nil {
+		return s, err
+	}
+	if err := s.head.Verify(f.issuer.Certificate()); err != nil {
+		return s, err
+	}
+	switch number := s.head.Number; {
+	case s.head.SHA256 == f.SHA256:
+		return s, nil
+	case number == nil || !number.IsInt64():
+		return s, ErrWrong.Withf("It shows a list without a number of ours.")
+	case number.Int64() < f.list.Number:
+		return s, ErrStale.Withf("It still shows list %d; the newest is %d.", number, f.list.Number)
+	case number.Int64() > f.list.Number:
+		return s, ErrAhead.Withf("It shows list %d, but the newest is %d. If the database was restored, make lists go on behind that number: sealpost crl publish --after %d.",
+			number, f.list.Number, number)
+	default:
+		return s, ErrWrong.Withf("It shows another list of the number %d.", number)
+	}
+}
+
+// compare compares a certificate or a bundle byte by byte.
+func (f *published) compare(r io.Reader) error {
+	h := sha256.New()
+	if _, err := io.Copy(h, io.LimitReader(r, f.Size+1)); err != nil {
+		return err
+	}
+	if [32]byte(h.Sum(nil)) != f.SHA256 {
+		return ErrStale.Withf("It shows another certificate.")
+	}
+	return nil
+}

@@ -1,0 +1,64 @@
+package crl
+
+import (
+	"strings"
+	"sync"
+
+	zx509 "github.com/zmap/zcrypto/x509"
+	_ "github.com/zmap/zlint/v3" // registers the lints
+	"github.com/zmap/zlint/v3/lint"
+
+	"github.com/sealpost/sealpost/crl/list"
+)
+
+// lints are the rules of RFC 5280 for revocation lists, with what they take as configuration: none.
+var lints = sync.OnceValues(func() ([]*lint.RevocationListLint, lint.Configuration) {
+	r, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280}})
+	if err != nil {
+		panic(err) // the options are constant
+	}
+	return r.RevocationListLints().Lints(), r.GetConfiguration()
+})
+
+// lintAtOnce is how many entries are linted in one list: the linter needs a hundred times the memory of the list.
+const lintAtOnce = 10_000
+
+// check returns ErrWrong, naming each rule that a list would break. It is asked before anything is signed, so the list that it
+// looks at bears a signature of zeros; and it has only the entries that are new, because the others were looked at when they
+// were.
+func check(t *list.Template, news []list.Change) error {
+	for first := true; first || len(news) > 0; first = false {
+		n := min(lintAtOnce, len(news))
+		if err := lintSome(t, news[:n]); err != nil {
+			return err
+		}
+		news = news[n:]
+	}
+	return nil
+}
+
+func lintSome(t *list.Template, news []list.Change) error {
+	entries, _, err := list.Delta(news)
+	if err != nil {
+		return err
+	}
+	unsigned, err := t.Sign([][]byte{entries}, func(...[]byte) ([]byte, error) { return make([]byte, 64), nil })
+	if err != nil {
+		return err
+	}
+	parsed, err := zx509.ParseRevocationList(unsigned.Bytes())
+	if err != nil {
+		return ErrWrong.Because(err)
+	}
+	var broken []string
+	all, none := lints()
+	for _, one := range all {
+		if r := one.Execute(parsed, none); r.Status >= lint.Warn {
+			broken = append(broken, one.Name)
+		}
+	}
+	if len(broken) > 0 {
+		return ErrWrong.Withf("The revocation list %d would break these rules: %s.", t.Number, strings.Join(broken, ", "))
+	}
+	return nil
+}

@@ -320,7 +320,7 @@ func (r *round) template(k Kind) *list.Template {
 
 // sign lints a list, has it signed and reads it as an outsider would. news are the changes since the last one.
 func (r *round) sign(t *list.Template, k Kind, entries [][]byte, count int, news []list.Change) (f freshList, err error) {
-	if err := check(t, news); err != nil {
+	if err := r.linter.check(t, news); err != nil {
 		return f, err
 	}
 	signed, err := t.Sign(entries, r.issuer.SignCRL)

@@ -89,7 +89,8 @@ func (s Schedule) check() error {
 // Publisher makes and publishes revocation lists. It is safe for concurrent use.
 type Publisher struct {
 	Config
-	shelf *shelf
+	shelf  *shelf
+	linter *linter
 }
 
 // New returns a publisher.
@@ -108,6 +109,10 @@ func New(c Config) (*Publisher, error) {
 	}
 	p := &Publisher{Config: c}
 	p.shelf = newShelf(p)
+	var err error
+	if p.linter, err = newLinter(); err != nil {
+		return nil, err
+	}
 	return p, p.checkPoints()
 }
 

@@ -142,7 +142,7 @@ func TestOpenSSLUsesTheDelta(t *testing.T) {
 		leaf  ca.Certificate
 		want  string
 	}{"alice by the old list": {false, alice.Signing, "OK"}, "alice with the delta": {true, alice.Signing, "certificate revoked"}, "bob with the delta": {true, bob.Signing, "OK"}} {
-		args := []string{"verify", "-crl_check", "-CAfile", write("root.pem", "x509", b.PKI.Root.Raw), "-untrusted", write("issuing.pem", "x509", b.PKI.Issuing.Raw), "-CRLfile", lists}
+		args := []string{"verify", "-attime", fmt.Sprint(b.Clock.Now().Unix()), "-crl_check", "-CAfile", write("root.pem", "x509", b.PKI.Root.Raw), "-untrusted", write("issuing.pem", "x509", b.PKI.Issuing.Raw), "-CRLfile", lists}
 		if c.delta {
 			both, err := os.ReadFile(lists)
 			if err != nil {

@@ -1,8 +1,8 @@
 package crl
 
 import (
+	"slices"
 	"strings"
-	"sync"
 
 	zx509 "github.com/zmap/zcrypto/x509"
 	_ "github.com/zmap/zlint/v3" // registers the lints
@@ -11,14 +11,19 @@ import (
 	"github.com/sealpost/sealpost/crl/list"
 )
 
-// lints are the rules of RFC 5280 for revocation lists, with what they take as configuration: none.
-var lints = sync.OnceValues(func() ([]*lint.RevocationListLint, lint.Configuration) {
+// linter has the rules of RFC 5280 for revocation lists.
+type linter struct {
+	rules []*lint.RevocationListLint
+	none  lint.Configuration
+}
+
+func newLinter() (*linter, error) {
 	r, err := lint.GlobalRegistry().Filter(lint.FilterOptions{IncludeSources: lint.SourceList{lint.RFC5280}})
 	if err != nil {
-		panic(err) // the options are constant
+		return nil, err
 	}
-	return r.RevocationListLints().Lints(), r.GetConfiguration()
-})
+	return &linter{slices.Clone(r.RevocationListLints().Lints()), r.GetConfiguration()}, nil
+}
 
 // lintAtOnce is how many entries are linted in one list: the linter needs a hundred times the memory of the list.
 const lintAtOnce = 10_000
@@ -26,10 +31,10 @@ const lintAtOnce = 10_000
 // check returns ErrWrong, naming each rule that a list would break. It is asked before anything is signed, so the list that it
 // looks at bears a signature of zeros; and it has only the entries that are new, because the others were looked at when they
 // were.
-func check(t *list.Template, news []list.Change) error {
+func (l *linter) check(t *list.Template, news []list.Change) error {
 	for first := true; first || len(news) > 0; first = false {
 		n := min(lintAtOnce, len(news))
-		if err := lintSome(t, news[:n]); err != nil {
+		if err := l.some(t, news[:n]); err != nil {
 			return err
 		}
 		news = news[n:]
@@ -37,7 +42,7 @@ func check(t *list.Template, news []list.Change) error {
 	return nil
 }
 
-func lintSome(t *list.Template, news []list.Change) error {
+func (l *linter) some(t *list.Template, news []list.Change) error {
 	entries, _, err := list.Delta(news)
 	if err != nil {
 		return err
@@ -51,9 +56,8 @@ func lintSome(t *list.Template, news []list.Change) error {
 		return ErrWrong.Because(err)
 	}
 	var broken []string
-	all, none := lints()
-	for _, one := range all {
-		if r := one.Execute(parsed, none); r.Status >= lint.Warn {
+	for _, one := range l.rules {
+		if r := one.Execute(parsed, l.none); r.Status >= lint.Warn {
 			broken = append(broken, one.Name)
 		}
 	}

@@ -335,9 +335,7 @@ CREATE TABLE ca.revocation (
 CREATE TABLE crl.issuer (
     id text NOT NULL,
     number bigint NOT NULL,
-    changes bigint NOT NULL,
-    this_update timestamp with time zone NOT NULL,
-    next_update timestamp with time zone NOT NULL
+    this_update timestamp with time zone NOT NULL
 );
 
 CREATE TABLE crl.list (
@@ -345,16 +343,48 @@ CREATE TABLE crl.list (
     number bigint NOT NULL,
     this_update timestamp with time zone NOT NULL,
     next_update timestamp with time zone NOT NULL,
-    der bytea NOT NULL
+    head bytea NOT NULL,
+    partition smallint NOT NULL,
+    delta boolean NOT NULL,
+    base bigint,
+    changes bigint NOT NULL,
+    entries integer NOT NULL,
+    segments bigint[] DEFAULT '{}'::bigint[] NOT NULL,
+    tail bytea NOT NULL,
+    size bigint NOT NULL,
+    sha256 bytea NOT NULL,
+    CONSTRAINT list_check CHECK ((delta = (base IS NOT NULL))),
+    CONSTRAINT list_sha256_check CHECK ((length(sha256) = 32))
 );
+ALTER TABLE ONLY crl.list ALTER COLUMN head SET STORAGE EXTERNAL;
 
 CREATE TABLE crl.point (
     issuer text NOT NULL,
     point text NOT NULL,
+    file text NOT NULL,
     number bigint NOT NULL,
+    next_update timestamp with time zone,
     seen_at timestamp with time zone,
     failed_at timestamp with time zone,
     failure text
+);
+
+CREATE TABLE crl.segment (
+    issuer text NOT NULL,
+    id bigint NOT NULL,
+    partition smallint NOT NULL,
+    der bytea NOT NULL,
+    until bytea NOT NULL
+);
+ALTER TABLE ONLY crl.segment ALTER COLUMN der SET STORAGE EXTERNAL;
+
+ALTER TABLE crl.segment ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME crl.segment_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE directory.person (
@@ -593,10 +623,13 @@ ALTER TABLE ONLY crl.issuer
     ADD CONSTRAINT issuer_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY crl.list
-    ADD CONSTRAINT list_pkey PRIMARY KEY (issuer, number);
+    ADD CONSTRAINT list_pkey PRIMARY KEY (issuer, partition, delta, number);
 
 ALTER TABLE ONLY crl.point
-    ADD CONSTRAINT point_pkey PRIMARY KEY (issuer, point);
+    ADD CONSTRAINT point_pkey PRIMARY KEY (issuer, point, file);
+
+ALTER TABLE ONLY crl.segment
+    ADD CONSTRAINT segment_pkey PRIMARY KEY (issuer, id);
 
 ALTER TABLE ONLY directory.person
     ADD CONSTRAINT person_pkey PRIMARY KEY (id);
@@ -730,6 +763,9 @@ ALTER TABLE ONLY ca.revocation
 
 ALTER TABLE ONLY crl.list
     ADD CONSTRAINT list_issuer_fkey FOREIGN KEY (issuer) REFERENCES crl.issuer(id);
+
+ALTER TABLE ONLY crl.segment
+    ADD CONSTRAINT segment_issuer_fkey FOREIGN KEY (issuer) REFERENCES crl.issuer(id);
 
 ALTER TABLE ONLY enroll.token
     ADD CONSTRAINT token_request_fkey FOREIGN KEY (request) REFERENCES enroll.request(id);
@@ -886,7 +922,15 @@ GRANT SELECT,INSERT,UPDATE ON TABLE crl.issuer TO sealpost_crl;
 
 GRANT SELECT,INSERT,DELETE ON TABLE crl.list TO sealpost_crl;
 
-GRANT SELECT,INSERT,UPDATE ON TABLE crl.point TO sealpost_crl;
+GRANT UPDATE(head) ON TABLE crl.list TO sealpost_crl;
+
+GRANT UPDATE(segments) ON TABLE crl.list TO sealpost_crl;
+
+GRANT UPDATE(tail) ON TABLE crl.list TO sealpost_crl;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE crl.point TO sealpost_crl;
+
+GRANT SELECT,INSERT,DELETE ON TABLE crl.segment TO sealpost_crl;
 
 GRANT SELECT,INSERT ON TABLE directory.person TO sealpost_directory;
 

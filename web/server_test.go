@@ -255,7 +255,7 @@ func TestStopFinishesRequests(t *testing.T) {
 
 type slow struct{ entered, leave chan struct{} }
 
-func (s slow) Serve(w http.ResponseWriter, _ *http.Request, _ string) error {
+func (s slow) Serve(w http.ResponseWriter, _ *http.Request, _ string, _ crl.Kind) error {
 	close(s.entered)
 	<-s.leave
 	w.Header().Set("Content-Type", "application/pkix-crl")

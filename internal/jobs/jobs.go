@@ -114,7 +114,9 @@ func Cancel(err error) error { return river.JobCancel(err) }
 func Later(d time.Duration) error { return river.JobSnooze(d) }
 
 // Point makes this process work on the jobs of a distribution point, one at a time.
-func (q *Queue) Point(name string) { q.config.Queues[pointQueue(name)] = river.QueueConfig{MaxWorkers: 1} }
+func (q *Queue) Point(name string) {
+	q.config.Queues[pointQueue(name)] = river.QueueConfig{MaxWorkers: 1}
+}
 
 // Every enqueues args once per interval, in one process of all that share the database, and once at start.
 func (q *Queue) Every(interval time.Duration, args river.JobArgs) {

@@ -146,89 +146,76 @@ func (r *round) due(atLeast int64) extent {
 func (r *round) make(ctx context.Context, e extent) (*shelved, error) {
 	full := r.newest[Kind{}]
 	r.changes = full.Changes
-	after := full.Changes
-	for _, b := range r.bases {
-		if r.Deltas != nil {
-			after = min(after, b.Changes)
-		}
-	}
-	all, err := r.revoked(ctx, after)
-	if err != nil {
-		return nil, err
-	}
-	if len(all) > 0 {
-		r.changes = all[len(all)-1].count
-	}
-	since := func(count int64) []counted {
-		n, _ := slices.BinarySearchFunc(all, count+1, func(c counted, want int64) int { return int(c.count - want) })
-		return all[n:]
-	}
 	if e == deltas {
-		return nil, r.makeDeltas(ctx, e, since)
+		return nil, r.makeDeltas(ctx, e)
 	}
 	book, err := r.shelf.book(ctx, r.tx, r.issuer.ID(), full)
 	if err != nil {
 		return nil, err
 	}
-	news := changesOf(since(full.Changes), 0)
-	next, err := book.Apply(news, r.now)
+	next, touched, err := r.apply(ctx, book)
 	if err != nil {
 		return nil, err
 	}
 	if err := insertSegments(ctx, r.tx, r.issuer.ID(), next.Segments()); err != nil {
 		return nil, err
 	}
-	if err := r.makeFulls(ctx, e, next, news); err != nil {
+	if err := r.makeFulls(ctx, e, next, touched); err != nil {
 		return nil, err
 	}
-	return &shelved{number: r.number, book: next}, r.makeDeltas(ctx, e, since)
+	return &shelved{number: r.number, book: next}, r.makeDeltas(ctx, e)
 }
 
-// counted is a change with the authority's count.
-type counted struct {
-	count int64
-	list.Change
-}
+// atOnce is how many changes are in memory at a time: after years all are new to the first list.
+const atOnce = 50_000
 
-// revoked returns the changes after a count. The list says nothing that lies ahead of it: another server's clock may.
-func (r *round) revoked(ctx context.Context, after int64) (out []counted, err error) {
-	for c, err := range r.Authority.Revoked(ctx, r.issuer.ID(), after) {
-		if err != nil {
-			return nil, err
+// apply puts what has changed since the last complete list into the book, and says which partitions that touches.
+func (r *round) apply(ctx context.Context, book *list.Book) (next *list.Book, touched map[int]bool, err error) {
+	touched = map[int]bool{}
+	template := r.template(Kind{})
+	batch := make([]list.Change, 0, 16)
+	flush := func() error {
+		if err := r.linter.check(template, batch); err != nil {
+			return err
 		}
-		change := list.Change{Entry: list.Entry{Serial: []byte(c.Serial), At: c.At.UTC().Truncate(time.Second), Reason: list.Reason(c.Reason), Invalid: c.Invalid},
-			Partition: c.Partition, Released: c.Released}
-		if change.At.After(r.thisUpdate) {
-			change.At = r.thisUpdate
-		}
-		if !c.Invalid.IsZero() {
-			change.Invalid = c.Invalid.UTC().Truncate(time.Second)
-		}
-		if !c.KeepExpired {
-			change.Until = c.NotAfter.Add(keepExpired)
-		}
-		out = append(out, counted{c.Count, change})
+		book, err = book.Apply(batch, r.now)
+		batch = batch[:0]
+		return err
 	}
-	return out, nil
+	for c, err := range r.Authority.Revoked(ctx, r.issuer.ID(), r.changes) {
+		if err != nil {
+			return nil, nil, err
+		}
+		r.changes = c.Count
+		touched[c.Partition] = true
+		if batch = append(batch, r.change(c)); len(batch) == atOnce {
+			if err := flush(); err != nil {
+				return nil, nil, err
+			}
+		}
+	}
+	err = flush()
+	return book, touched, err
 }
 
-// changesOf returns the changes of a partition; 0 means all.
-func changesOf(in []counted, partition int) []list.Change {
-	out := make([]list.Change, 0, len(in))
-	for _, c := range in {
-		if partition == 0 || c.Partition == partition {
-			out = append(out, c.Change)
-		}
+// change is a change as lists have it. They say nothing that lies ahead of them: another server's clock may.
+func (r *round) change(c ca.Change) list.Change {
+	out := list.Change{Entry: list.Entry{Serial: []byte(c.Serial), At: c.At.UTC().Truncate(time.Second), Reason: list.Reason(c.Reason)},
+		Partition: c.Partition, Released: c.Released}
+	if out.At.After(r.thisUpdate) {
+		out.At = r.thisUpdate
+	}
+	if !c.Invalid.IsZero() {
+		out.Invalid = c.Invalid.UTC().Truncate(time.Second)
+	}
+	if !c.KeepExpired {
+		out.Until = c.NotAfter.Add(keepExpired)
 	}
 	return out
 }
 
 // makeFulls makes the complete list and those of partitions.
-func (r *round) makeFulls(ctx context.Context, e extent, book *list.Book, news []list.Change) error {
-	touched := map[int]bool{}
-	for _, c := range news {
-		touched[c.Partition] = true
-	}
+func (r *round) makeFulls(ctx context.Context, e extent, book *list.Book, touched map[int]bool) error {
 	for partition := range r.parts + 1 {
 		k := Kind{Partition: partition}
 		_, there := r.newest[k]
@@ -249,7 +236,7 @@ func (r *round) makeFulls(ctx context.Context, e extent, book *list.Book, news [
 			entries[n] = s.DER
 			count += s.Entries()
 		}
-		f, err := r.sign(t, k, entries, count, news)
+		f, err := r.sign(t, k, entries, count, nil)
 		if err != nil {
 			return err
 		}
@@ -265,21 +252,30 @@ func (r *round) makeFulls(ctx context.Context, e extent, book *list.Book, news [
 }
 
 // makeDeltas makes the deltas of those complete lists that are made or, if they are made alone, of all.
-func (r *round) makeDeltas(ctx context.Context, e extent, since func(int64) []counted) error {
+func (r *round) makeDeltas(ctx context.Context, e extent) error {
 	if r.Deltas == nil {
 		return nil
+	}
+	all, err := r.sinceBases(ctx, e)
+	if err != nil {
+		return err
 	}
 	for partition := range r.parts + 1 {
 		base := r.bases[partition]
 		if base.Number == 0 || e != deltas && !r.made(Kind{Partition: partition}) {
 			continue
 		}
-		k := Kind{Partition: partition, Delta: true}
-		changes := changesOf(since(base.Changes), partition)
+		var changes []list.Change
+		for _, c := range all {
+			if c.Count > base.Changes && (partition == 0 || c.Partition == partition) {
+				changes = append(changes, r.change(c))
+			}
+		}
 		der, count, err := list.Delta(changes)
 		if err != nil {
 			return err
 		}
+		k := Kind{Partition: partition, Delta: true}
 		t := r.template(k)
 		t.Base = base.Number
 		f, err := r.sign(t, k, [][]byte{der}, count, changes)
@@ -291,6 +287,27 @@ func (r *round) makeDeltas(ctx context.Context, e extent, since func(int64) []co
 		r.fresh = append(r.fresh, f)
 	}
 	return ctx.Err()
+}
+
+// sinceBases returns what has changed since the oldest base. A complete list of this round holds just as much.
+func (r *round) sinceBases(ctx context.Context, e extent) (out []ca.Change, err error) {
+	after := r.changes
+	for _, b := range r.bases {
+		after = min(after, b.Changes)
+	}
+	for c, err := range r.Authority.Revoked(ctx, r.issuer.ID(), after) {
+		if err != nil {
+			return nil, err
+		}
+		if c.Count > r.changes {
+			if e != deltas {
+				break
+			}
+			r.changes = c.Count
+		}
+		out = append(out, c)
+	}
+	return out, nil
 }
 
 func (r *round) made(k Kind) bool {
@@ -318,7 +335,7 @@ func (r *round) template(k Kind) *list.Template {
 	return t
 }
 
-// sign lints a list, has it signed and reads it as an outsider would. news are the changes since the last one.
+// sign lints a list, has it signed and reads it as an outsider would. news are entries that were not linted yet.
 func (r *round) sign(t *list.Template, k Kind, entries [][]byte, count int, news []list.Change) (f freshList, err error) {
 	if err := r.linter.check(t, news); err != nil {
 		return f, err

@@ -15,6 +15,7 @@ package crl
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"strconv"
 	"strings"
@@ -54,6 +55,9 @@ type Config struct {
 	Jobs      *jobs.Queue
 	Schedule  Schedule
 	Points    []Point
+
+	// Open reads what is at an address, as an outsider does (package crl/fetch). nil where no point has addresses.
+	Open func(ctx context.Context, address string) (io.ReadCloser, error)
 
 	// Deltas returns the addresses of an issuer's delta, for the freshestCRL extension; partition is 0 for that of all
 	// certificates. nil if there are no deltas.

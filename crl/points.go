@@ -40,8 +40,15 @@ type Point struct {
 	// Place is how files are brought there. nil: they are there by themselves, as at this server's own address, and are only
 	// looked at.
 	Place point.Point
-	// Open reads a file as an outsider does, from the address that certificates name. nil: the place itself is asked.
-	Open func(ctx context.Context, file string) (io.ReadCloser, error)
+	// Address returns where an outsider finds a file of an issuer: what certificates name. "" or nil: the place itself is asked.
+	Address func(issuer *ca.Issuer, file string) string
+}
+
+func (p Point) address(i *ca.Issuer, file string) string {
+	if p.Address == nil {
+		return ""
+	}
+	return p.Address(i, file)
 }
 
 var pointName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,47}$`)
@@ -52,7 +59,7 @@ func (p *Publisher) checkPoints() error {
 		if !pointName.MatchString(point.Name) || seen[point.Name] {
 			return fmt.Errorf("crl: %q is not a name of a point of its own: a-z, 0-9, hyphens", point.Name)
 		}
-		if point.Place == nil && point.Open == nil {
+		if point.Place == nil && point.Address == nil || point.Address != nil && p.Open == nil {
 			return fmt.Errorf("crl: point %s is neither written nor read", point.Name)
 		}
 		seen[point.Name] = true
@@ -142,17 +149,20 @@ func (p *Publisher) bring(ctx context.Context, point Point, f *published) error 
 
 // readBack looks at a point as an outsider would, and notes what it saw.
 func (p *Publisher) readBack(ctx context.Context, point Point, f *published) error {
-	open := point.Open
-	if open == nil {
-		open = func(ctx context.Context, _ string) (io.ReadCloser, error) { return point.Place.Get(ctx, f.File) }
-	}
-	r, err := open(ctx, f.Name)
+	r, err := p.open(ctx, point, f)
 	if err != nil {
 		return p.note(ctx, point, f, seen{}, err)
 	}
 	defer func() { _ = r.Close() }() // it was read to its end, or failed
 	s, err := f.look(r)
 	return p.note(ctx, point, f, s, err)
+}
+
+func (p *Publisher) open(ctx context.Context, point Point, f *published) (io.ReadCloser, error) {
+	if address := point.address(f.issuer, f.Name); address != "" {
+		return p.Open(ctx, address)
+	}
+	return point.Place.Get(ctx, f.File)
 }
 
 // note keeps what was seen, and returns err.

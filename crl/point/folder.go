@@ -20,9 +20,10 @@ import (
 type FolderConfig struct {
 	// Path of the folder. It must exist, and be a folder itself, no symbolic link to one.
 	Path string `yaml:"path"`
-	// Owner and Group of the files, by name or number; empty means Sealpost's own. Another owner takes root's rights, another
+	// Owner of the files, by name or number; empty means Sealpost's own. Another owner takes root's rights, another
 	// group membership in it.
 	Owner string `yaml:"owner"`
+	// Group of the files, likewise.
 	Group string `yaml:"group"`
 	// Mode of the files, octal; empty means 0644, which the web server can read.
 	Mode string `yaml:"mode"`

@@ -25,9 +25,9 @@ type FTPConfig struct {
 	Security  string `yaml:"security"`
 	TrustFile string `yaml:"trust_file"` // PEM certificates that the server's must come from; empty: those of the operating system
 
-	Folder       string `yaml:"folder"` // from where the login begins; empty: there
-	Login        string `yaml:"login"`  // must be able to list the folder and read in it, too
-	PasswordFile string `yaml:"password_file"`
+	Folder       string `yaml:"folder"`        // from where the login begins; empty: there
+	Login        string `yaml:"login"`         // must be able to list the folder and read in it, too
+	PasswordFile string `yaml:"password_file"` // its first line; the file must not be readable by others
 
 	// DeleteFirst is for servers that do not rename over an existing file, such as that of Windows in some configurations: the
 	// old file is deleted just before. For that moment, and longer if the connection is lost in it, relying parties find

@@ -33,8 +33,8 @@ type S3Config struct {
 	Bucket    string `yaml:"bucket"`     // must exist; it is addressed as the first part of the path
 	Prefix    string `yaml:"prefix"`     // before the names: "crl/"; empty: nothing
 
-	AccessKey     string `yaml:"access_key"` // needs s3:GetObject, s3:PutObject, and s3:ListBucket so that what is absent can be told from what is forbidden
-	SecretKeyFile string `yaml:"secret_key_file"`
+	AccessKey     string `yaml:"access_key"`      // needs s3:GetObject, s3:PutObject, and s3:ListBucket so that what is absent can be told from what is forbidden
+	SecretKeyFile string `yaml:"secret_key_file"` // its first line; the file must not be readable by others
 
 	// MaxAge is how long caches before the store may keep a file (Cache-Control); 0 means ten minutes. Never beyond a list's nextUpdate.
 	MaxAge  time.Duration `yaml:"max_age"`

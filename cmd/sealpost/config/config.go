@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,6 +21,7 @@ import (
 
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/crl"
+	"github.com/sealpost/sealpost/crl/point"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
@@ -129,6 +132,10 @@ type Issuer struct {
 type LDAPPoint struct {
 	URL string `yaml:"url"` // scheme, host and port that relying parties use: "ldap://ldap.example.com"
 	DN  string `yaml:"dn"`  // of the entry; created when absent and allowed
+
+	// Lists is the entry for the lists if they are not in the one above: in Active Directory they are in the container CDP, and
+	// certificates in AIA.
+	Lists string `yaml:"lists"`
 }
 
 // Enrolment says what people may ask for.
@@ -199,9 +206,43 @@ type CRL struct {
 	// Microsoft adds to lists what Windows reads: when the next one comes out, and where the list is in the directory.
 	Microsoft bool `yaml:"microsoft"`
 
+	// Points are places where lists and the issuers' certificates are brought, beside this server's own HTTP and the issuers'
+	// directory entries.
+	Points []Point `yaml:"points"`
+
 	// Debounce is how long a new list waits for further revocations; 0 means that it is made at once, as it is in any case
 	// for a compromised key. Absent means 5s.
 	Debounce Duration `yaml:"debounce"`
+}
+
+// Point is a distribution point: one of folder, ftp and s3.
+type Point struct {
+	Name    string   `yaml:"name"`    // in status and metrics: lower-case letters, digits, hyphens
+	Issuers []string `yaml:"issuers"` // whose files it shows; empty means all
+
+	Folder *point.FolderConfig `yaml:"folder"` // a folder, which a web server or a share shows to the world
+	FTP    *point.FTPConfig    `yaml:"ftp"`
+	S3     *point.S3Config     `yaml:"s3"`
+
+	// URL is where relying parties find the files, without their names: "http://pki.example.com/crl". Lists are read back from
+	// there. Empty means that the place itself is asked.
+	URL string `yaml:"url"`
+
+	// InCertificates adds the list's URL here to the certificates that are issued from now on.
+	InCertificates bool `yaml:"in_certificates"`
+}
+
+// Shows reports whether the point shows an issuer's files.
+func (p Point) Shows(issuer string) bool {
+	return len(p.Issuers) == 0 || slices.Contains(p.Issuers, issuer)
+}
+
+// Address returns where relying parties find a file; "" if that is not known.
+func (p Point) Address(file string) string {
+	if p.URL == "" {
+		return ""
+	}
+	return strings.TrimSuffix(p.URL, "/") + "/" + url.PathEscape(file)
 }
 
 // Publication is a file that the public listener serves.
@@ -332,24 +373,45 @@ func (c *Config) AllProfiles() []ca.ProfileConfig {
 	return ca.WithResponders(ca.WithDefaults(c.Profiles), ids...)
 }
 
-// CRLURLs returns where an issuer's certificates say that its revocation list is: HTTP first, then LDAP. The filter of
-// the LDAP URL stands in parentheses: GnuPG takes no other form (RFC 4516).
+// CRLURLs returns where an issuer's certificates say that its revocation list is: HTTP first, then LDAP, then other points.
 func (c *Config) CRLURLs(i Issuer) []string {
 	out := []string{c.CRLURL(i.ID, crl.Kind{})}
-	if i.LDAP.URL != "" {
-		out = append(out, strings.TrimSuffix(i.LDAP.URL, "/")+"/"+url.PathEscape(i.LDAP.DN)+"?certificateRevocationList;binary?base?(objectClass=pkiCA)")
+	if u := c.LDAPURL(i, crl.Kind{}); u != "" {
+		out = append(out, u)
+	}
+	for _, p := range c.CRL.Points {
+		if p.InCertificates && p.Shows(i.ID) {
+			out = append(out, p.Address(crl.Kind{}.FileName(i.ID)))
+		}
 	}
 	return out
 }
 
-// LDAPLocations returns the LDAP addresses of an issuer's list, for programs that publish it in a directory.
-func (c *Config) LDAPLocations(issuer string) []string {
-	for _, i := range c.Issuers {
-		if i.ID == issuer {
-			return c.CRLURLs(i)[1:]
-		}
+// LDAPURL returns where one of an issuer's lists is in the directory; "" if it has no entry there. The filter stands in
+// parentheses: GnuPG takes no other form (RFC 4516).
+func (c *Config) LDAPURL(i Issuer, k crl.Kind) string {
+	if i.LDAP.URL == "" {
+		return ""
 	}
-	return nil
+	dn, class := i.LDAP.DN, "pkiCA"
+	if i.LDAP.Lists != "" {
+		dn, class = i.LDAP.Lists, "cRLDistributionPoint"
+	}
+	if k.Partition > 0 {
+		var err error
+		if dn, err = directory.PartitionDN(dn, strconv.Itoa(k.Partition)); err != nil { // Validate has refused such a name
+			return ""
+		}
+		class = "cRLDistributionPoint"
+	}
+	attribute := "certificateRevocationList"
+	if k.Delta {
+		attribute = "deltaRevocationList"
+	}
+	if c.Directory.Dialect != "ad" {
+		attribute += ";binary"
+	}
+	return strings.TrimSuffix(i.LDAP.URL, "/") + "/" + url.PathEscape(dn) + "?" + attribute + "?base?(objectClass=" + class + ")"
 }
 
 // CRLURL returns where one of an issuer's lists is by HTTP.
@@ -365,6 +427,9 @@ func (c *Config) PartitionURL(i Issuer) string {
 
 // CAURL returns where an issuer's own certificate is, in DER.
 func (c *Config) CAURL(issuer string) string { return c.join("ca", issuer+".cer") }
+
+// BundleURL returns where an issuer's certificate is with those above it in one file.
+func (c *Config) BundleURL(issuer string) string { return c.join("ca", issuer+".p7c") }
 
 // OCSPURL returns where an issuer's OCSP responder is.
 func (c *Config) OCSPURL(issuer string) string { return c.join("ocsp", issuer) }

@@ -1,11 +1,11 @@
 package config_test
 
 import (
-	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 
@@ -66,8 +66,27 @@ func missing(n *yaml.Node, structure reflect.Type, path string) (out []string) {
 			out = append(out, at)
 		case of.Kind() == reflect.Struct:
 			out = append(out, missing(value, of, at)...)
+		case of.Kind() == reflect.Pointer && of.Elem().Kind() == reflect.Struct:
+			out = append(out, missing(value, of.Elem(), at)...)
 		case of.Kind() == reflect.Slice && of.Elem().Kind() == reflect.Struct:
-			out = append(out, missing(value.Content[0], of.Elem(), fmt.Sprintf("%s[0]", at))...)
+			out = append(out, missingFromAll(value.Content, of.Elem(), at+"[]")...)
+		}
+	}
+	return out
+}
+
+// missingFromAll returns the keys that every entry of a list lacks.
+func missingFromAll(entries []*yaml.Node, structure reflect.Type, path string) (out []string) {
+	lacking := make([][]string, len(entries))
+	for n, e := range entries {
+		lacking[n] = missing(e, structure, path)
+	}
+	for _, key := range slices.Concat(lacking...) {
+		lacks := func(keys []string) bool {
+			return slices.ContainsFunc(keys, func(k string) bool { return k == key || strings.HasPrefix(key, k+".") })
+		}
+		if !slices.ContainsFunc(lacking, func(keys []string) bool { return !lacks(keys) }) {
+			out = append(out, key)
 		}
 	}
 	return out

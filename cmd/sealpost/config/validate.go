@@ -45,6 +45,7 @@ func (c *Config) Validate() error {
 	if d := c.CRL.DeltaLifetime; c.CRL.DeltaPeriod > 0 && (d <= c.CRL.DeltaPeriod || d > c.CRL.Lifetime) {
 		f.say("crl.delta_lifetime", "must be longer than crl.delta_period, and no longer than crl.lifetime")
 	}
+	c.validatePoints(&f)
 	if c.Recovery.Longest < 0 || c.Recovery.Silence < 0 {
 		f.say("recovery", "needs times that are not negative")
 	}
@@ -97,6 +98,43 @@ func (c *Config) validateIssuers(f *faults) {
 	}
 	if c.Enrolment.Issuer != "" && !seen[c.Enrolment.Issuer] {
 		f.say("enrolment.issuer", fmt.Sprintf("there is no issuer %q", c.Enrolment.Issuer))
+	}
+}
+
+var pointName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,47}$`)
+
+// validatePoints checks what can be told without looking at the places.
+func (c *Config) validatePoints(f *faults) {
+	seen := map[string]bool{"http": true}
+	for _, i := range c.Issuers {
+		seen["ldap-"+i.ID] = true
+	}
+	for n, p := range c.CRL.Points {
+		at := fmt.Sprintf("crl.points[%d]", n)
+		if !pointName.MatchString(p.Name) || seen[p.Name] {
+			f.say(at+".name", "must be a name of its own of 1 to 48 lower-case letters, digits and hyphens; http and ldap-<issuer> are taken")
+		}
+		seen[p.Name] = true
+		kinds := 0
+		for _, there := range []bool{p.Folder != nil, p.FTP != nil, p.S3 != nil} {
+			if there {
+				kinds++
+			}
+		}
+		if kinds != 1 {
+			f.say(at, "needs one of folder, ftp and s3")
+		}
+		for _, id := range p.Issuers {
+			if !slices.ContainsFunc(c.Issuers, func(i Issuer) bool { return i.ID == id }) {
+				f.say(at+".issuers", fmt.Sprintf("there is no issuer %q", id))
+			}
+		}
+		if u, err := url.Parse(p.URL); p.URL != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" && u.Scheme != "ftp") {
+			f.say(at+".url", "must be an address that begins with http, https or ftp")
+		}
+		if p.InCertificates && !strings.HasPrefix(p.URL, "http:") && !strings.HasPrefix(p.URL, "ftp:") {
+			f.say(at+".in_certificates", "needs a url that begins with http: or ftp:")
+		}
 	}
 }
 

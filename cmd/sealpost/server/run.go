@@ -123,27 +123,7 @@ func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 }
 
 func (s *Server) openPublishers(ctx context.Context) (err error) {
-	o := s.Config.CRL
-	c := crl.Config{DB: s.DB, Authority: s.Authority, Jobs: s.Jobs, Now: s.now, Log: s.Log, Schedule: crl.Schedule{
-		Period: time.Duration(o.Period), Lifetime: time.Duration(o.Lifetime), DeltaPeriod: time.Duration(o.DeltaPeriod), DeltaLifetime: time.Duration(o.DeltaLifetime)}}
-	if o.DeltaPeriod > 0 {
-		c.Deltas = func(issuer string, partition int) []string {
-			return []string{s.Config.CRLURL(issuer, crl.Kind{Partition: partition, Delta: true})}
-		}
-	}
-	if o.Microsoft {
-		c.Locations = func(issuer string) []string { return s.Config.LDAPLocations(issuer) }
-	}
-	for _, i := range s.Config.Issuers {
-		if i.LDAP.DN != "" {
-			is, err := s.Authority.Issuer(i.ID)
-			if err != nil {
-				return err
-			}
-			c.Points = append(c.Points, crl.Point{Name: "ldap-" + i.ID, Issuers: []string{i.ID}, Place: &entry{s.Directory, i.LDAP.DN, is.Certificate().Raw}})
-		}
-	}
-	if s.CRL, err = crl.New(c); err != nil {
+	if s.CRL, err = s.newCRL(); err != nil {
 		return err
 	}
 	for _, i := range s.Authority.Issuers() { // no certificate names a list that is not there

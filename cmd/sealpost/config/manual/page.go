@@ -79,7 +79,7 @@ func linkPages(text []byte) []byte {
 func code(s string) string { return "`" + s + "`" }
 
 // anchor returns what a heading is called in links: letters, digits, hyphens and underscores of it.
-func anchor(path string) string { return regexp.MustCompile(`[^a-z_]`).ReplaceAllString(path, "") }
+func anchor(path string) string { return regexp.MustCompile(`[^a-z0-9_]`).ReplaceAllString(path, "") }
 
 // nameOf returns what a section's comment calls it: its key, or one of them where there may be several.
 func nameOf(path string) string {

@@ -109,7 +109,7 @@ func (i *installation) everyKind(t *testing.T) {
 		}
 	}
 	e2etest.Eventually(t, func() error { // the list is brought to the directory a moment later
-		if n := i.db.Count(t, `select count(*) from crl.point where point = 'ldap' and seen_at is not null`); n != 1 {
+		if n := i.db.Count(t, `select count(*) from crl.point where point = 'ldap-issuing' and file = 'issuing.crl' and seen_at is not null`); n != 1 {
 			return fmt.Errorf("the list has been seen at %d places", n)
 		}
 		return nil

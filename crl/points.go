@@ -53,10 +53,13 @@ func (p Point) address(i *ca.Issuer, file string) string {
 
 var pointName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,47}$`)
 
+// ValidPointName reports whether a point may have the name: 1 to 48 lower-case letters, digits and hyphens.
+func ValidPointName(name string) bool { return pointName.MatchString(name) }
+
 func (p *Publisher) checkPoints() error {
 	seen := map[string]bool{}
 	for _, point := range p.Points {
-		if !pointName.MatchString(point.Name) || seen[point.Name] {
+		if !ValidPointName(point.Name) || seen[point.Name] {
 			return fmt.Errorf("crl: %q is not a name of a point of its own: a-z, 0-9, hyphens", point.Name)
 		}
 		if point.Place == nil && point.Address == nil || point.Address != nil && p.Open == nil {

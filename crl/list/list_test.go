@@ -372,9 +372,8 @@ func TestReaderSeeks(t *testing.T) {
 func TestBookAgainstAModel(t *testing.T) {
 	t.Parallel()
 	type standing struct {
-		change  list.Change
-		listed  bool
-		dropped bool
+		change list.Change
+		listed bool
 	}
 	i := p256(t)
 	for seed := range uint64(2) {

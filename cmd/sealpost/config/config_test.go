@@ -3,6 +3,7 @@ package config_test
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,24 +69,57 @@ leavers: {disabled: shrug, limit: 2}
 	}
 }
 
+func TestPoints(t *testing.T) {
+	for text, want := range map[string]string{
+		"[{name: a, folder: {path: /srv/pki}, url: http://x.test/pki, in_certificates: true}]": "",
+		"[{name: http, folder: {path: /srv/pki}}]":                                             "crl.points[0].name: must be a name of its own",
+		"[{name: ldap-a, folder: {path: /srv/pki}}]":                                           "crl.points[0].name: must be a name of its own",
+		"[{name: a_b, folder: {path: /srv/pki}}]":                                              "crl.points[0].name: must be a name of its own",
+		"[{name: a, folder: {path: /x}}, {name: a, folder: {path: /x}}]":                       "crl.points[1].name: must be a name of its own",
+		"[{name: a}]": "crl.points[0]: needs one of folder, ftp and s3",
+		"[{name: a, folder: {path: /x}, s3: {}}]":                         "crl.points[0]: needs one of folder, ftp and s3",
+		"[{name: a, issuers: [b], s3: {}}]":                               `crl.points[0].issuers: there is no issuer "b"`,
+		"[{name: a, s3: {}, url: ldap://x.test}]":                         "crl.points[0].url: must be an address",
+		"[{name: a, s3: {}, in_certificates: true}]":                      "crl.points[0].in_certificates: needs a url",
+		"[{name: a, s3: {}, url: https://x.test, in_certificates: true}]": "crl.points[0].in_certificates: needs a url",
+	} {
+		c, err := config.Decode([]byte("issuers: [{id: a}]\ncrl: {points: " + text + "}"))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		err = c.Validate()
+		if want == "" && strings.Contains(err.Error(), "crl.points") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: no %q in:\n%v", text, want, err)
+		}
+	}
+	c := &config.Config{PublicURL: "http://pki.example.com/", CRL: config.CRL{Points: []config.Point{
+		{URL: "http://b.test/pki/", InCertificates: true}, {URL: "http://c.test", InCertificates: true, Issuers: []string{"other"}}, {URL: "http://d.test"}}}}
+	want := []string{"http://pki.example.com/crl/a.crl", "http://b.test/pki/a.crl"}
+	if got := c.CRLURLs(config.Issuer{ID: "a"}); !slices.Equal(got, want) {
+		t.Errorf("addresses in certificates: %v", got)
+	}
+	for dialect, want := range map[string]string{"": "ldap://x.test/cn=CDP-2%2Cdc=test?deltaRevocationList;binary?base?(objectClass=cRLDistributionPoint)",
+		"ad": "ldap://x.test/cn=CDP-2%2Cdc=test?deltaRevocationList?base?(objectClass=cRLDistributionPoint)"} {
+		c.Directory.Dialect = dialect
+		i := config.Issuer{ID: "a", LDAP: config.LDAPPoint{URL: "ldap://x.test", DN: "cn=A,dc=test", Lists: "cn=CDP,dc=test"}}
+		if got := c.LDAPURL(i, crl.Kind{Partition: 2, Delta: true}); got != want {
+			t.Errorf("%q: %s, want %s", dialect, got, want)
+		}
+	}
+}
+
 func TestAddressesOfLists(t *testing.T) {
 	for text, want := range map[string]string{
-		"[{id: a, partitions: 2}, {id: a-3}]":         "",
-		"[{id: a, partitions: 2}, {id: a-02}]":        "",
-		"[{id: a, partitions: 2}, {id: a-2}]":         `issuers[0].id: its list of its partition 2 would have the address of the list of the issuer "a-2"`,
-		"[{id: a-1-delta}, {id: a, partitions: 1}]":   `issuers[1].id: its delta list would have the address of the list of the issuer "a-1-delta"`,
-		"[{id: a}, {id: a-2}]":                        "",
-		"[{id: a}, {id: a-delta}]":                    `issuers[0].id: its delta list would have the address of the list of the issuer "a-delta"`,
-		"[{id: a, partitions: 1025}]":                 "issuers[0].partitions: must lie between 0 and 1024",
-		"[{id: a}, {id: b, partitions: -1}]":          "issuers[1].partitions: must lie between 0 and 1024",
-		"[{id: a, partitions: 2}, {id: a-2-delta-2}]": "",
+		"[{id: a, partitions: 2}, {id: a-2}]": "",
+		"[{id: a, partitions: 1025}]":         "issuers[0].partitions: must lie between 0 and 1024",
+		"[{id: a}, {id: b, partitions: -1}]":  "issuers[1].partitions: must lie between 0 and 1024",
 	} {
 		c, err := config.Decode([]byte("issuers: " + text))
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}
 		err = c.Validate()
-		if want == "" && (strings.Contains(err.Error(), "address of the list") || strings.Contains(err.Error(), "partitions")) || !strings.Contains(err.Error(), want) {
+		if want == "" && strings.Contains(err.Error(), "partitions") || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: no %q in:\n%v", text, want, err)
 		}
 	}

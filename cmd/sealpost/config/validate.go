@@ -9,10 +9,10 @@ import (
 	"net/url"
 	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
+	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/internal/mail"
 )
 
@@ -88,7 +88,9 @@ func (c *Config) validateIssuers(f *faults) {
 		seen[is.ID] = true
 		f.need(at+".certificate", is.Certificate)
 		f.need(at+".key", is.Key)
-		c.validateLists(f, at, is)
+		if is.Partitions < 0 || is.Partitions > maxPartitions {
+			f.say(at+".partitions", fmt.Sprintf("must lie between 0 and %d", maxPartitions))
+		}
 		if (is.LDAP.URL == "") != (is.LDAP.DN == "") {
 			f.say(at+".ldap", "needs both url and dn, or neither")
 		}
@@ -101,8 +103,6 @@ func (c *Config) validateIssuers(f *faults) {
 	}
 }
 
-var pointName = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,47}$`)
-
 // validatePoints checks what can be told without looking at the places.
 func (c *Config) validatePoints(f *faults) {
 	seen := map[string]bool{"http": true}
@@ -111,7 +111,7 @@ func (c *Config) validatePoints(f *faults) {
 	}
 	for n, p := range c.CRL.Points {
 		at := fmt.Sprintf("crl.points[%d]", n)
-		if !pointName.MatchString(p.Name) || seen[p.Name] {
+		if !crl.ValidPointName(p.Name) || seen[p.Name] {
 			f.say(at+".name", "must be a name of its own of 1 to 48 lower-case letters, digits and hyphens; http and ldap-<issuer> are taken")
 		}
 		seen[p.Name] = true
@@ -140,25 +140,6 @@ func (c *Config) validatePoints(f *faults) {
 
 // maxPartitions bounds issuers[].partitions: each is a list to sign and to publish.
 const maxPartitions = 1024
-
-// validateLists checks an issuer's partitions, and that none of its lists has the address of another issuer's.
-func (c *Config) validateLists(f *faults, at string, is Issuer) {
-	if is.Partitions < 0 || is.Partitions > maxPartitions {
-		f.say(at+".partitions", fmt.Sprintf("must lie between 0 and %d", maxPartitions))
-	}
-	for _, other := range c.Issuers {
-		rest, ok := strings.CutPrefix(other.ID, is.ID+"-")
-		number, delta := strings.CutSuffix(rest, "-delta")
-		n, err := strconv.Atoi(number)
-		if ok && (rest == "delta" || err == nil && 1 <= n && n <= is.Partitions && strconv.Itoa(n) == number) {
-			what := "list of its partition " + number
-			if rest == "delta" || delta {
-				what = "delta list"
-			}
-			f.say(at+".id", fmt.Sprintf("its %s would have the address of the list of the issuer %q", what, other.ID))
-		}
-	}
-}
 
 func (c *Config) validateArchive(f *faults) {
 	a := c.Archive

@@ -1,254 +1,290 @@
-// Package ocsp answers whether a certificate is revoked (RFC 6960), for programs that ask about one instead of fetching the
-// whole list. It owns the responder: parsing, its own short-lived certificates, signing, caching headers. What is revoked
-// is package ca's; where the responder listens is package web's.
+// Package ocsp answers whether a certificate is revoked (RFC 6960, as RFC 9919 narrows it), for programs that ask about one
+// instead of fetching the whole list. It owns the responder: reading requests, its own short-lived certificates, signing,
+// what is kept in memory, caching headers. What is revoked is package ca's; where the responder listens is package web's.
 //
-// Each server process makes itself a key and has it certified by each issuer (delegated responder, RFC 6960, 4.2.2.2).
-// The key never leaves the process's memory; the certificate carries id-pkix-ocsp-nocheck, because it ends before anybody
-// could learn of its revocation.
+// Each server process makes itself keys and has them certified by each issuer (delegated responder, RFC 6960 §4.2.2.2).
+// They never leave the process's memory; the certificates carry id-pkix-ocsp-nocheck, because they end before anybody could
+// learn of their revocation.
+//
+// While Run runs, answers are kept in memory and signed anew before half of their time is over, and the process follows
+// package ca's count of changes: an answer that is given out is at most followEvery older than the database, on every
+// server. When the database is away, what is kept is given out until it ends; nothing is signed that was not known.
+// Without Run every answer is read from the database and signed. docs/ocsp.md is for operators.
 package ocsp
 
 import (
 	"context"
-	"crypto"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	_ "crypto/sha1" // CertIDs of most clients; it is no signature
-	"crypto/sha256"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/asn1"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/big"
-	"sync"
+	"runtime"
+	"strconv"
+	"sync/atomic"
 	"time"
 
-	"github.com/google/uuid"
-	"golang.org/x/crypto/ocsp"
+	_ "crypto/sha1" // CertIDs of most clients, and the responder's name; it is no signature
+	_ "crypto/sha256"
 
 	"github.com/sealpost/sealpost/ca"
-	"github.com/sealpost/sealpost/internal/audit"
 )
 
+// What an answer's times may be (S/MIME BR §4.9.10), and are when nothing else is said.
 const (
-	// validity is the time from thisUpdate to nextUpdate. Eight hours is the least that the S/MIME BR allow.
-	validity = 8 * time.Hour
-	// cacheFor is how long caches may keep an answer: a revocation should be seen sooner than nextUpdate.
-	cacheFor = 10 * time.Minute
-	// backdated answers are accepted by clients whose clock is behind.
-	backdated = 5 * time.Minute
+	leastValidity   = 8 * time.Hour
+	mostValidity    = 239 * time.Hour // ten days with what is backdated
+	defaultValidity = leastValidity
+	mostRenewAfter  = 4 * 24 * time.Hour // a newer answer must be there by then
+	defaultMaxAge   = 10 * time.Minute
+	defaultKeep     = 20_000
+	mostKeep        = 10_000_000
 
-	maxRequest = 4 << 10 // bytes; one with a signature and its chain is refused
+	backdated = 5 * time.Minute // for clients whose clock is behind
+	leastLeft = time.Minute     // of an answer's time, when it is given out
 )
 
-// Config is what a Responder is made of. Every field without "nil" in its comment is required.
+// maxIDs bounds how many certificates one request may ask for. RFC 9919 clients ask for one; each may cost a look into the
+// database.
+const maxIDs = 10
+
+// Config is what a Responder is made of. Every field that does not say what zero means is required.
 type Config struct {
 	Authority *ca.Authority
-	Now       func() time.Time // nil means time.Now
-	Log       *slog.Logger     // nil discards
+
+	// Validity is the time from when a status was known to nextUpdate; 0 means 8h, the least that the S/MIME BR allow. They
+	// allow ten days, so the most is 239h.
+	Validity time.Duration
+	// MaxAge is how long HTTP caches may keep an answer, at most half of Validity; 0 means 10m. Revocations are seen through
+	// such a cache that much later.
+	MaxAge time.Duration
+	// Keep is how many certificates' answers are kept in memory, each with about 1 KiB; 0 means 20000.
+	Keep int
+
+	Now func() time.Time // nil means time.Now
+	Log *slog.Logger     // nil discards
 }
 
 // Responder answers OCSP requests. It is safe for concurrent use.
 type Responder struct {
 	Config
-	mu         sync.Mutex
-	signers    map[string]*signer // by issuer
-	algorithms map[crypto.Hash]map[string]*ca.Issuer
+	issuers []*issuer
+	names   map[string]name // by the start of a CertID
+	kept    *kept
+	looks   looks
+	counts  counts
+	maxAge  []string // the header Cache-Control
+
+	plainAtOnce chan struct{} // bounds signatures of the plain method
 }
 
-// signer is the responder's key for one issuer.
-type signer struct {
-	key         crypto.Signer
-	certificate *x509.Certificate
+// issuer is an issuer that the responder answers for.
+type issuer struct {
+	*ca.Issuer
+	names [forms]string // starts of its CertIDs
+
+	light, plain *office
+
+	checked atomic.Int64 // when the count of changes was last read and all of them seen, Unix seconds; 0: never
+	lost    bool         // the last attempt to read it failed; Run's alone
 }
 
-// New returns a responder for all issuers whose keys are at hand.
+// name is what the start of a CertID stands for.
+type name struct {
+	issuer *issuer
+	form   int
+}
+
+// New returns a responder for all issuers. It answers for those whose keys are at hand.
 func New(c Config) (*Responder, error) {
+	if c.Authority == nil {
+		return nil, errors.New("ocsp: Config needs Authority")
+	}
+	c = c.orDefaults()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	r := &Responder{Config: c, signers: map[string]*signer{}, algorithms: map[crypto.Hash]map[string]*ca.Issuer{}}
-	for _, h := range []crypto.Hash{crypto.SHA1, crypto.SHA256} {
-		r.algorithms[h] = map[string]*ca.Issuer{}
-		for _, i := range c.Authority.Issuers() {
-			name, err := certID(h, i.Certificate())
-			if err != nil {
-				return nil, err
+	if err := c.Validate(); err != nil {
+		return nil, fmt.Errorf("ocsp: %w", err)
+	}
+	r := &Responder{Config: c, names: map[string]name{}, kept: newKept(c.Keep), looks: newLooks(),
+		maxAge: []string{cacheControl(int64(c.MaxAge.Seconds()))}, plainAtOnce: make(chan struct{}, (runtime.GOMAXPROCS(0)+1)/2)}
+	for _, i := range c.Authority.Issuers() {
+		names, err := certIDs(i.Certificate())
+		if err != nil {
+			return nil, err
+		}
+		one := &issuer{Issuer: i, names: [forms]string(names)}
+		one.light, one.plain = &office{issuer: one, method: light}, &office{issuer: one, method: plain}
+		r.issuers = append(r.issuers, one)
+		for form, n := range names {
+			if other, ok := r.names[n]; ok {
+				return nil, fmt.Errorf("ocsp: the issuers %s and %s have one name and one key: requests cannot tell them apart", other.issuer.ID(), i.ID())
 			}
-			r.algorithms[h][name] = i
+			r.names[n] = name{one, form}
 		}
 	}
 	return r, nil
 }
 
-// certID names an issuer as a request does: the hashes of its name and of its public key (the BIT STRING's content).
-func certID(h crypto.Hash, c *x509.Certificate) (string, error) {
-	var spki struct {
-		Algorithm pkix.AlgorithmIdentifier
-		Key       asn1.BitString
+func (c Config) orDefaults() Config {
+	if c.Validity == 0 {
+		c.Validity = defaultValidity
 	}
-	if _, err := asn1.Unmarshal(c.RawSubjectPublicKeyInfo, &spki); err != nil {
-		return "", fmt.Errorf("ocsp: issuer %s: %w", c.Subject, err)
+	if c.MaxAge == 0 {
+		c.MaxAge = defaultMaxAge
 	}
-	name, key := h.New(), h.New()
-	name.Write(c.RawSubject)
-	key.Write(spki.Key.RightAlign())
-	return string(key.Sum(name.Sum(nil))), nil
+	if c.Keep == 0 {
+		c.Keep = defaultKeep
+	}
+	return c
 }
 
-// Ready makes sure that the responder has a certificate of every issuer, as at start.
-func (r *Responder) Ready(ctx context.Context) error {
+// Validate returns every fault of what can be configured, each with its path, joined; nil if there is none.
+func (c Config) Validate() error {
+	c = c.orDefaults()
 	var errs []error
-	for _, i := range r.Authority.Issuers() {
-		if i.CanSign() {
-			_, err := r.signer(ctx, i)
-			errs = append(errs, err)
-		}
+	if c.Validity < leastValidity || c.Validity > mostValidity {
+		errs = append(errs, fmt.Errorf("validity: must lie between %s and %s", leastValidity, mostValidity))
+	}
+	if c.MaxAge < time.Second || c.MaxAge > c.Validity/2 {
+		errs = append(errs, errors.New("max_age: must lie between 1s and half of the validity"))
+	}
+	if c.Keep < 0 || c.Keep > mostKeep {
+		errs = append(errs, fmt.Errorf("keep: must lie between 0 and %d", mostKeep))
 	}
 	return errors.Join(errs...)
 }
 
-// signer returns the key to answer for an issuer with, and has a new one certified when half of the present one's time
-// is over. If that fails the present one goes on until its end.
-func (r *Responder) signer(ctx context.Context, i *ca.Issuer) (*signer, error) {
-	now := r.Now()
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	have := r.signers[i.ID()]
-	if have != nil && now.Before(have.certificate.NotBefore.Add(have.certificate.NotAfter.Sub(have.certificate.NotBefore)/2)) {
-		return have, nil
-	}
-	made, err := r.certify(ctx, i)
-	if err != nil {
-		if have != nil && now.Before(have.certificate.NotAfter) {
-			r.Log.Error("OCSP certificate was not renewed", "issuer", i.ID(), "error", err)
-			return have, nil
-		}
-		return nil, err
-	}
-	r.signers[i.ID()] = made
-	return made, nil
-}
+// renewAfter is how old what is told may get before it is signed anew.
+func (c Config) renewAfter() time.Duration { return min(c.Validity/2, mostRenewAfter) }
 
-func (r *Responder) certify(ctx context.Context, i *ca.Issuer) (*signer, error) {
-	profile, err := r.Authority.Profile(ca.OCSPSigning)
-	if err == nil && profile.Issuer().ID() != i.ID() {
-		profile, err = r.Authority.Profile(ca.ResponderProfile(i.ID()))
-	}
-	if err != nil {
-		return nil, fmt.Errorf("ocsp: responder of %s: %w", i.ID(), err)
-	}
-	if profile.Issuer().ID() != i.ID() {
-		return nil, fmt.Errorf("ocsp: the profile %s is signed by %s, not by %s", profile.Name(), profile.Issuer().ID(), i.ID())
-	}
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		return nil, err
-	}
-	spki, err := x509.MarshalPKIXPublicKey(key.Public())
-	if err != nil {
-		return nil, err
-	}
-	by := audit.System("ocsp")
-	prepared, err := r.Authority.Prepare(ctx, by, ca.Request{ID: uuid.New(), Profile: profile.Name(), PublicKey: spki,
-		Subject: ca.Subject{CommonName: "OCSP responder " + r.Now().UTC().Format(time.DateOnly)}})
-	if err != nil {
-		return nil, err
-	}
-	issued, err := r.Authority.Sign(ctx, by, prepared)
-	if err != nil {
-		return nil, err
-	}
-	certificate, err := x509.ParseCertificate(issued[0].DER)
-	if err != nil {
-		return nil, err
-	}
-	return &signer{key, certificate}, nil
-}
-
-// Answer is a response with what caches need to know.
-type Answer struct {
-	DER        []byte
-	ETag       string    // "" for an error response, which no cache may keep
-	ThisUpdate time.Time // zero for an error response
-	NextUpdate time.Time
+func cacheControl(seconds int64) string {
+	return "max-age=" + strconv.FormatInt(seconds, 10) + ", public, no-transform, must-revalidate"
 }
 
 // Respond answers a request (DER). Every request has an answer; the error is for the log.
 func (r *Responder) Respond(ctx context.Context, request []byte) (*Answer, error) {
+	a, err := r.respond(ctx, request)
+	r.counts.add(a)
+	return a, err
+}
+
+func (r *Responder) respond(ctx context.Context, request []byte) (*Answer, error) {
 	q, err := parse(request)
 	if err != nil {
-		return &Answer{DER: ocsp.MalformedRequestErrorResponse}, err
+		return malformed, err
 	}
-	issuer := r.algorithms[q.HashAlgorithm][string(q.IssuerNameHash)+string(q.IssuerKeyHash)]
-	if issuer == nil || !issuer.CanSign() {
-		return &Answer{DER: ocsp.UnauthorizedErrorResponse}, nil // not ours to answer for (RFC 9919)
+	name, ok := r.names[string(q.ids[0].issuer)]
+	if !ok || !name.issuer.CanSign() || len(q.ids) > maxIDs {
+		return unauthorized, nil // not ours to answer for, or more than we do for one (RFC 6960 §2.3)
 	}
-	status, err := r.Authority.Status(ctx, issuer.ID(), ca.SerialOf(q.SerialNumber))
-	if err != nil {
-		return &Answer{DER: ocsp.TryLaterErrorResponse}, err
+	if len(q.ids) == 1 && q.nonce == nil {
+		return r.ahead(ctx, name, q.ids[0])
 	}
-	s, err := r.signer(ctx, issuer)
-	if err != nil {
-		return &Answer{DER: ocsp.TryLaterErrorResponse}, err
-	}
-	return r.sign(issuer, s, q, status)
-}
-
-// parse reads a request for one certificate. x/crypto/ocsp reads the first of several and ignores the others, which would
-// leave a client to think that they were answered.
-func parse(der []byte) (*ocsp.Request, error) {
-	if len(der) > maxRequest {
-		return nil, fmt.Errorf("a request of %d bytes", len(der))
-	}
-	var outer struct {
-		TBS struct {
-			Version       int           `asn1:"explicit,tag:0,default:0,optional"`
-			RequestorName asn1.RawValue `asn1:"explicit,tag:1,optional"`
-			List          []asn1.RawValue
-			Extensions    []pkix.Extension `asn1:"explicit,tag:2,optional"`
+	// One signature can answer for one issuer's certificates only: its delegate is that issuer's.
+	for _, id := range q.ids[1:] {
+		if r.names[string(id.issuer)].issuer != name.issuer {
+			return unauthorized, nil
 		}
-		Signature asn1.RawValue `asn1:"explicit,tag:0,optional"`
 	}
-	rest, err := asn1.Unmarshal(der, &outer)
-	if err != nil {
-		return nil, err
-	}
-	if len(rest) != 0 || len(outer.TBS.List) != 1 {
-		return nil, fmt.Errorf("%d requests in one, %d bytes behind", len(outer.TBS.List), len(rest))
-	}
-	q, err := ocsp.ParseRequest(der)
-	if err != nil {
-		return nil, err
-	}
-	if q.SerialNumber.Sign() <= 0 || q.SerialNumber.BitLen() > 160 {
-		return nil, errors.New("a serial that no certificate has")
-	}
-	return q, nil
+	return r.afresh(ctx, name.issuer, q)
 }
 
-func (r *Responder) sign(issuer *ca.Issuer, s *signer, q *ocsp.Request, status ca.Status) (*Answer, error) {
-	now := r.Now().UTC().Truncate(time.Minute)
-	t := ocsp.Response{SerialNumber: new(big.Int).Set(q.SerialNumber), IssuerHash: q.HashAlgorithm, Certificate: s.certificate,
-		ThisUpdate: now.Add(-backdated), NextUpdate: now.Add(validity)}
-	switch status.State {
-	case ca.Good:
-		t.Status = ocsp.Good
-	case ca.Revoked:
-		t.Status, t.RevokedAt, t.RevocationReason = ocsp.Revoked, status.At.UTC().Truncate(time.Second), int(status.Reason)
-	default:
-		t.Status = ocsp.Unknown
+// ahead answers what many ask in the same words: from memory, where that can be.
+func (r *Responder) ahead(ctx context.Context, n name, id certID) (*Answer, error) {
+	serial, ok := id.octets()
+	if !ok {
+		return r.afresh(ctx, n.issuer, request{ids: []certID{id}})
 	}
-	der, err := ocsp.CreateResponse(issuer.Certificate(), s.certificate, t, s.key)
+	now := r.Now()
+	e := r.kept.get(n.issuer, serial)
+	if e != nil {
+		if a := e.answers[n.form].Load(); a.fresh(now) || (a.good(now) && n.issuer.checked.Load() <= a.known) {
+			e.answered()
+			r.counts.kept.Add(1)
+			return a, nil
+		}
+	}
+	e, err := r.entry(ctx, n.issuer, ca.Serial(serial))
 	if err != nil {
-		return &Answer{DER: ocsp.InternalErrorErrorResponse}, err
+		return tryLater, err
 	}
-	sum := sha256.Sum256(der)
-	return &Answer{DER: der, ETag: hex.EncodeToString(sum[:]), ThisUpdate: t.ThisUpdate, NextUpdate: t.NextUpdate}, nil
+	return r.sign(ctx, e, n.form)
+}
+
+// fresh reports whether memory may give an answer out without a further look.
+func (a *Answer) fresh(now time.Time) bool {
+	return a != nil && a.known <= now.Unix() && now.Unix() < a.renewAt
+}
+
+// good reports whether clients accept an answer.
+func (a *Answer) good(now time.Time) bool {
+	return a != nil && a.known <= now.Unix() && now.Unix() < a.ends
+}
+
+// sign makes the answer of an entry in one form, and keeps it there.
+func (r *Responder) sign(ctx context.Context, e *entry, form int) (*Answer, error) {
+	d, err := r.delegate(ctx, e.issuer.light)
+	if err != nil {
+		return tryLater, err
+	}
+	id := certID{issuer: []byte(e.issuer.names[form]), serial: integer(e.serial)}
+	a, err := r.answer(e.issuer, d, []told{{id, e.status}}, nil, e.known())
+	if err == nil && a.Caches {
+		e.answers[form].Store(a)
+		e.answered()
+	}
+	return a, err
+}
+
+// afresh answers what one client alone asks: with a nonce, or for several certificates.
+func (r *Responder) afresh(ctx context.Context, i *issuer, q request) (*Answer, error) {
+	known := r.Now()
+	list := make([]told, len(q.ids))
+	for n, id := range q.ids {
+		list[n] = told{id, ca.Status{State: ca.Unknown}}
+		serial, ok := id.octets()
+		if !ok {
+			continue
+		}
+		e, err := r.entry(ctx, i, ca.Serial(serial))
+		if err != nil {
+			return tryLater, err
+		}
+		list[n].Status = e.status
+		if at := e.known(); at.Before(known) {
+			known = at
+		}
+	}
+	if q.nonce != nil {
+		if d, done := r.plainly(i); d != nil {
+			defer done()
+			return r.answer(i, d, list, q.nonce, known)
+		}
+	}
+	d, err := r.delegate(ctx, i.light)
+	if err != nil {
+		return tryLater, err
+	}
+	return r.answer(i, d, list, q.nonce, known)
+}
+
+// octets returns the serial's octets as a ca.Serial has them, and whether a certificate can have such a serial at all
+// (RFC 5280 §4.1.2.2).
+func (c certID) octets() ([]byte, bool) {
+	s := c.serial
+	if s[0] == 0 {
+		s = s[1:]
+	}
+	return s, len(s) > 0 && len(s) <= 20 && c.serial[0] < 0x80
+}
+
+// integer returns a serial as the content of an INTEGER.
+func integer(s ca.Serial) []byte {
+	if s[0] >= 0x80 {
+		return append([]byte{0}, s...)
+	}
+	return []byte(s)
 }

@@ -13,6 +13,7 @@ type Gauge struct {
 	Name   string            // as Prometheus has it: sealpost_archive_drill_due_timestamp_seconds
 	Help   string            // one sentence
 	Labels map[string]string // nil: none. Gauges of one name have the same labels, with other values
+	Counts bool              // it only rises: a counter, as Prometheus calls it
 	Read   func(context.Context) (float64, error)
 }
 
@@ -42,5 +43,9 @@ func (g *gauge) Collect(out chan<- prometheus.Metric) {
 		g.log.Warn("a number for monitoring cannot be read", "metric", g.Name, "error", err)
 		return
 	}
-	out <- prometheus.MustNewConstMetric(g.about, prometheus.GaugeValue, v)
+	kind := prometheus.GaugeValue
+	if g.Counts {
+		kind = prometheus.CounterValue
+	}
+	out <- prometheus.MustNewConstMetric(g.about, kind, v)
 }

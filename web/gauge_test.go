@@ -19,6 +19,7 @@ func TestGauges(t *testing.T) {
 		c.Gauges = []web.Gauge{
 			gauge("sealpost_test_number", "first", func(context.Context) (float64, error) { asked++; return asked, nil }),
 			gauge("sealpost_test_number", "second", func(context.Context) (float64, error) { return 7, nil }),
+			{Name: "sealpost_test_total", Help: "For tests.", Counts: true, Read: func(context.Context) (float64, error) { return 3, nil }},
 			gauge("sealpost_test_broken", "first", func(context.Context) (float64, error) { return 0, errors.New("no such number") }),
 		}
 	})
@@ -26,7 +27,7 @@ func TestGauges(t *testing.T) {
 	for range 2 {
 		said = string(r.ask(t, as{}, "GET", r.Meters+"/metrics", nil).body)
 	}
-	for _, want := range []string{`sealpost_test_number{which="first"} 2`, `sealpost_test_number{which="second"} 7`, "go_goroutines"} {
+	for _, want := range []string{`sealpost_test_number{which="first"} 2`, `sealpost_test_number{which="second"} 7`, "# TYPE sealpost_test_number gauge", "# TYPE sealpost_test_total counter\nsealpost_test_total 3", "go_goroutines"} {
 		if !strings.Contains(said, want) {
 			t.Errorf("metrics lack %s", want)
 		}

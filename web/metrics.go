@@ -55,6 +55,15 @@ func (m *metrics) observe(operation string, status int, took time.Duration) {
 	m.seconds.WithLabelValues(operation).Observe(took.Seconds())
 }
 
+// observer counts as observe does, for one operation and status that are known beforehand.
+func (m *metrics) observer(operation string, status int) func(took time.Duration) {
+	requests, seconds := m.requests.WithLabelValues(operation, strconv.Itoa(status)), m.seconds.WithLabelValues(operation)
+	return func(took time.Duration) {
+		requests.Inc()
+		seconds.Observe(took.Seconds())
+	}
+}
+
 func (m *metrics) authenticated(by audit.Method) { m.logins.WithLabelValues(string(by)).Inc() }
 
 func (m *metrics) handler() http.Handler {

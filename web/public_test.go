@@ -106,6 +106,9 @@ func TestOCSPOverTheListener(t *testing.T) {
 			t.Errorf("GET %s: %s", spelling, out)
 		}
 	}
+	if got := string(r.ask(t, as{}, "GET", r.Meters+"/metrics", nil).body); !strings.Contains(got, `sealpost_http_requests_total{operation="public-ocsp",status="200"} 7`) {
+		t.Errorf("not counted:\n%s", got)
+	}
 	if got := r.get(t, "PUT", "/ocsp/issuing"); got.status != 405 {
 		t.Errorf("PUT: status %d", got.status)
 	}

@@ -59,6 +59,7 @@ type Config struct {
 	Directory directory.Config   `yaml:"directory"`
 	Leavers   leaver.Policy      `yaml:"leavers"`
 	CRL       CRL                `yaml:"crl"`
+	OCSP      OCSP               `yaml:"ocsp"`
 
 	// Publications are further files that the public listener serves: the root's certificate and its revocation list, which
 	// the issuing certificate names.
@@ -243,6 +244,18 @@ func (p Point) Address(file string) string {
 		return ""
 	}
 	return strings.TrimSuffix(p.URL, "/") + "/" + url.PathEscape(file)
+}
+
+// OCSP says how the OCSP responder answers. It may be left out.
+type OCSP struct {
+	// Validity is the time until nextUpdate: from 8h, the least that the S/MIME Baseline Requirements allow, to 239h; 0 means
+	// 8h. Clients may keep an answer for so long, and servers go on for so long with what they know when the database is away.
+	Validity Duration `yaml:"validity"`
+	// MaxAge is how long HTTP caches may keep an answer, which is how much later a revocation is seen through them: at most
+	// half of validity; 0 means 10m.
+	MaxAge Duration `yaml:"max_age"`
+
+	Keep int `yaml:"keep"` // of how many certificates each server keeps answers in memory, with about 1 KiB each; 0 means 20000
 }
 
 // Publication is a file that the public listener serves.

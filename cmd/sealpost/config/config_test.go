@@ -141,6 +141,19 @@ func TestDebounce(t *testing.T) {
 	}
 }
 
+func TestOCSP(t *testing.T) {
+	c, err := config.Decode([]byte("ocsp: {validity: 7h, max_age: 5h, keep: -1}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = c.Validate()
+	for _, want := range []string{"ocsp.validity: must lie between", "ocsp.max_age: must lie between", "ocsp.keep: must lie between"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("no %q in:\n%v", want, err)
+		}
+	}
+}
+
 func TestWrappingKeysAreNamedOnce(t *testing.T) {
 	c, err := config.Decode([]byte("archive: {roster_pins: [" + strings.Repeat("ab", 32) + "], wrapping_keys: [a, b, a, '']}"))
 	if err != nil {

@@ -10,10 +10,12 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"time"
 	"unicode"
 
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/internal/mail"
+	"github.com/sealpost/sealpost/ocsp"
 )
 
 var issuerID = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,62}$`)
@@ -46,6 +48,7 @@ func (c *Config) Validate() error {
 		f.say("crl.delta_lifetime", "must be longer than crl.delta_period, and no longer than crl.lifetime")
 	}
 	c.validatePoints(&f)
+	f.add("ocsp", ocsp.Config{Validity: time.Duration(c.OCSP.Validity), MaxAge: time.Duration(c.OCSP.MaxAge), Keep: c.OCSP.Keep}.Validate())
 	if c.Recovery.Longest < 0 || c.Recovery.Silence < 0 {
 		f.say("recovery", "needs times that are not negative")
 	}

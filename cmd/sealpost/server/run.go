@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -134,10 +135,7 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 		}
 	}
 	s.GAL = gal.New(gal.Config{Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Left: s.Leavers.Left, Now: s.now, Log: s.Log})
-	if s.OCSP, err = ocsp.New(ocsp.Config{Authority: s.Authority, Now: s.now, Log: s.Log}); err != nil {
-		return err
-	}
-	return s.OCSP.Ready(ctx)
+	return s.openOCSP(ctx)
 }
 
 func (s *Server) openWeb(ctx context.Context) error {
@@ -146,7 +144,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 		return err
 	}
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
-		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: append(s.drillGauges(), s.leaverGauge()), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), []web.Gauge{s.leaverGauge()}), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)
 		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})
@@ -200,7 +198,7 @@ func (s *Server) parts() []web.Part {
 			return errors.Join(errs...)
 		}},
 	}
-	parts = append(parts, web.Part{Name: "audit", Check: s.checkAudit})
+	parts = append(parts, web.Part{Name: "ocsp", Check: s.OCSP.Check}, web.Part{Name: "audit", Check: s.checkAudit})
 	if s.Archive != nil {
 		parts = append(parts, web.Part{Name: "archive", Check: s.checkArchive})
 	}
@@ -258,6 +256,7 @@ func (s *Server) Run(ctx context.Context, l web.Listeners) error {
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { s.Audit.Run(ctx); return nil })
+	g.Go(func() error { s.OCSP.Run(ctx); return nil })
 	g.Go(func() error { return s.Web.Run(ctx, l) })
 	err := g.Wait()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)

@@ -58,3 +58,9 @@ func (d *Directory) LoginFilter(login string) string { return d.loginFilter(logi
 
 // MailboxFilter is the filter that finds a mailbox.
 func (d *Directory) MailboxFilter(mailbox string) string { return d.mailboxFilter(mailbox) }
+
+// ParseAttributeURL reads an LDAP URL of an attribute.
+func ParseAttributeURL(s string) (address, dn, attribute, filter string, err error) {
+	u, err := World{}.parse(s)
+	return u.server.address, u.dn, u.attribute, u.filter, err
+}

@@ -96,8 +96,8 @@ func (f *Fetcher) Open(ctx context.Context, address string) (io.ReadCloser, erro
 	if strings.ContainsFunc(address, func(r rune) bool { return r <= ' ' || r == 0x7f }) {
 		return nil, ErrURL.Withf("The address has spaces or control characters in it.")
 	}
-	ctx, cancel := context.WithTimeoutCause(ctx, f.config.Timeout, fmt.Errorf("the reading was not done after %s", f.config.Timeout))
-	in, err := open(ctx, address)
+	bounded, cancel := context.WithTimeoutCause(ctx, f.config.Timeout, fmt.Errorf("the reading was not done after %s", f.config.Timeout))
+	in, err := open(bounded, address)
 	if err != nil {
 		cancel()
 		return nil, gaveUp(ctx, err)
@@ -116,7 +116,7 @@ func gaveUp(ctx context.Context, err error) error {
 // content is what is read, up to its limits.
 type content struct {
 	in         io.ReadCloser
-	ctx        context.Context
+	ctx        context.Context // the caller's
 	cancel     context.CancelFunc
 	left, most int64
 }

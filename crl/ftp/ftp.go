@@ -15,7 +15,9 @@ import (
 	"net/textproto"
 	"path"
 	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/jlaffaye/ftp"
 
@@ -84,7 +86,11 @@ func Open(ctx context.Context, c Config) (*Conn, error) {
 		if c.Security == Plain || first && c.Security == Explicit {
 			return raw, nil
 		}
-		return tls.Client(raw, config), nil // shakes hands at the first byte, as servers want it of data connections
+		secure := tls.Client(raw, config) // shakes hands at the first byte, as servers want it of data connections
+		if first {
+			return secure, nil
+		}
+		return &data{Conn: secure}, nil
 	})}
 	switch c.Security {
 	case Explicit:
@@ -101,22 +107,55 @@ func Open(ctx context.Context, c Config) (*Conn, error) {
 	}
 	if err := conn.Login(c.Login, c.Password); err != nil {
 		_ = conn.Quit() // the error that counts is there
-		var reply *textproto.Error
-		if errors.As(err, &reply) {
-			return nil, ErrLogin.Withf("The FTP server %s does not accept the login %s: %s.", c.Address, c.Login, said(reply)).Because(err)
+		if lost(err) {
+			return nil, unreachable(ctx, c.Address, err)
 		}
-		return nil, unreachable(ctx, c.Address, err)
+		return nil, ErrLogin.Withf("The FTP server %s does not accept the login %s: %s.", c.Address, c.Login, saidOf(err)).Because(err)
 	}
 	return &Conn{conn}, nil
 }
 
+// data is an encrypted data connection. Servers of TLS 1.3 send tickets on it that an upload never reads; to close it with
+// these unread would reset it, and the server would lose the end of the file with it. So the end is announced, and the
+// server's end awaited.
+type data struct {
+	*tls.Conn
+	wrote bool
+}
+
+func (d *data) Write(b []byte) (int, error) {
+	d.wrote = true
+	return d.Conn.Write(b)
+}
+
+// farewell is how long a server may take to end its side. It has the whole file by then.
+const farewell = 3 * time.Second
+
+func (d *data) Close() error {
+	if d.wrote && d.CloseWrite() == nil {
+		timer := time.AfterFunc(farewell, func() { _ = d.NetConn().Close() }) // an error here means that it is closed
+		_, _ = io.Copy(io.Discard, io.LimitReader(d.Conn, maxTalk))           // the reply tells what became of the file
+		timer.Stop()
+	}
+	return d.Conn.Close()
+}
+
+// lost reports whether an error is of the connection, and no reply. The library gives some replies back as mere text.
+func lost(err error) bool {
+	var network net.Error
+	var verification *tls.CertificateVerificationError
+	var record tls.RecordHeaderError
+	var syntax textproto.ProtocolError
+	return errors.As(err, &network) || errors.As(err, &verification) || errors.As(err, &record) || errors.As(err, &syntax) || errors.Is(err, io.EOF) ||
+		errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, net.ErrClosed) || errors.Is(err, wire.ErrTooMuch)
+}
+
 func unreachable(ctx context.Context, address string, err error) error {
-	var reply *textproto.Error
 	switch {
 	case errors.Is(ctx.Err(), context.Canceled):
 		return ctx.Err()
-	case errors.As(err, &reply):
-		return ErrRefused.Withf("The FTP server %s does not take the connection as configured: %s.", address, said(reply)).Because(err)
+	case reply(err) != 0:
+		return ErrRefused.Withf("The FTP server %s does not take the connection as configured: %s.", address, saidOf(err)).Because(err)
 	}
 	var bad *tls.CertificateVerificationError
 	if errors.As(err, &bad) {
@@ -250,27 +289,22 @@ func reply(err error) int {
 	return 0
 }
 
+// saidOf is a server's reply as it may be shown: one line of printable characters.
 func saidOf(err error) string {
+	text := err.Error()
 	var r *textproto.Error
 	if errors.As(err, &r) {
-		return said(r)
+		text = strconv.Itoa(r.Code) + " " + r.Msg
 	}
-	return "no reply"
-}
-
-// said is a server's reply as it may be shown: one line of printable characters.
-func said(r *textproto.Error) string {
 	const most = 120
-	text := []rune(strconv.Itoa(r.Code) + " " + r.Msg)
-	out := make([]rune, 0, len(text))
-	for _, c := range text[:min(len(text), most)] {
-		if c < ' ' || c == 0x7f {
-			c = ' '
+	text = strings.Map(func(c rune) rune {
+		if !unicode.IsPrint(c) {
+			return ' '
 		}
-		out = append(out, c)
+		return c
+	}, text)
+	if runes := []rune(text); len(runes) > most {
+		text = string(runes[:most]) + "…"
 	}
-	for len(out) > 0 && (out[len(out)-1] == '.' || out[len(out)-1] == ' ') {
-		out = out[:len(out)-1]
-	}
-	return string(out)
+	return strings.TrimRight(text, ". ")
 }

@@ -142,8 +142,8 @@ func (p *FTP) Put(ctx context.Context, f File) error {
 	if errors.Is(err, list.ErrSame) {
 		return nil
 	}
-	if err == nil { // an upload that ends in the middle leaves something behind
-		_, err = io.Copy(io.Discard, f.reader())
+	if err == nil {
+		err = f.verify()
 	}
 	if err != nil {
 		return err
@@ -159,7 +159,8 @@ func (p *FTP) compare(c *ftp.Conn, f File) error {
 	}
 	in, err := c.Get(f.Name)
 	if errors.Is(err, ftp.ErrAbsent) {
-		if slices.Contains(names, f.Name) {
+		// Lists of names leave out what they may not show, without a word; a size tells too that there is something.
+		if size, unknown := c.Size(f.Name); slices.Contains(names, f.Name) || unknown == nil && size >= 0 {
 			return ErrRefused.Withf("The login may not read %s, so Sealpost cannot tell whether it may be replaced.", f.Name).Because(err)
 		}
 		return nil

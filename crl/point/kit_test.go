@@ -150,6 +150,13 @@ func is(t testing.TB, what string, err, want error) {
 	}
 }
 
+func detail(err error) string {
+	if f := fault.Of(err); f != nil {
+		return f.Detail
+	}
+	return ""
+}
+
 func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
@@ -196,6 +203,19 @@ func during(f point.File, bytes int64, do func()) point.File {
 	open := f.Open
 	f.Open = func() io.ReadSeeker { return &interrupted{ReadSeeker: open(), left: bytes, do: do} }
 	return f
+}
+
+// duringSending is during for places that read a file once before they send it.
+func duringSending(f point.File, bytes int64, do func()) point.File {
+	struck, sent := during(f, bytes, do), f
+	var opened atomic.Int64
+	sent.Open = func() io.ReadSeeker {
+		if opened.Add(1) == 1 {
+			return f.Open()
+		}
+		return struck.Open()
+	}
+	return sent
 }
 
 type interrupted struct {

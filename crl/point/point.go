@@ -131,6 +131,13 @@ func (c *checked) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// verify reads the content once before it is sent to places where a sending that ends in the middle leaves something, or
+// makes the other side complain first.
+func (f File) verify() error {
+	_, err := io.Copy(io.Discard, f.reader())
+	return err
+}
+
 // bytes returns the content of a file that is small, or must be in one piece.
 func (f File) bytes(most int64) ([]byte, error) {
 	if f.Size > most {

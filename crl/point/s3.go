@@ -142,6 +142,9 @@ func (p *S3) put(ctx context.Context, f File) error {
 	if errors.Is(err, list.ErrSame) {
 		return nil
 	}
+	if err == nil {
+		err = f.verify()
+	}
 	if err != nil {
 		return err
 	}
@@ -258,7 +261,7 @@ func (p *S3) refused(response *http.Response, what string) error {
 	switch status := response.StatusCode; {
 	case answer.Code == "NoSuchBucket":
 		return ErrRefused.Withf("The store has no such bucket: %s. An operator must create it, or correct endpoint, region and bucket.", p.endpoint).Because(cause)
-	case status == http.StatusNotFound:
+	case answer.Code == "NoSuchKey":
 		return ErrAbsent.Because(cause)
 	case status == http.StatusForbidden, status == http.StatusUnauthorized:
 		return ErrRefused.Withf("The store does not let the access key %s %s: %s. An operator must check the key, its secret and its rights.", p.key.AccessKeyID, what, answer.Code).Because(cause)

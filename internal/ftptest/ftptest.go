@@ -131,14 +131,14 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 			return nil, err
 		}
 	}
-	if err := errors.Join(s.prepareLogin(), s.prepareTLS()); err != nil {
+	if err := errors.Join(os.Chmod(s.Root, 0o755), s.prepareLogin(), s.prepareTLS()); err != nil { // it lists only what everybody may list
 		return nil, err
 	}
 	for range 10 { // another process may take a port between our look and vsftpd's
 		if s.ports, err = child.FreePorts(len(doors)); err != nil {
 			return nil, err
 		}
-		if err = s.Restart(ctx); err == nil || ctx.Err() != nil {
+		if err = s.startAll(ctx); err == nil || ctx.Err() != nil {
 			break
 		}
 	}
@@ -177,8 +177,19 @@ func (s *Server) prepareTLS() error {
 	return errors.Join(s.write("ca.pem", trust), s.write("server.pem", chain), s.write("server.key", key))
 }
 
-// Restart starts the server again after Stop or Kill, on the same ports, with the same files.
-func (s *Server) Restart(ctx context.Context) error {
+// Restart starts the server again after Stop or Kill, on the same ports, with the same files. Somebody's connection may use a
+// port for a moment.
+func (s *Server) Restart(ctx context.Context) (err error) {
+	for range 20 {
+		if err = s.startAll(ctx); err == nil || ctx.Err() != nil {
+			break
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return err
+}
+
+func (s *Server) startAll(ctx context.Context) error {
 	s.processes = nil
 	for i, name := range doors {
 		if err := s.start(ctx, name, s.ports[i]); err != nil {
@@ -280,9 +291,11 @@ func (s *Server) URL() string { return "ftp://" + address(s.ports[1]) }
 // Stop ends the server and every session.
 func (s *Server) Stop() {
 	for _, p := range s.processes {
-		signal(p, syscall.SIGCONT) // if it is frozen
+		for _, session := range sessions(p) {
+			signal(session, syscall.SIGKILL)
+		}
+		signal(p.PID(), syscall.SIGCONT) // if it is frozen
 		p.Stop(syscall.SIGINT)
-		signal(p, syscall.SIGKILL) // sessions outlive the one that listens
 	}
 }
 
@@ -300,14 +313,39 @@ func (s *Server) Freeze() { s.signal(syscall.SIGSTOP) }
 // Thaw ends Freeze.
 func (s *Server) Thaw() { s.signal(syscall.SIGCONT) }
 
+// signal reaches the processes that listen and those of the sessions.
 func (s *Server) signal(sig syscall.Signal) {
 	for _, p := range s.processes {
-		signal(p, sig)
+		for _, session := range sessions(p) { // first, as long as they are children
+			signal(session, sig)
+		}
+		signal(p.PID(), sig)
 	}
 }
 
-// signal reaches the process that listens and those of the sessions.
-func signal(p *child.Process, sig syscall.Signal) { _ = syscall.Kill(-p.PID(), sig) } // they may have ended
+func signal(pid int, sig syscall.Signal) { _ = syscall.Kill(pid, sig) } // it may have ended
+
+// sessions returns the process ids of a server's sessions. Each has a process group of its own.
+func sessions(p *child.Process) (pids []int) {
+	stats, err := filepath.Glob("/proc/[0-9]*/stat")
+	if err != nil {
+		return nil
+	}
+	for _, path := range stats {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			continue // it has ended
+		}
+		// pid (name) state ppid …; the name may hold anything.
+		rest := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:]))
+		if len(rest) > 1 && rest[1] == strconv.Itoa(p.PID()) {
+			if pid, err := strconv.Atoi(filepath.Base(filepath.Dir(path))); err == nil {
+				pids = append(pids, pid)
+			}
+		}
+	}
+	return pids
+}
 
 // Log returns what the publisher's door has recorded: commands, replies, transfers.
 func (s *Server) Log() (string, error) {

@@ -48,6 +48,7 @@ maxsize 268435456
 {{if not .Durable}}dbnosync
 {{end -}}
 index objectClass,uid,mail,member,entryUUID eq
+{{.First}}
 access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="{{.PKI}}" by dn.exact="{{.Publisher.DN}}" write by * read
 access to dn.subtree="{{.People}}" attrs=userCertificate,userSMIMECertificate
@@ -108,7 +109,7 @@ func (s *Server) writeConf() error {
 	var b bytes.Buffer
 	err = conf.Execute(&b, map[string]any{
 		"Schemas": schemas, "Modules": modules, "Dir": s.conf.Dir, "TLS": !s.conf.NoTLS, "Durable": s.conf.Durable,
-		"Base": Base, "People": People, "PKI": PKI, "Extra": s.conf.Extra,
+		"Base": Base, "People": People, "PKI": PKI, "First": s.conf.First, "Extra": s.conf.Extra,
 		"Admin": s.Admin, "AdminHash": hash(s.Admin.Password), "Lookup": s.Lookup, "Publisher": s.Publisher,
 	})
 	if err != nil {

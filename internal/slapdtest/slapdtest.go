@@ -61,6 +61,7 @@ type Config struct {
 
 	NoTLS bool      // neither LDAPS nor StartTLS, as a badly run directory
 	Stats bool      // log every operation
+	First string    // access rules before all others
 	Extra string    // more lines for slapd.conf, within its database
 	More  string    // more entries (LDIF) beside the sample company's, if the folder is new
 	Log   io.Writer // the server's log; nil discards

@@ -210,6 +210,26 @@ CREATE TABLE audit.checkpoint (
     CONSTRAINT checkpoint_size_check CHECK ((size > 0))
 );
 
+CREATE TABLE audit.countersignature (
+    id bigint NOT NULL,
+    witness text NOT NULL,
+    size bigint NOT NULL,
+    root bytea NOT NULL,
+    note text NOT NULL,
+    received_at timestamp with time zone NOT NULL,
+    CONSTRAINT countersignature_root_check CHECK ((octet_length(root) = 32)),
+    CONSTRAINT countersignature_size_check CHECK ((size > 0))
+);
+
+ALTER TABLE audit.countersignature ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME audit.countersignature_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE audit.event (
     id bigint NOT NULL,
     body text NOT NULL,
@@ -589,6 +609,12 @@ ALTER TABLE ONLY archive.roster
 ALTER TABLE ONLY audit.checkpoint
     ADD CONSTRAINT checkpoint_pkey PRIMARY KEY (size);
 
+ALTER TABLE ONLY audit.countersignature
+    ADD CONSTRAINT countersignature_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY audit.countersignature
+    ADD CONSTRAINT countersignature_witness_size_root_key UNIQUE (witness, size, root);
+
 ALTER TABLE ONLY audit.event
     ADD CONSTRAINT event_pkey PRIMARY KEY (id);
 
@@ -867,6 +893,8 @@ GRANT SELECT,INSERT ON TABLE archive.roster TO sealpost_archive;
 
 GRANT SELECT ON TABLE audit.checkpoint TO sealpost_audit;
 GRANT SELECT,INSERT ON TABLE audit.checkpoint TO sealpost_sequencer;
+
+GRANT SELECT,INSERT ON TABLE audit.countersignature TO sealpost_audit;
 
 GRANT SELECT,INSERT ON TABLE audit.event TO sealpost_audit;
 GRANT INSERT ON TABLE audit.event TO sealpost_ca;

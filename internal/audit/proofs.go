@@ -2,6 +2,7 @@ package audit
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/jackc/pgx/v5"
@@ -16,31 +17,41 @@ import (
 func (l *Log) Inclusion(ctx context.Context, leaf Leaf) (proof.Inclusion, error) {
 	var p proof.Inclusion
 	err := l.db.Snapshot(ctx, roleAudit, func(tx pgx.Tx) error {
-		index, found, err := selectLeaf(ctx, tx, leaf.Event, leaf.Hash)
-		if err != nil {
-			return err
-		}
-		if leaf.Hash != (tlog.Hash{}) && leaf.Hash != found.Hash {
-			return ErrUnknown.Withf("The audit log has another event under the number %d.", leaf.Event)
-		}
 		tree, msg, err := l.openLatest(ctx, tx)
+		if errors.Is(err, ErrEmpty) {
+			tree, err = tlog.Tree{}, nil // whether the event waits is the better answer
+		}
 		if err != nil {
 			return err
 		}
-		if index >= tree.N {
-			return ErrTampered.Because(fmt.Errorf("index %d is covered by no checkpoint", index))
-		}
-		hashes, err := tlog.ProveRecord(tree.N, index, readTree(ctx, tx, tree))
-		if err != nil {
-			return err
-		}
-		p = proof.Inclusion{Index: index, Hashes: hashes, Checkpoint: msg}
-		if _, err := p.Check(found.Hash, l.known); err != nil {
-			return ErrTampered.Because(err)
-		}
-		return nil
+		p, err = l.include(ctx, tx, leaf, tree, msg)
+		return err
 	})
 	return p, err
+}
+
+// include proves that an event is in a tree that was read in the same transaction.
+func (l *Log) include(ctx context.Context, tx pgx.Tx, leaf Leaf, tree tlog.Tree, msg []byte) (proof.Inclusion, error) {
+	var none proof.Inclusion
+	index, found, err := selectLeaf(ctx, tx, leaf.Event, leaf.Hash)
+	if err != nil {
+		return none, err
+	}
+	if leaf.Hash != (tlog.Hash{}) && leaf.Hash != found.Hash {
+		return none, ErrUnknown.Withf("The audit log has another event under the number %d.", leaf.Event)
+	}
+	if index >= tree.N {
+		return none, ErrTampered.Because(fmt.Errorf("index %d is covered by no checkpoint", index))
+	}
+	hashes, err := tlog.ProveRecord(tree.N, index, readTree(ctx, tx, tree))
+	if err != nil {
+		return none, err
+	}
+	p := proof.Inclusion{Index: index, Hashes: hashes, Checkpoint: msg}
+	if _, err := p.Check(found.Hash, l.known); err != nil {
+		return none, ErrTampered.Because(err)
+	}
+	return p, nil
 }
 
 // Consistency proves that the tree of the checkpoint of newSize (0: of the newest) continues that of the one of oldSize.

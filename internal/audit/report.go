@@ -5,6 +5,8 @@ import (
 
 	"golang.org/x/mod/sumdb/note"
 	"golang.org/x/mod/sumdb/tlog"
+
+	"github.com/sealpost/sealpost/internal/audit/proof"
 )
 
 // VerifyConfig says what Verify trusts.
@@ -13,6 +15,9 @@ type VerifyConfig struct {
 	// Outside are signed checkpoints that were kept outside the database (see proof.ReadKept). Without them Verify cannot
 	// see that whoever holds the log's key has rewritten it, nor that its end is missing.
 	Outside [][]byte
+	// Witnesses are the officers who countersign checkpoints. What they countersigned, in the database or among Outside,
+	// is measured by as if it were kept outside, and told in the report.
+	Witnesses []*proof.Witness
 	// MaxWait is how long an event may wait for its index; 0 means one minute.
 	MaxWait  time.Duration
 	Now      func() time.Time             // nil means time.Now
@@ -26,7 +31,15 @@ type Report struct {
 	Checkpoints int       // of the database that were checked
 	Outside     int       // checkpoints kept outside that were checked
 	Waiting     int64     // events without an index yet
-	Finding     *Finding  // the first fault; nil if the log is whole
+	Witnessed   []Witnessed
+	Finding     *Finding // the first fault; nil if the log is whole
+}
+
+// Witnessed says up to where an officer has countersigned the log. In a report with a finding it is what they countersigned,
+// whether or not the log agrees.
+type Witnessed struct {
+	Who  string
+	Size int64
 }
 
 // What is the kind of a finding.

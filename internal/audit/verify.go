@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sort"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -31,7 +30,7 @@ func Verify(ctx context.Context, db *pg.DB, c VerifyConfig) (Report, error) {
 	if v.config.MaxWait <= 0 {
 		v.config.MaxWait = time.Minute
 	}
-	err := v.openOutside()
+	err := v.openOutside(ctx, db)
 	if err == nil {
 		err = v.walk(ctx, db)
 	}
@@ -57,27 +56,14 @@ type verification struct {
 
 	edge    edge
 	origin  string
-	outside []proof.Checkpoint // ascending by size; those not reached yet
-	agreed  int64              // the largest size for which a checkpoint agreed with the rows
-	outer   int64              // the same, for those kept outside
+	outside []outsider // ascending by size; those not reached yet
+	agreed  int64      // the largest size for which a checkpoint agreed with the rows
+	outer   int64      // the same, for those kept outside
 
 	batch    int64    // where the present batch began: in it, ids ascend
 	previous int64    // id of the event before
 	order    *Finding // the first event of the batch whose id does not ascend
 	badNode  *Finding // the first node that the rows contradict, since agreed
-}
-
-func (v *verification) openOutside() error {
-	for i, msg := range v.config.Outside {
-		c, err := v.open(msg)
-		if err != nil {
-			return &Finding{What: BadNote, Index: -1, Last: -1,
-				Text: fmt.Sprintf("checkpoint %d of %d kept outside: %v", i+1, len(v.config.Outside), err)}
-		}
-		v.outside = append(v.outside, c)
-	}
-	sort.SliceStable(v.outside, func(i, j int) bool { return v.outside[i].Size < v.outside[j].Size })
-	return nil
 }
 
 // open checks a checkpoint's signature, and that all checkpoints are of one log.
@@ -221,11 +207,11 @@ func (v *verification) kept() error {
 		}
 		if c.Root != v.edge.root() {
 			return &Finding{What: Rewritten, Index: v.outer, Last: c.Size - 1,
-				Text: fmt.Sprintf("%s: a checkpoint of size %d that was kept outside has another root", v.between(v.outer), c.Size)}
+				Text: fmt.Sprintf("%s: a checkpoint of size %d that %s has another root", v.between(v.outer), c.Size, c.kept())}
 		}
 		if v.agreed != c.Size {
 			return &Finding{What: BadNote, Index: c.Size - 1, Last: c.Size - 1,
-				Text: fmt.Sprintf("the checkpoint of size %d was kept outside, but is missing in the database", c.Size)}
+				Text: fmt.Sprintf("the checkpoint of size %d, which %s, is missing in the database", c.Size, c.kept())}
 		}
 		v.outer = c.Size
 		v.report.Outside++

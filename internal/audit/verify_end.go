@@ -14,7 +14,7 @@ func (v *verification) end(ctx context.Context, tx pgx.Tx) error {
 	if len(v.outside) > 0 {
 		c := v.outside[0]
 		return &Finding{What: Truncated, Index: size, Last: v.outside[len(v.outside)-1].Size - 1,
-			Text: fmt.Sprintf("the log ends with %d events, but a checkpoint kept outside proves that it had %d: its end was cut off", size, c.Size)}
+			Text: fmt.Sprintf("the log ends with %d events, but a checkpoint that %s proves that it had %d: its end was cut off", size, c.kept(), c.Size)}
 	}
 	beyond, err := selectCheckpoints(ctx, tx, size, 1<<62)
 	if err != nil {

@@ -10,9 +10,10 @@ func demoCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "demo",
 		Short: "Show the whole of it on this machine, with a small company",
-		Long: `Starts a private PostgreSQL and a private OpenLDAP, makes an installation with three recovery officers, enrols people,
-sends signed and encrypted mail between them, revokes a certificate, and lets openssl, gpgsm, ldapsearch and psql check
-every step. Then it serves until interrupted.
+		Long: `Starts a private PostgreSQL, a private OpenLDAP and a private FTP server, makes an installation with three recovery officers,
+enrols people, sends signed and encrypted mail between them, revokes a certificate, fetches the revocation list from every
+place where it is published, recovers old keys, and lets openssl, gpgsm, ldapsearch, curl and psql check every step. Then it
+serves until interrupted.
 
 Everything lies in one folder, which must be new, empty, or a former demo's; nothing is left running.`,
 		Args: cobra.NoArgs,

@@ -11,6 +11,8 @@ import (
 	"github.com/sealpost/sealpost/cmd/sealpost/config"
 	"github.com/sealpost/sealpost/cmd/sealpost/server"
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
+	"github.com/sealpost/sealpost/crl"
+	"github.com/sealpost/sealpost/internal/ftptest"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
@@ -33,6 +35,7 @@ type Demo struct {
 	sockets  string // a folder with a short path, for Unix sockets and what programs hand to one another
 	cluster  *pgtest.Cluster
 	slapd    *slapdtest.Server
+	ftp      *ftptest.Server // nil in an installation that is measured
 	config   *config.Config
 	server   *running
 	officers []*kra.Officer
@@ -40,7 +43,8 @@ type Demo struct {
 	template setup.Template // of server.yaml, which gets the roster's pin after the ceremony
 	closers  []func()       // in reverse order
 
-	lost lost // what is known of the recovery
+	carol carol // what is known of the revocation
+	lost  lost  // what is known of the recovery
 
 	people    string         // more people, as LDIF
 	limits    string         // for slapd.conf
@@ -92,16 +96,23 @@ func (d *Demo) close() {
 
 // tell says where things are and how to log in.
 func (d *Demo) tell() {
-	l := d.config.Listen
+	l, lists := d.config.Listen, d.places(crl.Kind{})
 	fmt.Fprintf(d.Out, `
 Serving until interrupted (Ctrl-C):
   REST          https://localhost:%s/api/v1/  (trust %s; description at /api/v1/openapi.json)
-  public        %s  (revocation lists, CA certificates, OCSP)
+  CRL           %s
+                %s
+                %s
+                %s
+  delta         %s
+  CA, OCSP      %s  %s
+                %s
   directory     %s  (ldapsearch; trust %s)
   database      psql %q
   logins        %s … each with the password LOGIN-sample
   try           curl --cacert %s -u alice:alice-sample https://localhost:%s/api/v1/policy
-`, port(l.API), d.path("pki", "root.pem"), d.config.PublicURL, d.slapd.TLSURL(), d.slapd.TrustFile, d.cluster.URL(database),
+`, port(l.API), d.path("pki", "root.pem"), lists[0].address, lists[1].address, lists[2].address, lists[3].address, d.places(crl.Kind{Delta: true})[0].address,
+		d.config.CAURL(setup.IssuerID), d.config.BundleURL(setup.IssuerID), d.config.OCSPURL(setup.IssuerID), d.slapd.TLSURL(), d.slapd.TrustFile, d.cluster.URL(database),
 		"alice, bob, carol, dave, rita (registrar), olivia, oscar, otto (recovery officers), operator, auditor",
 		d.path("pki", "root.pem"), port(l.API))
 }

@@ -20,7 +20,7 @@ import (
 func folder(t *testing.T) string {
 	t.Helper()
 	if testing.Short() {
-		t.Skip("needs PostgreSQL and slapd; not run with -short")
+		t.Skip("needs PostgreSQL, slapd and vsftpd; not run with -short")
 	}
 	dir, err := child.TempDir("sp-tour-")
 	if err != nil {
@@ -57,12 +57,13 @@ func TestTour(t *testing.T) {
 	for _, s := range steps {
 		names = append(names, s.Name)
 	}
-	for _, want := range []string{"laptop-lost", "one-officer-refused", "own-approval-refused", "keys-restored"} {
+	for _, want := range []string{"laptop-lost", "one-officer-refused", "own-approval-refused", "keys-restored",
+		"ftp-started", "crl-published", "certificate-revoked", "points-read-back", "delta-suffices", "ocsp-agrees"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no step %s in %v", want, names)
 		}
 	}
-	if len(steps) < 24 {
+	if len(steps) < 28 {
 		t.Errorf("%d steps", len(steps))
 	}
 	for _, s := range steps {
@@ -92,7 +93,7 @@ func TestTour(t *testing.T) {
 			t.Errorf("%s: %s", mail, got)
 		}
 	}
-	openssl(t, dir, "crl", "-inform", "DER", "-in", "crl/issuing.crl", "-noout", "-CAfile", "pki/issuing.pem")
+	listsAgree(t, dir)
 	openssl(t, dir, "verify", "-CAfile", "pki/root.pem", "pki/issuing.pem")
 	keys := openssl(t, dir, "pkcs12", "-in", "recovered/alice.p12", "-passin", "file:recovered/alice.password", "-nodes", "-nocerts")
 	if n := strings.Count(keys, "BEGIN PRIVATE KEY"); n != 3 {
@@ -101,6 +102,40 @@ func TestTour(t *testing.T) {
 	for _, f := range []string{"server.yaml", "mail/encrypted.eml", "recovered/old.eml"} {
 		if _, err := os.Stat(filepath.Join(dir, f)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// listsAgree: what was fetched from the four distribution points is the same list, and an older one needs but the delta.
+func listsAgree(t *testing.T, dir string) {
+	t.Helper()
+	serial := strings.TrimPrefix(strings.TrimSpace(openssl(t, dir, "x509", "-in", "people/carol/signing.pem", "-noout", "-serial")), "serial=")
+	want, err := os.ReadFile(filepath.Join(dir, "crl", "issuing.crl"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"issuing", "http", "ldap", "file", "ftp", "delta"} {
+		file := filepath.Join("crl", name+".crl")
+		got, err := os.ReadFile(filepath.Join(dir, file))
+		if err != nil || bytes.Equal(got, want) == (name == "delta") {
+			t.Errorf("%s: %v, %d bytes; over HTTP %d bytes were fetched", file, err, len(got), len(want))
+		}
+		text := openssl(t, dir, "crl", "-inform", "DER", "-in", file, "-noout", "-text", "-CAfile", "pki/issuing.pem")
+		for _, part := range []string{"verify OK", "Serial Number: " + serial} {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s: openssl does not say %q:\n%s", file, part, text)
+			}
+		}
+		if strings.Contains(text, "X509v3 Delta CRL Indicator: critical") != (name == "delta") || strings.Contains(text, "X509v3 Freshest CRL") == (name == "delta") {
+			t.Errorf("%s is of the wrong kind:\n%s", file, text)
+		}
+	}
+	for trust, verdict := range map[string]string{"root-and-old-crl.pem": ": OK", "root-and-delta.pem": "certificate revoked"} {
+		cmd := exec.CommandContext(t.Context(), "openssl", "verify", "-crl_check_all", "-use_deltas", "-extended_crl", "-CAfile", filepath.Join("pki", trust),
+			"-untrusted", "pki/issuing.pem", "people/carol/signing.pem")
+		cmd.Dir = dir
+		if out, err := cmd.CombinedOutput(); !strings.Contains(string(out), verdict) || (err == nil) != (verdict == ": OK") {
+			t.Errorf("with %s: %v: %s", trust, err, out)
 		}
 	}
 }

@@ -94,6 +94,9 @@ func (d *Demo) createAuthority(ctx context.Context) (string, error) {
 		LDAPURL: d.slapd.TLSURL(), LDAPTrust: d.slapd.TrustFile, LookupDN: d.slapd.Lookup.DN, LookupPasswordFile: d.slapd.Lookup.PasswordFile,
 		PublisherDN: d.slapd.Publisher.DN, PublisherPasswordFile: d.slapd.Publisher.PasswordFile, PeopleBase: slapdtest.People, GroupsBase: slapdtest.Groups,
 		CRLHost: strings.TrimSuffix(d.slapd.StartTLSURL(), "/"), CRLEntry: crlEntry, AuthoritiesBase: slapdtest.PKI, Decoy: slapdtest.Decoy}
+	if t.Points, err = d.furtherPoints(); err != nil {
+		return "", err
+	}
 	if err := t.Write(d.path("server.yaml")); err != nil {
 		return "", err
 	}

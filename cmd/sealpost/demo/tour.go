@@ -1,6 +1,6 @@
-// Package demo is the tour: it starts a private PostgreSQL and a private OpenLDAP with a small company, makes a new
-// installation, and does the main job in front of the reader, each step checked by a program that is not ours. It is
-// what `make demo` runs; everything lies in one folder, and nothing is left running.
+// Package demo is the tour: it starts a private PostgreSQL, a private OpenLDAP with a small company and a private FTP server,
+// makes a new installation, and does the main job in front of the reader, each step checked by a program that is not ours.
+// It is what `make demo` runs; everything lies in one folder, and nothing is left running.
 package demo
 
 import (

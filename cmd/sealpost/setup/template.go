@@ -27,6 +27,16 @@ type Template struct {
 	RosterPin                          string
 	AuditOrigin                        string
 	CRLPeriod, CRLLifetime, LogLevel   string
+	Points                             []Point
+}
+
+// Point is a further place for revocation lists: a folder, or an FTP server with TLS.
+type Point struct {
+	Name, URL    string // URL: what relying parties know it by; may be empty
+	Folder       string
+	FTP, Trust   string // server and port; file of certificates that its own must come from
+	Login        string
+	PasswordFile string
 }
 
 //go:embed server.yaml.tmpl

@@ -123,8 +123,7 @@ func New(c Config) (*Publisher, error) {
 // Register makes the queue's jobs build and deliver lists, and looks every minute whether one is due.
 func (p *Publisher) Register(q *jobs.Queue) {
 	jobs.Handle(q, buildTimeout, func(ctx context.Context, j jobs.BuildCRL) error {
-		_, err := p.Build(ctx, j.Issuer, j.AtLeast)
-		return err
+		return p.buildDue(ctx, j)
 	})
 	jobs.Handle(q, buildTimeout, func(ctx context.Context, j jobs.TidyCRLs) error { return p.Tidy(ctx, j.Issuer) })
 	for _, i := range p.Authority.Issuers() {
@@ -134,6 +133,18 @@ func (p *Publisher) Register(q *jobs.Queue) {
 		}
 	}
 	p.registerPoints(q)
+}
+
+// buildDue makes what is due. The check of every minute also finds revocations whose own job is late: one that a server with a
+// wrong clock asked for tomorrow, say.
+func (p *Publisher) buildDue(ctx context.Context, j jobs.BuildCRL) (err error) {
+	if j.AtLeast == 0 {
+		if j.AtLeast, err = p.Authority.Changes(ctx, j.Issuer); err != nil {
+			return err
+		}
+	}
+	_, err = p.Build(ctx, j.Issuer, j.AtLeast)
+	return err
 }
 
 // Kind says which of an issuer's lists is meant.

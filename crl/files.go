@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"io"
 	"strconv"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -95,8 +96,11 @@ type seen struct {
 	head *list.Head // nil: not a list
 }
 
+// clockSkew is how far another server's clock may be ahead without anybody being told.
+const clockSkew = 5 * time.Minute
+
 // look reads what a point shows, compares it with what it should, and verifies it.
-func (f *published) look(r io.Reader) (s seen, err error) {
+func (f *published) look(r io.Reader, now time.Time) (s seen, err error) {
 	if f.list == nil {
 		return s, f.compare(r)
 	}
@@ -107,6 +111,9 @@ func (f *published) look(r io.Reader) (s seen, err error) {
 		return s, err
 	}
 	switch number := s.head.Number; {
+	case s.head.SHA256 == f.SHA256 && s.head.ThisUpdate.After(now.Add(clockSkew)):
+		return s, ErrEarly.Withf("It shows the newest list, which is valid from %s only: a clock was or is wrong. Until then relying parties may refuse it.",
+			s.head.ThisUpdate.Format(time.RFC3339))
 	case s.head.SHA256 == f.SHA256:
 		return s, nil
 	case number == nil || !number.IsInt64():

@@ -12,10 +12,10 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/crl/list"
 	"github.com/sealpost/sealpost/crl/point"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/jobs"
-	"github.com/sealpost/sealpost/internal/pg"
 )
 
 // Faults of distribution points.
@@ -24,6 +24,8 @@ var (
 	ErrStale = fault.New(fault.Unavailable, "crl-stale", "The distribution point does not show the newest revocation list.")
 	// ErrAhead is a point that shows a list of ours that is newer than the newest: numbers were lost.
 	ErrAhead = fault.New(fault.Conflict, "crl-ahead", "The distribution point shows a newer revocation list than there is.")
+	// ErrEarly is a list that begins later than now: it was made while a clock was wrong.
+	ErrEarly = fault.New(fault.Unavailable, "crl-early", "The revocation list is not valid yet.")
 )
 
 const (
@@ -114,7 +116,7 @@ func (p *Publisher) deliver(ctx context.Context, j jobs.DeliverCRL) error {
 	if err != nil {
 		return jobs.Cancel(err)
 	}
-	return p.alone(ctx, point, func() error {
+	return p.alone(ctx, point, func(ctx context.Context) error {
 		f, err := p.file(ctx, i, j.File)
 		if err != nil || f.number() > j.Number {
 			return err
@@ -123,42 +125,52 @@ func (p *Publisher) deliver(ctx context.Context, j jobs.DeliverCRL) error {
 	})
 }
 
-// alone runs work while no other server is at work at the point.
-func (p *Publisher) alone(ctx context.Context, point Point, work func() error) error {
-	var done error
-	err := p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		ok, err := pg.TryLock(ctx, tx, "crl point "+point.Name)
-		if err != nil {
-			return err
-		}
-		if !ok {
-			return jobs.Later(time.Second)
-		}
-		done = work()
-		return nil
-	})
-	return errors.Join(done, err)
+// alone runs work while no other server is at work at the point. Its context ends if that can no longer be said.
+func (p *Publisher) alone(ctx context.Context, point Point, work func(context.Context) error) error {
+	held, err := p.DB.Hold(ctx, "crl point "+point.Name, work)
+	if err == nil && !held {
+		return jobs.Later(time.Second)
+	}
+	return err
 }
 
 // bring writes a file to a point, reads it back as an outsider would, and notes what it saw.
 func (p *Publisher) bring(ctx context.Context, point Point, f *published) error {
-	if point.Place != nil {
-		if err := point.Place.Put(ctx, f.File); err != nil {
-			return p.note(ctx, point, f, seen{}, err)
+	if point.Place == nil {
+		return p.readBack(ctx, point, f)
+	}
+	err := point.Place.Put(ctx, f.File)
+	if err == nil {
+		return p.readBack(ctx, point, f)
+	}
+	if errors.Is(err, list.ErrNewer) { // an operator must know which
+		if s, ahead := p.look(ctx, point, f); errors.Is(ahead, ErrAhead) {
+			return p.note(ctx, point, f, s, ahead)
 		}
 	}
-	return p.readBack(ctx, point, f)
+	return p.note(ctx, point, f, seen{}, err)
 }
 
 // readBack looks at a point as an outsider would, and notes what it saw.
 func (p *Publisher) readBack(ctx context.Context, point Point, f *published) error {
+	s, err := p.look(ctx, point, f)
+	if errors.Is(err, ErrAhead) { // or it was the newest a moment ago
+		if now, failed := p.file(ctx, f.issuer, f.Name); failed == nil && now.number() > f.number() {
+			f = now
+			s, err = p.look(ctx, point, f)
+		}
+	}
+	return p.note(ctx, point, f, s, err)
+}
+
+// look reads what a point shows, and judges it.
+func (p *Publisher) look(ctx context.Context, point Point, f *published) (s seen, err error) {
 	r, err := p.open(ctx, point, f)
 	if err != nil {
-		return p.note(ctx, point, f, seen{}, err)
+		return s, err
 	}
 	defer func() { _ = r.Close() }() // it was read to its end, or failed
-	s, err := f.look(r)
-	return p.note(ctx, point, f, s, err)
+	return f.look(r, p.Now())
 }
 
 func (p *Publisher) open(ctx context.Context, point Point, f *published) (io.ReadCloser, error) {

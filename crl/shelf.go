@@ -139,7 +139,7 @@ func (s *shelf) get(ctx context.Context, issuer string, k Kind) (*served, error)
 	now := s.publisher.Now()
 	s.mu.Lock()
 	have := s.place(issuer).lists[k]
-	fresh := have != nil && now.Sub(have.checked) < freshFor
+	fresh := have != nil && now.Sub(have.checked).Abs() < freshFor // a clock may have gone back
 	s.mu.Unlock()
 	if fresh {
 		return have, nil

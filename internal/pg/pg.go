@@ -56,6 +56,7 @@ type DB struct {
 	pool   *pgxpool.Pool
 	prefix string
 	log    *slog.Logger
+	holder holder
 }
 
 // Open connects and checks that the schema is the one this program was built for. It returns ErrUnavailable when the
@@ -89,7 +90,7 @@ func Open(ctx context.Context, c Config) (*DB, error) {
 	if err != nil {
 		return nil, ErrUnavailable.Because(err)
 	}
-	db := &DB{pool: pool, prefix: prefix, log: c.Log}
+	db := &DB{pool: pool, prefix: prefix, log: c.Log, holder: holder{pool: pool}}
 	if db.log == nil {
 		db.log = slog.New(slog.DiscardHandler)
 	}

@@ -50,7 +50,7 @@ func (b *bundle) find(t *testing.T, k crl.Kind) *crl.List {
 }
 
 // reasons returns the reasons of a list's entries by their serials.
-func reasons(t *testing.T, l *crl.List) map[ca.Serial]int {
+func reasons(t testing.TB, l *crl.List) map[ca.Serial]int {
 	t.Helper()
 	out := map[ca.Serial]int{}
 	h, err := list.Read(l.Open(), func(e list.Entry) error {

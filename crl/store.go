@@ -69,10 +69,11 @@ func selectNewest(ctx context.Context, tx pgx.Tx, issuer string) (map[Kind]row, 
 	return out, err
 }
 
-// selectBases returns, of each partition, the oldest complete list that relying parties may still hold at a time.
+// selectBases returns, of each partition, the oldest complete list that relying parties may still hold at a time. One from
+// before there were deltas is none: it names no delta.
 func selectBases(ctx context.Context, tx pgx.Tx, issuer string, now time.Time) (map[int]row, error) {
 	rows, err := tx.Query(ctx, `select distinct on (partition) `+columns+` from crl.list
-		where issuer = $1 and not delta and next_update > $2 order by partition, number`, issuer, now)
+		where issuer = $1 and not delta and next_update > $2 and changes >= 0 order by partition, number`, issuer, now)
 	if err != nil {
 		return nil, err
 	}
@@ -186,7 +187,8 @@ func deleteOld(ctx context.Context, tx pgx.Tx, issuer string, now time.Time) err
 			from crl.list where issuer = $1)
 		update crl.list l set head = '', segments = '{}', tail = '' from old o
 		where l.issuer = $1 and (l.partition, l.delta, l.number) = (o.partition, o.delta, o.number) and o.age > $2 and l.tail <> ''`, issuer, keepLists)
-	b.Queue(`delete from crl.segment where issuer = $1 and id not in (select unnest(segments) from crl.list where issuer = $1)`, issuer)
+	b.Queue(`delete from crl.segment where issuer = $1 and id in
+			(select id from crl.segment where issuer = $1 except select unnest(segments) from crl.list where issuer = $1)`, issuer)
 	return tx.SendBatch(ctx, b).Close()
 }
 

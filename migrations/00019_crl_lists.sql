@@ -18,7 +18,7 @@ alter table crl.list
   add partition smallint not null default 0,       -- 0: all certificates of the issuer
   add delta     boolean not null default false,
   add base      bigint,                            -- of a delta: the complete list that it adds to
-  add changes   bigint not null default 0,         -- the authority's count of revocations that it holds
+  add changes   bigint not null default 0,         -- the authority's count of revocations that it holds; -1: not known
   add entries   integer not null default 0,
   add segments  bigint[] not null default '{}',
   add tail      bytea not null default '',
@@ -28,8 +28,9 @@ alter table crl.list
   drop constraint list_pkey,
   add primary key (issuer, partition, delta, number),
   add check (delta = (base is not null));
--- Lists from before count as holding nothing: the next one is made of all revocations.
-update crl.list set size = length(head), sha256 = sha256(head);
+-- Of lists from before it is not known what they hold. They are served on, the next one is made at once and of all
+-- revocations, and no delta adds to them.
+update crl.list set size = length(head), sha256 = sha256(head), changes = -1;
 alter table crl.list alter size set not null, alter sha256 set not null,
   alter partition drop default, alter delta drop default, alter changes drop default, alter entries drop default, alter tail drop default;
 

@@ -81,6 +81,14 @@ func (c *Client) AnswerCase(ctx context.Context, id uuid.UUID, answer []byte) (a
 	return changeCase(ctx, c, api.CaseAnswerUpload{Answer: answer}, "cases", id.String(), "answers")
 }
 
+// CaseLog asks to be shown that a case's opening is in the audit log, and how that continues what was seen of it at these
+// sizes. Nothing of it is verified.
+func (c *Client) CaseLog(ctx context.Context, id uuid.UUID, seen []int64) (api.CaseLog, error) {
+	k := get("cases", id.String(), "log")
+	k.query = query("seen", sizes(seen))
+	return do[api.CaseLog](ctx, c, k)
+}
+
 // CancelCase takes a case back.
 func (c *Client) CancelCase(ctx context.Context, id uuid.UUID, reason string) (api.Case, error) {
 	return changeCase(ctx, c, api.CaseCancellation{Reason: reason}, "cases", id.String(), "cancel")

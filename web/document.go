@@ -23,6 +23,7 @@ const (
 	tagIssuers      = "Issuers"
 	tagReceipts     = "Receipts"
 	tagCases        = "Recovery"
+	tagLog          = "Audit log"
 	tagCeremonies   = "Ceremonies"
 	tagImports      = "Imports"
 	tagSystem       = "System"
@@ -64,6 +65,7 @@ func openAPI() *huma.OpenAPI {
 			{Name: tagIssuers, Description: "Public: the chain, and what is revoked."},
 			{Name: tagReceipts, Description: "What the archive keeps, and the proof of it."},
 			{Name: tagCases, Description: "Asking for archived keys, and getting them when the officers agree."},
+			{Name: tagLog, Description: "What shows that the record of everything is whole, and which officers have seen how much of it."},
 			{Name: tagCeremonies, Description: "How officers who are not in one room make the archive's key, or pass it on."},
 			{Name: tagImports, Description: "Keys that were kept elsewhere, with other authorities' certificates."},
 			{Name: tagParcels, Description: "What one of a person's devices leaves for another, sealed."},
@@ -158,5 +160,11 @@ var (
 		CRLs: []string{"http://pki.example.test/crl/issuing.crl"}, OCSP: "http://pki.example.test/ocsp/issuing"}
 	exampleProof = api.ReceiptProof{LeafHash: exampleDER, Index: 4711, Size: 4713, Hashes: [][]byte{exampleDER, exampleDER},
 		Checkpoint: "pki.example.test/audit\n4713\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— pki.example.test/audit Az3grl…\n"}
+	exampleCountersigned = api.Countersignature{Officer: "Olivia Officer", Size: 4711, Received: exampleTime,
+		Checkpoint: "pki.example.test/audit\n4711\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— pki.example.test/audit Az3grl…\n— officer/8d969e… 9qXcZ1…\n"}
+	exampleLog = api.AuditLog{Key: "pki.example.test/audit+04de81b2+AaGN…", Checkpoint: exampleProof.Checkpoint,
+		Consistency: []string{"old 4711\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n" + exampleProof.Checkpoint}, Witnessed: []api.Countersignature{exampleCountersigned}}
+	exampleCaseLog = api.CaseLog{AuditLog: exampleLog, Event: `{"v":1,"nonce":"…","kind":"archive.case-requested","data":{"case":"8d96…"}}`,
+		Inclusion: "c2sp.org/tlog-proof@v1\nindex 4712\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n" + exampleProof.Checkpoint}
 	exampleHealth = api.Health{OK: true, Parts: map[string]string{"database": "ok", "directory": "ok", "archive": "ok", "audit": "ok", "crl": "ok"}, Server: "v1.0.0"}
 )

@@ -33,6 +33,7 @@ func (s *Server) route() error {
 	s.receiptOperations()
 	s.historyOperations()
 	s.caseOperations()
+	s.logOperations()
 	s.ceremonyOperations()
 	s.importOperations()
 	s.parcelOperations()

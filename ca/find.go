@@ -121,21 +121,47 @@ func (a *Authority) Current(ctx context.Context, person uuid.UUID, profile strin
 	return list[0], nil
 }
 
-// Newest returns of each of these people the newest certificate of any of these profiles that is valid now and not
-// revoked; nothing of those who have none.
-func (a *Authority) Newest(ctx context.Context, people []uuid.UUID, profiles []string) ([]Certificate, error) {
+// Newest returns of each of these people the newest certificates of any of these profiles that are valid now and not
+// revoked, at most each of them and the newest first; nothing of those who have none.
+func (a *Authority) Newest(ctx context.Context, people []uuid.UUID, profiles []string, each int) ([]Certificate, error) {
 	var out []Certificate
 	b := &pgx.Batch{}
 	b.Queue(`select f.* from unnest($1::uuid[]) as p (person) cross join lateral (`+selectCertificates+`
 			where c.person = p.person and c.profile = any($2) and coalesce(r.standing, 'released') = 'released'
 				and $3 between c.not_before and c.not_after + interval '1 second' - interval '1 microsecond'
-			order by c.number desc limit 1) f`,
-		people, profiles, a.now().UTC().Truncate(time.Microsecond)).Query(func(rows pgx.Rows) (err error) {
+			order by c.number desc limit $4) f`,
+		people, profiles, a.now().UTC().Truncate(time.Microsecond), each).Query(func(rows pgx.Rows) (err error) {
 		out, err = collectCertificates(rows)
 		return err
 	})
 	if err := a.db.Batch(ctx, role, b); err != nil {
 		return nil, fmt.Errorf("read certificates: %w", err)
+	}
+	return out, nil
+}
+
+// Holders returns those who ever had a certificate of any of these profiles, whatever became of it, in the order of their
+// ids: at most limit that come after one.
+func (a *Authority) Holders(ctx context.Context, profiles []string, after uuid.UUID, limit int) ([]uuid.UUID, error) {
+	return a.people(ctx, `select distinct person from ca.certificate where person > $1 and profile = any($2) order by person limit $3`, after, profiles, limit)
+}
+
+// AmongHolders returns those of the people who ever had a certificate of any of these profiles.
+func (a *Authority) AmongHolders(ctx context.Context, profiles []string, people []uuid.UUID) ([]uuid.UUID, error) {
+	return a.people(ctx, `select p from unnest($1::uuid[]) as p where exists (select from ca.certificate where person = p and profile = any($2))`, people, profiles)
+}
+
+func (a *Authority) people(ctx context.Context, sql string, args ...any) (out []uuid.UUID, err error) {
+	err = a.db.InTx(ctx, role, func(tx pgx.Tx) error {
+		rows, err := tx.Query(ctx, sql, args...)
+		if err != nil {
+			return err
+		}
+		out, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
+		return err
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read people: %w", err)
 	}
 	return out, nil
 }

@@ -133,6 +133,9 @@ func (p *Profile) Signs() bool { return p.keyUsage.signs() }
 // Encrypts reports whether a key of this profile receives encrypted content.
 func (p *Profile) Encrypts() bool { return p.keyUsage&encipherment != 0 }
 
+// Personal reports whether certificates name a person; those of role mailboxes name none.
+func (p *Profile) Personal() bool { return p.personalName }
+
 // KeepsExpired reports whether what was revoked of this profile stays on the revocation list after its end.
 func (p *Profile) KeepsExpired() bool { return p.keepExpired }
 

@@ -21,3 +21,16 @@ func ParseCertsOnly(der []byte) ([]*x509.Certificate, error) {
 	}
 	return data.certificates, nil
 }
+
+// CertificatesIn returns the certificates that a SignedData carries, as directories hold it in userSMIMECertificate (RFC
+// 2798 §2.8), and whether somebody signed it. Nothing is verified: who relies on a certificate checks it.
+func CertificatesIn(der []byte) (certs []*x509.Certificate, signed bool, err error) {
+	if err := checkDER(der, DefaultMaxSize); err != nil {
+		return nil, false, err
+	}
+	data, err := parseSignedData(der)
+	if err != nil {
+		return nil, false, err
+	}
+	return data.certificates, len(data.signers) > 0, nil
+}

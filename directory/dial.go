@@ -17,6 +17,9 @@ import (
 // smaller, and a server gone wild fills no memory.
 const maxAnswer = 32 << 20
 
+// errTooLarge is what reading more than maxAnswer fails with.
+var errTooLarge = errors.New("the server's answer is too large")
+
 // conn is a connection to a server.
 type conn struct {
 	*ldap.Conn
@@ -31,7 +34,7 @@ type wire struct {
 
 func (w *wire) Read(b []byte) (int, error) {
 	if w.left.Load() <= 0 {
-		return 0, errors.New("the server's answer is too large")
+		return 0, errTooLarge
 	}
 	n, err := w.Conn.Read(b)
 	w.left.Add(-int64(n))
@@ -48,6 +51,9 @@ func (c *conn) run(ctx context.Context, timeout time.Duration, fn func(*ldap.Con
 	err := fn(c.Conn)
 	if !stop() && broken(err) {
 		return errors.Join(context.Cause(ctx), err)
+	}
+	if broken(err) && c.wire.left.Load() <= 0 {
+		return errors.Join(errTooLarge, err)
 	}
 	return err
 }

@@ -62,6 +62,27 @@ func (p *pool) do(ctx context.Context, fn func(*ldap.Conn) error) error {
 	}
 }
 
+// hold is do for a row of operations that need the same connection, as the pages of a search do. Each step has the time
+// and the bytes of one operation. Nothing is run again: after an error the caller begins anew, if at all.
+func (p *pool) hold(ctx context.Context, fn func(step func(func(*ldap.Conn) error) error) error) error {
+	if err := p.enter(ctx); err != nil {
+		return err
+	}
+	defer func() { <-p.slots }()
+	c, err := p.dial(ctx)
+	if err != nil {
+		return gaveUp(ctx, err)
+	}
+	defer c.close()
+	return fn(func(op func(*ldap.Conn) error) error {
+		err := c.run(ctx, p.timeout, op)
+		if broken(err) {
+			return gaveUp(ctx, err)
+		}
+		return found(err)
+	})
+}
+
 // enter waits for a slot, not longer than an operation may take: when a server hangs, callers must not queue up for ever.
 func (p *pool) enter(ctx context.Context) error {
 	timer := time.NewTimer(p.timeout)

@@ -54,8 +54,24 @@ func (d *Directory) Change(ctx context.Context, person uuid.UUID, attr Attribute
 // Adjust is Change where what is to be done depends on the values that are there: decide gets them, and is asked again
 // when others change the entry at the same time.
 func (d *Directory) Adjust(ctx context.Context, person uuid.UUID, attr Attribute, decide func(have [][]byte) (add, remove [][]byte)) error {
-	if _, err := d.wireName(attr); err != nil {
-		return err
+	return d.Revise(ctx, person, []Attribute{attr}, func(have Values) map[Attribute]Change {
+		add, remove := decide(have[attr])
+		return map[Attribute]Change{attr: {add, remove}}
+	})
+}
+
+// Values are the values of an entry's attributes.
+type Values map[Attribute][][]byte
+
+// Change is what is to be done to the values of one attribute.
+type Change struct{ Add, Remove [][]byte }
+
+// Revise is Adjust for several attributes in one modification.
+func (d *Directory) Revise(ctx context.Context, person uuid.UUID, attrs []Attribute, decide func(have Values) map[Attribute]Change) error {
+	for _, attr := range attrs {
+		if _, err := d.wireName(attr); err != nil {
+			return err
+		}
 	}
 	if d.publisher == nil {
 		return ErrReadOnly
@@ -66,27 +82,50 @@ func (d *Directory) Adjust(ctx context.Context, person uuid.UUID, attr Attribute
 	}
 	// Read and written over one connection: a replica may not yet know what was written to its neighbour.
 	return d.publisher.do(ctx, func(l *ldap.Conn) error {
-		return repeat(func() error { return d.change(l, filter, attr, decide) })
+		return repeat(func() error { return d.revise(l, filter, attrs, decide) })
 	})
 }
 
-// change reads the entry and changes what is not as it should be.
-func (d *Directory) change(l *ldap.Conn, filter string, attr Attribute, decide func(have [][]byte) (add, remove [][]byte)) error {
-	e, err := d.onePerson(l, filter, []string{"objectClass", d.dialect.version, d.dialect.wire[attr]})
+// revise reads the entry and changes what is not as it should be.
+func (d *Directory) revise(l *ldap.Conn, filter string, attrs []Attribute, decide func(have Values) map[Attribute]Change) error {
+	names := []string{"objectClass", d.dialect.version}
+	for _, attr := range attrs {
+		names = append(names, d.dialect.wire[attr])
+	}
+	e, err := d.onePerson(l, filter, names)
 	if err != nil {
 		return err
 	}
-	add, remove := decide(values(e, d.dialect.wire[attr]))
-	for _, v := range slices.Concat(add, remove) {
-		if len(v) == 0 || len(v) > maxValue {
-			return ErrValue.Withf("A value must have 1 to %d bytes.", maxValue)
+	changes := decide(d.valuesOf(e, attrs))
+	m := d.modify(e)
+	var changed []string
+	var fresh bool
+	for _, attr := range attrs {
+		c := changes[attr]
+		for _, v := range c.Add {
+			if len(v) == 0 || len(v) > maxValue {
+				return ErrValue.Withf("A value must have 1 to %d bytes.", maxValue)
+			}
+		}
+		before := len(m.request.Changes)
+		fresh = m.values(attr, c.Add, c.Remove) || fresh
+		if len(m.request.Changes) > before {
+			changed = append(changed, string(attr))
 		}
 	}
-	m := d.modify(e)
-	if fresh := m.values(attr, add, remove); fresh && d.dialect.holderClass != "" && !hasClass(e, d.dialect.holderClasses...) {
+	if fresh && d.dialect.holderClass != "" && !hasClass(e, d.dialect.holderClasses...) {
 		m.request.Add("objectClass", []string{d.dialect.holderClass})
 	}
-	return m.send(l, string(attr))
+	return m.send(l, strings.Join(changed, " and "))
+}
+
+// valuesOf returns the values of attributes of an entry.
+func (d *Directory) valuesOf(e *ldap.Entry, attrs []Attribute) Values {
+	out := make(Values, len(attrs))
+	for _, attr := range attrs {
+		out[attr] = values(e, d.dialect.wire[attr])
+	}
+	return out
 }
 
 // wireName returns what the server calls an attribute of people.

@@ -1,17 +1,15 @@
 // Package gal decides which certificates belong where in the directory (the GAL, where senders' mail programs find a
 // recipient's certificate), compares that with what is there, and repairs it.
 //
-// It owns the rule: a person's entry shows their current encryption certificate of this authority in userCertificate, and
-// no other certificate of this authority. Certificates of other authorities, and everything that is no certificate, are
-// never touched. How the directory is written is package directory's; what is issued and revoked, package ca's.
+// It owns the rule: a person's entry shows their current encryption certificates of this authority in userCertificate, and
+// no other certificate of this authority; userSMIMECertificate as Policy says. Certificates of other authorities, and
+// everything that is no certificate, are never touched. It owns the sweep that holds all entries against the rule, and the
+// report of what it found. How the directory is written is package directory's; what is issued and revoked, package ca's.
 package gal
 
 import (
-	"bytes"
 	"context"
-	"crypto/x509"
 	"errors"
-	"fmt"
 	"log/slog"
 	"time"
 
@@ -22,6 +20,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/jobs"
+	"github.com/sealpost/sealpost/internal/pg"
 )
 
 const (
@@ -31,30 +30,45 @@ const (
 
 // Config is what a Publisher is made of. Every field without "nil" in its comment is required.
 type Config struct {
+	DB        *pg.DB
 	Authority *ca.Authority
 	Directory *directory.Directory
 	Audit     *audit.Log
+	Policy    Policy
 	// Left returns those of the people who have left, whose entries show nothing of ours; nil: nobody has.
 	Left func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error)
 	Now  func() time.Time // nil means time.Now
 	Log  *slog.Logger     // nil discards
+
+	// After is called when a step has been committed, with its name; nil does nothing. Tests change the world there.
+	After func(step string)
 }
 
 // Publisher keeps the directory as it should be. It is safe for concurrent use, and any number of servers may publish.
-type Publisher struct{ Config }
+type Publisher struct {
+	Config
+	profiles profiles
+}
 
 // New returns a publisher.
-func New(c Config) *Publisher {
+func New(c Config) (*Publisher, error) {
+	if err := c.Policy.Validate(); err != nil {
+		return nil, err
+	}
+	c.Policy = c.Policy.orDefaults()
 	if c.Now == nil {
 		c.Now = time.Now
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Publisher{c}
+	if c.After == nil {
+		c.After = func(string) {}
+	}
+	return &Publisher{c, encryption(c.Authority)}, nil
 }
 
-// Register makes the queue publish whoever is due.
+// Register makes the queue publish whoever is due, and sweep as often as the policy says, in one process of all.
 func (p *Publisher) Register(q *jobs.Queue) {
 	q.HandlePublications(jobs.Publications{Now: p.Now, Log: p.Log, Publish: func(ctx context.Context, people []uuid.UUID) []error {
 		_, failed := p.publish(ctx, people)
@@ -66,29 +80,35 @@ func (p *Publisher) Register(q *jobs.Queue) {
 		}
 		return failed
 	}})
+	jobs.Handle(q, sweepTimeout, func(ctx context.Context, _ jobs.SweepGAL) error {
+		err := p.Sweep(ctx, audit.System("gal"), Sweeping{})
+		if errors.Is(err, context.DeadlineExceeded) { // the next run goes on
+			return nil
+		}
+		return err
+	})
+	q.Every(lookEvery, jobs.SweepGAL{})
 }
-
-// Difference is what separates a person's entry from what it should show.
-type Difference struct {
-	Missing [][]byte // certificates (DER) that should be there and are not
-	Stale   [][]byte // certificates of ours that are there and should not be
-	Foreign int      // values that are not ours
-}
-
-// Empty reports whether nothing is to be done.
-func (d Difference) Empty() bool { return len(d.Missing) == 0 && len(d.Stale) == 0 }
 
 // Compare returns how a person's entry differs from what it should show.
 func (p *Publisher) Compare(ctx context.Context, person uuid.UUID) (Difference, error) {
-	desired, err := p.desired(ctx, []uuid.UUID{person})
+	people := []uuid.UUID{person}
+	desired, err := p.desired(ctx, people)
 	if err != nil {
 		return Difference{}, err
 	}
-	actual, err := p.Directory.Values(ctx, person, directory.UserCertificate)
-	if err != nil {
+	held, err := p.Directory.Holdings(ctx, people, p.attributes()...)
+	switch {
+	case err != nil:
 		return Difference{}, err
+	case held[0].Entries > 1:
+		return Difference{}, directory.ErrSeveral
+	case held[0].DN == "":
+		return Difference{}, directory.ErrUnknownPerson
+	case held[0].TooLarge:
+		return Difference{}, ErrTooLarge
 	}
-	return p.compare(desired[person], actual), nil
+	return p.compare(desired[person], held[0].Values), nil
 }
 
 // Publish compares a person's entry and repairs it, and records what it changed.
@@ -116,17 +136,50 @@ func (p *Publisher) publish(ctx context.Context, people []uuid.UUID) ([]Differen
 		})
 	}
 	_ = g.Wait() // what failed is in failed
-	return found, p.record(ctx, people, found, failed)
+	failed = p.record(ctx, people, found, failed)
+	p.again(ctx, people, desired, found, failed)
+	return found, failed
+}
+
+// again looks once more at those whose entries were changed: what is right for them may have become another thing since it
+// was read, and another server have written that before us.
+func (p *Publisher) again(ctx context.Context, people []uuid.UUID, was map[uuid.UUID]wanted, found []Difference, failed []error) {
+	var changed []uuid.UUID
+	places := map[uuid.UUID]int{}
+	for n, d := range found {
+		if failed[n] == nil && !d.Empty() {
+			changed = append(changed, people[n])
+			places[people[n]] = n
+		}
+	}
+	if len(changed) == 0 {
+		return
+	}
+	desired, err := p.desired(ctx, changed)
+	for _, person := range changed {
+		n := places[person]
+		if err == nil && desired[person].equal(was[person]) {
+			continue
+		}
+		if failed[n] = err; err == nil {
+			d, errs := p.publish(ctx, []uuid.UUID{person})
+			found[n], failed[n] = d[0], errs[0]
+		}
+	}
 }
 
 // repair makes a person's entry show what it should.
-func (p *Publisher) repair(ctx context.Context, person uuid.UUID, desired [][]byte) (d Difference, err error) {
+func (p *Publisher) repair(ctx context.Context, person uuid.UUID, desired wanted) (d Difference, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	err = p.Directory.Adjust(ctx, person, directory.UserCertificate, func(actual [][]byte) (add, remove [][]byte) {
-		d = p.compare(desired, actual)
-		return d.Missing, d.Stale
+	err = p.Directory.Revise(ctx, person, p.attributes(), func(have directory.Values) map[directory.Attribute]directory.Change {
+		d = p.compare(desired, have)
+		return d.changes()
 	})
+	if err == nil && d.Full {
+		err = ErrFull.Withf("The entry holds %d values of others, and systems that copy it drop all of them above %d. "+
+			"An administrator of the directory must take some out before the certificate can be shown.", d.Foreign+d.Undecodable, p.Policy.MaxValues)
+	}
 	return d, err
 }
 
@@ -135,10 +188,13 @@ func (p *Publisher) record(ctx context.Context, people []uuid.UUID, found []Diff
 	var events []audit.Event
 	var places []int
 	for n, d := range found {
-		if failed[n] == nil && !d.Empty() {
+		if (failed[n] == nil || errors.Is(failed[n], ErrFull)) && !d.Empty() {
 			places = append(places, n)
-			events = append(events, audit.Event{Kind: "gal.published", Subject: "person:" + people[n].String(), Person: people[n],
-				Data: map[string]any{"added": names(d.Missing), "removed": names(d.Stale)}})
+			data := map[string]any{"added": names(d.Missing), "removed": names(d.Stale)}
+			if len(d.SMIMEMissing)+len(d.SMIMEStale) > 0 {
+				data["smime_added"], data["smime_removed"] = len(d.SMIMEMissing), digests(d.SMIMEStale)
+			}
+			events = append(events, audit.Event{Kind: "gal.published", Subject: "person:" + people[n].String(), Person: people[n], Data: data})
 		}
 	}
 	// Not cut off with the work: the directory has changed, and the log must say so.
@@ -150,86 +206,4 @@ func (p *Publisher) record(ctx context.Context, people []uuid.UUID, found []Diff
 		}
 	}
 	return failed
-}
-
-// desired returns the certificates that people's entries should show: of each the newest that is valid, not revoked, and
-// reads mail, unless they have left. The ones before it stay usable to their owner, but nobody should encrypt to them any more.
-func (p *Publisher) desired(ctx context.Context, people []uuid.UUID) (map[uuid.UUID][][]byte, error) {
-	var profiles []string
-	for _, name := range p.Authority.Profiles() {
-		if profile, err := p.Authority.Profile(name); err == nil && profile.Encrypts() && profile.Mail() {
-			profiles = append(profiles, name)
-		}
-	}
-	found, err := p.Authority.Newest(ctx, people, profiles)
-	if err != nil {
-		return nil, err
-	}
-	var left map[uuid.UUID]bool
-	if p.Left != nil {
-		if left, err = p.Left(ctx, people); err != nil {
-			return nil, err
-		}
-	}
-	out := make(map[uuid.UUID][][]byte, len(found))
-	for _, c := range found {
-		if !left[c.Person] {
-			out[c.Person] = [][]byte{c.DER}
-		}
-	}
-	return out, nil
-}
-
-func (p *Publisher) compare(desired, actual [][]byte) Difference {
-	var d Difference
-	for _, want := range desired {
-		if !contains(actual, want) {
-			d.Missing = append(d.Missing, want)
-		}
-	}
-	for _, have := range actual {
-		switch {
-		case contains(desired, have):
-		case p.ours(have):
-			d.Stale = append(d.Stale, have)
-		default:
-			d.Foreign++
-		}
-	}
-	return d
-}
-
-// ours reports whether a value is a certificate that one of our issuers signed. Its name alone proves nothing: another
-// authority may have the same one.
-func (p *Publisher) ours(der []byte) bool {
-	c, err := x509.ParseCertificate(der)
-	if err != nil {
-		return false
-	}
-	for _, issuer := range p.Authority.Issuers() {
-		if bytes.Equal(c.RawIssuer, issuer.Certificate().RawSubject) && c.CheckSignatureFrom(issuer.Certificate()) == nil {
-			return true
-		}
-	}
-	return false
-}
-
-func contains(list [][]byte, der []byte) bool {
-	for _, l := range list {
-		if bytes.Equal(l, der) {
-			return true
-		}
-	}
-	return false
-}
-
-// names returns the serials of certificates, for the log.
-func names(list [][]byte) []string {
-	out := make([]string, len(list))
-	for i, der := range list {
-		if c, err := x509.ParseCertificate(der); err == nil {
-			out[i] = fmt.Sprintf("%x", c.SerialNumber)
-		}
-	}
-	return out
 }

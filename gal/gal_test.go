@@ -37,8 +37,21 @@ type bundle struct {
 func setup(t *testing.T) *bundle {
 	t.Helper()
 	t.Parallel()
-	h := housetest.New(t)
-	return &bundle{h, gal.New(gal.Config{Authority: h.PKI.Authority, Directory: h.Directory, Audit: h.Audit, Now: h.Clock.Now}), h.Actor(t, "alice")}
+	return with(t, housetest.New(t), gal.Policy{})
+}
+
+// with is setup on a house that the test has, with a policy.
+func with(t *testing.T, h *housetest.House, policy gal.Policy, change ...func(*gal.Config)) *bundle {
+	t.Helper()
+	c := gal.Config{DB: h.DB, Authority: h.PKI.Authority, Directory: h.Directory, Audit: h.Audit, Policy: policy, Now: h.Clock.Now}
+	for _, f := range change {
+		f(&c)
+	}
+	p, err := gal.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &bundle{h, p, h.Actor(t, "alice")}
 }
 
 func (b *bundle) enrol(t *testing.T) *enroll.Request {

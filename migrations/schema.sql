@@ -14,6 +14,8 @@ CREATE SCHEMA directory;
 
 CREATE SCHEMA enroll;
 
+CREATE SCHEMA gal;
+
 CREATE SCHEMA keyuse;
 
 CREATE SCHEMA notice;
@@ -495,6 +497,53 @@ CREATE TABLE enroll.token (
     CONSTRAINT token_sha256_check CHECK ((length(sha256) = 32))
 );
 
+CREATE TABLE gal.drift (
+    number bigint NOT NULL,
+    target text NOT NULL,
+    entry text NOT NULL,
+    person uuid,
+    dn text NOT NULL,
+    kinds text[] NOT NULL,
+    missing integer NOT NULL,
+    stale integer NOT NULL,
+    foreign_values integer NOT NULL,
+    undecodable integer NOT NULL,
+    held integer NOT NULL,
+    failure text NOT NULL,
+    sweep bigint NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    CONSTRAINT drift_kinds_check CHECK ((cardinality(kinds) > 0))
+);
+
+ALTER TABLE gal.drift ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME gal.drift_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE gal.sweep (
+    target text NOT NULL,
+    number bigint NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    phase text NOT NULL,
+    cursor uuid NOT NULL,
+    entries integer NOT NULL,
+    repaired bigint NOT NULL,
+    repair boolean NOT NULL,
+    beyond boolean NOT NULL,
+    people integer NOT NULL,
+    changed integer NOT NULL,
+    foreign_values bigint NOT NULL,
+    stopped text NOT NULL,
+    failure text NOT NULL,
+    CONSTRAINT sweep_check CHECK (((phase = 'done'::text) = (ended_at IS NOT NULL))),
+    CONSTRAINT sweep_phase_check CHECK ((phase = ANY (ARRAY['people'::text, 'entries'::text, 'repair'::text, 'done'::text])))
+);
+
 CREATE TABLE keyuse.key_use (
     spki_sha256 bytea NOT NULL,
     use text NOT NULL,
@@ -684,6 +733,15 @@ ALTER TABLE ONLY enroll.request
 ALTER TABLE ONLY enroll.token
     ADD CONSTRAINT token_pkey PRIMARY KEY (sha256);
 
+ALTER TABLE ONLY gal.drift
+    ADD CONSTRAINT drift_number_key UNIQUE (number);
+
+ALTER TABLE ONLY gal.drift
+    ADD CONSTRAINT drift_pkey PRIMARY KEY (target, entry);
+
+ALTER TABLE ONLY gal.sweep
+    ADD CONSTRAINT sweep_pkey PRIMARY KEY (target);
+
 ALTER TABLE ONLY keyuse.key_use
     ADD CONSTRAINT key_use_pkey PRIMARY KEY (spki_sha256);
 
@@ -815,6 +873,8 @@ GRANT USAGE ON SCHEMA crl TO sealpost_crl;
 GRANT USAGE ON SCHEMA directory TO sealpost_directory;
 
 GRANT USAGE ON SCHEMA enroll TO sealpost_enroll;
+
+GRANT USAGE ON SCHEMA gal TO sealpost_gal;
 
 GRANT USAGE ON SCHEMA keyuse TO sealpost_ca;
 GRANT USAGE ON SCHEMA keyuse TO sealpost_archive;
@@ -971,6 +1031,10 @@ GRANT SELECT,INSERT,UPDATE ON TABLE enroll.leaver_sweep TO sealpost_enroll;
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.token TO sealpost_enroll;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gal.drift TO sealpost_gal;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE gal.sweep TO sealpost_gal;
 
 GRANT SELECT,INSERT ON TABLE keyuse.key_use TO sealpost_ca;
 GRANT SELECT,INSERT ON TABLE keyuse.key_use TO sealpost_archive;

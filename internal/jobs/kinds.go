@@ -98,6 +98,15 @@ func (SweepLeavers) Kind() string { return "leaver.sweep" }
 // InsertOpts keeps one at a time.
 func (SweepLeavers) InsertOpts() river.InsertOpts { return once }
 
+// SweepGAL compares the directory with what it should show (package gal).
+type SweepGAL struct{}
+
+// Kind names the job.
+func (SweepGAL) Kind() string { return "gal.sweep" }
+
+// InsertOpts keeps one at a time.
+func (SweepGAL) InsertOpts() river.InsertOpts { return once }
+
 // RenewServiceCertificates renews what the system itself needs before it runs out: the exchange certificate (package
 // enroll) and the OCSP responder's (package ocsp).
 type RenewServiceCertificates struct{}

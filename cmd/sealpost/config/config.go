@@ -25,6 +25,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
+	"github.com/sealpost/sealpost/gal"
 )
 
 //go:generate go test ./manual -run ^TestPageIsCurrent$ -count=1 -update
@@ -58,6 +59,7 @@ type Config struct {
 	Mail      Mail               `yaml:"mail"`
 	Directory directory.Config   `yaml:"directory"`
 	Leavers   leaver.Policy      `yaml:"leavers"`
+	GAL       gal.Policy         `yaml:"gal"`
 	CRL       CRL                `yaml:"crl"`
 	OCSP      OCSP               `yaml:"ocsp"`
 

@@ -41,6 +41,7 @@ func (c *Config) Validate() error {
 	c.validateMail(&f)
 	f.add("directory", c.Directory.Validate())
 	f.add("leavers", c.Leavers.Validate())
+	f.add("gal", c.GAL.Validate())
 	if c.CRL.Lifetime <= c.CRL.Period {
 		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
 	}

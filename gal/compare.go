@@ -1,0 +1,249 @@
+package gal
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"crypto/x509"
+	"fmt"
+	"slices"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/cms"
+	"github.com/sealpost/sealpost/cms/bundle"
+	"github.com/sealpost/sealpost/directory"
+)
+
+// profiles are the names of those whose certificates mail is encrypted to: of people, and of role mailboxes.
+type profiles struct{ people, roles []string }
+
+func (p profiles) all() []string { return slices.Concat(p.people, p.roles) }
+
+func encryption(a *ca.Authority) (out profiles) {
+	for _, name := range a.Profiles() {
+		p, err := a.Profile(name)
+		switch {
+		case err != nil || !p.Encrypts() || !p.Mail():
+		case p.Personal():
+			out.people = append(out.people, name)
+		default:
+			out.roles = append(out.roles, name)
+		}
+	}
+	return out
+}
+
+// wanted is what an entry should show.
+type wanted struct {
+	certificates [][]byte // the current ones; DER
+	smime        [][]byte // what userSMIMECertificate should have; none unless the policy says so
+}
+
+func (w wanted) equal(o wanted) bool {
+	return slices.EqualFunc(w.certificates, o.certificates, bytes.Equal) && slices.EqualFunc(w.smime, o.smime, bytes.Equal)
+}
+
+// desired returns what people's entries should show: of each the newest certificate that is valid, not revoked, and reads
+// mail, and the same for the role mailboxes that an entry stands for; unless they have left. The ones before it stay usable
+// to their owner, but nobody should encrypt to them any more, except for the policy's Overlap.
+func (p *Publisher) desired(ctx context.Context, people []uuid.UUID) (map[uuid.UUID]wanted, error) {
+	var found []ca.Certificate
+	for _, names := range [][]string{p.profiles.people, p.profiles.roles} {
+		list, err := p.Authority.Newest(ctx, people, names, 2)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, p.current(list)...)
+	}
+	var left map[uuid.UUID]bool
+	if p.Left != nil {
+		var err error
+		if left, err = p.Left(ctx, people); err != nil {
+			return nil, err
+		}
+	}
+	out := make(map[uuid.UUID]wanted, len(found))
+	for _, c := range found {
+		if left[c.Person] {
+			continue
+		}
+		w := out[c.Person]
+		w.certificates = append(w.certificates, c.DER)
+		if p.Policy.SMIME == Equal {
+			value, err := p.bundle(c)
+			if err != nil {
+				return nil, fmt.Errorf("bundle of %s: %w", c.Serial, err)
+			}
+			w.smime = append(w.smime, value)
+		}
+		out[c.Person] = w
+	}
+	return out, nil
+}
+
+// current returns the first certificate of each person, and the one after it while the overlap lasts.
+func (p *Publisher) current(newest []ca.Certificate) (out []ca.Certificate) {
+	since := map[uuid.UUID]ca.Certificate{}
+	for _, c := range newest {
+		first, second := since[c.Person]
+		if !second {
+			since[c.Person] = c
+		} else if !p.Now().Before(first.NotBefore.Add(p.Policy.Overlap)) {
+			continue
+		}
+		out = append(out, c)
+	}
+	return out
+}
+
+// bundle is a certificate with those above it, without the root, as userSMIMECertificate holds it.
+func (p *Publisher) bundle(c ca.Certificate) ([]byte, error) {
+	leaf, err := x509.ParseCertificate(c.DER)
+	if err != nil {
+		return nil, err
+	}
+	issuer, err := p.Authority.Issuer(c.Issuer)
+	if err != nil {
+		return nil, err
+	}
+	return bundle.Write(append([]*x509.Certificate{leaf}, issuer.Chain()...))
+}
+
+// Difference is what separates a person's entry from what it should show.
+type Difference struct {
+	Missing [][]byte // certificates (DER) that should be in userCertificate and are not
+	Stale   [][]byte // certificates of ours that are there and should not be
+	Foreign int      // values that are not ours, of both attributes
+	// Undecodable are values that are no certificate, or none that can be read. They are never touched either.
+	Undecodable int
+	Held        int  // values of userCertificate
+	Full        bool // the entry has no room for what is missing, which Missing then does not have
+	Near        bool // the entry is nearly full, or more
+
+	SMIMEMissing [][]byte // of userSMIMECertificate
+	SMIMEStale   [][]byte
+}
+
+// Empty reports whether nothing is to be done.
+func (d Difference) Empty() bool {
+	return len(d.Missing)+len(d.Stale)+len(d.SMIMEMissing)+len(d.SMIMEStale) == 0
+}
+
+func (d Difference) changes() map[directory.Attribute]directory.Change {
+	return map[directory.Attribute]directory.Change{
+		directory.UserCertificate:      {Add: d.Missing, Remove: d.Stale},
+		directory.UserSMIMECertificate: {Add: d.SMIMEMissing, Remove: d.SMIMEStale},
+	}
+}
+
+func (p *Publisher) compare(want wanted, have directory.Values) Difference {
+	var d Difference
+	certificates := have[directory.UserCertificate]
+	d.Held = len(certificates)
+	d.Missing = lacking(certificates, want.certificates)
+	for _, value := range certificates {
+		if contains(want.certificates, value) {
+			continue
+		}
+		c, err := x509.ParseCertificate(value)
+		switch {
+		case err != nil:
+			d.Undecodable++
+		case p.ours(c):
+			d.Stale = append(d.Stale, value)
+		default:
+			d.Foreign++
+		}
+	}
+	after := d.Held - len(d.Stale) + len(d.Missing)
+	d.Near = after >= p.Policy.near()
+	if len(d.Missing) > 0 && after > p.Policy.MaxValues {
+		d.Full, d.Missing = true, nil
+	}
+	if p.Policy.SMIME != Untouched {
+		p.compareSMIME(&d, want, have[directory.UserSMIMECertificate])
+	}
+	return d
+}
+
+// compareSMIME is compare for userSMIMECertificate. A value is ours if every person's certificate in it is: one that holds
+// another authority's too, as a mail program may have written it, stays. Where the attribute is kept equal, a value that
+// its owner signed, with the current certificate in it, is as good as ours, and better: it says what their program can do.
+func (p *Publisher) compareSMIME(d *Difference, want wanted, have [][]byte) {
+	missing := lacking(have, want.smime)
+	for _, value := range have {
+		if contains(want.smime, value) {
+			continue
+		}
+		people, signed, err := leaves(value)
+		switch {
+		case err != nil || len(people) == 0:
+			d.Undecodable++
+		case slices.ContainsFunc(people, func(c *x509.Certificate) bool { return !p.ours(c) }):
+			d.Foreign++
+		case signed && len(want.smime) == 1 && slices.ContainsFunc(people, func(c *x509.Certificate) bool { return bytes.Equal(c.Raw, want.certificates[0]) }):
+			missing = nil
+		default:
+			d.SMIMEStale = append(d.SMIMEStale, value)
+		}
+	}
+	d.SMIMEMissing = missing
+}
+
+// leaves returns the certificates of a SignedData that are no authorities'.
+func leaves(value []byte) (people []*x509.Certificate, signed bool, err error) {
+	all, signed, err := cms.CertificatesIn(value)
+	for _, c := range all {
+		if !c.IsCA {
+			people = append(people, c)
+		}
+	}
+	return people, signed, err
+}
+
+// ours reports whether one of our issuers signed a certificate. Its name alone proves nothing: another authority may have
+// the same one.
+func (p *Publisher) ours(c *x509.Certificate) bool {
+	for _, issuer := range p.Authority.Issuers() {
+		if bytes.Equal(c.RawIssuer, issuer.Certificate().RawSubject) && c.CheckSignatureFrom(issuer.Certificate()) == nil {
+			return true
+		}
+	}
+	return false
+}
+
+func contains(list [][]byte, der []byte) bool {
+	return slices.ContainsFunc(list, func(l []byte) bool { return bytes.Equal(l, der) })
+}
+
+// lacking returns what of wanted is not in have.
+func lacking(have, wanted [][]byte) (out [][]byte) {
+	for _, w := range wanted {
+		if !contains(have, w) {
+			out = append(out, w)
+		}
+	}
+	return out
+}
+
+// names returns the serials of certificates, for the log.
+func names(list [][]byte) []string {
+	out := make([]string, len(list))
+	for i, der := range list {
+		if c, err := x509.ParseCertificate(der); err == nil {
+			out[i] = fmt.Sprintf("%x", c.SerialNumber)
+		}
+	}
+	return out
+}
+
+// digests returns the SHA-256 of values, for the log.
+func digests(list [][]byte) []string {
+	out := make([]string, len(list))
+	for i, v := range list {
+		out[i] = fmt.Sprintf("%x", sha256.Sum256(v))
+	}
+	return out
+}

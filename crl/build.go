@@ -49,6 +49,7 @@ type round struct {
 	number     int64
 	thisUpdate time.Time
 	changes    int64 // the authority's count that the lists hold
+	linted     int64 // the count up to which entries have been looked at by the linter
 	fresh      []freshList
 }
 
@@ -145,7 +146,7 @@ func (r *round) due(atLeast int64) extent {
 // make makes the lists of the extent. It returns the issuer's book as it then is, or nil if that has not changed.
 func (r *round) make(ctx context.Context, e extent) (*shelved, error) {
 	full := r.newest[Kind{}]
-	r.changes = full.Changes
+	r.changes, r.linted = full.Changes, max(full.Changes, r.newest[Kind{Delta: true}].Changes)
 	if e == deltas {
 		return nil, r.makeDeltas(ctx, e)
 	}
@@ -195,6 +196,7 @@ func (r *round) apply(ctx context.Context, book *list.Book) (next *list.Book, to
 		}
 	}
 	err = flush()
+	r.linted = r.changes
 	return book, touched, err
 }
 
@@ -265,10 +267,13 @@ func (r *round) makeDeltas(ctx context.Context, e extent) error {
 		if base.Number == 0 || e != deltas && !r.made(Kind{Partition: partition}) {
 			continue
 		}
-		var changes []list.Change
+		var changes, news []list.Change
 		for _, c := range all {
 			if c.Count > base.Changes && (partition == 0 || c.Partition == partition) {
 				changes = append(changes, r.change(c))
+				if c.Count > r.linted {
+					news = append(news, changes[len(changes)-1])
+				}
 			}
 		}
 		der, count, err := list.Delta(changes)
@@ -278,7 +283,7 @@ func (r *round) makeDeltas(ctx context.Context, e extent) error {
 		k := Kind{Partition: partition, Delta: true}
 		t := r.template(k)
 		t.Base = base.Number
-		f, err := r.sign(t, k, [][]byte{der}, count, changes)
+		f, err := r.sign(t, k, [][]byte{der}, count, news)
 		if err != nil {
 			return err
 		}

@@ -79,9 +79,10 @@ func benchFlags(c *cobra.Command) (*bench.Config, *bool) {
 	f.IntVar(&conf.Deposits, "deposits", 100, "deposits in a round, of which the server's CPU time is measured; 0 leaves that out")
 	f.IntVar(&conf.CasePeople, "case-people", 1000, "people in the large recovery case; 0 leaves out what officers and recipients do")
 	f.IntVar(&conf.CaseEach, "case-keys", 10, "archived keys of each of them")
-	f.BoolVar(&conf.ArchiveOnly, "archive-only", false, "measure the archive alone, no enrolments")
+	f.IntSliceVar(&conf.Entries, "list-entries", []int{1_000, 100_000, 1_000_000}, "sizes of the revocation lists, rising")
+	f.StringSliceVar(&conf.Parts, "parts", bench.Parts, "what is measured")
 	f.StringVar(&conf.KRA, "kra", "", "the officers' tool (default: the sealpost-kra beside this program)")
-	f.StringVar(&conf.Profile, "cpu-profile", "", "write a CPU profile to this file, for go tool pprof: of the server, or with --archive-only of what takes the deposits")
+	f.StringVar(&conf.Profile, "cpu-profile", "", "write a CPU profile to this file, for go tool pprof: of the server, or with --parts archive of what takes the deposits")
 	asJSON := f.Bool("json", false, "print the figures as JSON")
 	return conf, asJSON
 }

@@ -23,7 +23,7 @@ func TestBench(t *testing.T) {
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	must(t, os.Chmod(dir, 0o755))
 	cmd := exec.Command(shared.path(program), "bench", "--json", "--dir", filepath.Join(dir, "b"), "--rounds", "1", "--seconds", "0.3", "--clients", "1,2",
-		"--people", "40", "--stored", "150", "--starts", "1", "--deposits", "3", "--case-people", "3", "--case-keys", "2")
+		"--people", "40", "--stored", "150", "--starts", "1", "--deposits", "3", "--case-people", "3", "--case-keys", "2", "--list-entries", "20,2500")
 	var out, progress bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &progress
 	if err := cmd.Run(); err != nil {
@@ -59,6 +59,22 @@ func TestBench(t *testing.T) {
 		sane(t, s.Empty, true)
 	}
 	saneArchive(t, r.Archive)
+	saneLists(t, r.Lists)
+}
+
+func saneLists(t *testing.T, all []bench.Lists) {
+	t.Helper()
+	if len(all) != 2 || all[0].Entries < 20 || all[1].Entries < 2500 {
+		t.Fatalf("%+v", all)
+	}
+	for _, l := range all {
+		for name, s := range map[string]bench.Spread{"next": l.Next, "standard": l.Standard, "signing": l.Signing, "delta": l.Delta} {
+			saneSpread(t, name, s)
+		}
+		if l.Size < int64(50*l.Entries) || l.First <= 0 || l.AllocatedMiB <= 0 || l.Ratio <= 0 || l.DeltaEntries < 1000 {
+			t.Errorf("%+v", l)
+		}
+	}
 }
 
 func sane(t *testing.T, x bench.Rate, pairs bool) {

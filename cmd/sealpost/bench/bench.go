@@ -50,12 +50,12 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		}
 	}()
 	for _, step := range []struct {
-		name      string
-		do        func(context.Context) error
-		enrolment bool
-	}{{"set up", b.setUp, false}, {"start", b.startServers, true}, {"cryptography", b.measureCryptography, true}, {"rounds", b.measureRounds, true},
-		{"stored", b.measureStored, true}, {"archive", b.measureArchive, false}} {
-		if step.enrolment && b.ArchiveOnly {
+		name string
+		do   func(context.Context) error
+		part string // "": all
+	}{{"set up", b.setUp, ""}, {"start", b.startServers, "enrolments"}, {"cryptography", b.measureCryptography, "enrolments"}, {"rounds", b.measureRounds, "enrolments"},
+		{"stored", b.measureStored, "enrolments"}, {"archive", b.measureArchive, "archive"}, {"lists", b.measureLists, "lists"}} {
+		if step.part != "" && !b.measures(step.part) {
 			continue
 		}
 		if err := step.do(ctx); err != nil {

@@ -6,6 +6,8 @@ import (
 	"io"
 	"os/exec"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/archive/record"
@@ -18,27 +20,34 @@ const (
 	ByPassword = "password" // the person's login, which the server tries at the directory
 )
 
+// Parts are what can be measured by itself.
+var Parts = []string{"enrolments", "archive", "lists"}
+
+// measures reports whether a part is to be measured.
+func (c *Config) measures(part string) bool { return slices.Contains(c.Parts, part) }
+
 // Config says what to measure.
 type Config struct {
-	Dir         string        // folder for everything; new, empty, or a former run's
-	Rounds      int           // how often everything is measured, in turns
-	Seconds     float64       // how long each measurement lasts
-	Clients     []int         // numbers of clients at the same time
-	Keys        []string      // kinds of encryption key: P-256, RSA-3072
-	By          string        // ByToken or ByPassword
-	Issuer      string        // algorithm of the authorities' keys
-	People      int           // in the directory, beside the sample company
-	Stored      int           // pairs in the filled database; 0 leaves that measurement out
-	Starts      int           // how often the server is started for its start-up time
-	Deposits    int           // deposits in a round, for their CPU time; 0 leaves that out
-	CasePeople  int           // people in the large recovery case; 0 leaves out what officers and recipients do
-	CaseEach    int           // archived keys of each of them
-	ArchiveOnly bool          // measure no enrolments
-	KRA         string        // the program sealpost-kra; empty for the one beside this program
-	Profile     string        // file for a CPU profile of the server; empty for none
-	Program     []string      // this program, to be run again; followed by a command's name and its flags
-	Out         io.Writer     // progress
-	patient     time.Duration // how long work behind the answers may take
+	Dir        string        // folder for everything; new, empty, or a former run's
+	Rounds     int           // how often everything is measured, in turns
+	Seconds    float64       // how long each measurement lasts
+	Clients    []int         // numbers of clients at the same time
+	Keys       []string      // kinds of encryption key: P-256, RSA-3072
+	By         string        // ByToken or ByPassword
+	Issuer     string        // algorithm of the authorities' keys
+	People     int           // in the directory, beside the sample company
+	Stored     int           // pairs in the filled database; 0 leaves that measurement out
+	Starts     int           // how often the server is started for its start-up time
+	Deposits   int           // deposits in a round, for their CPU time; 0 leaves that out
+	CasePeople int           // people in the large recovery case; 0 leaves out what officers and recipients do
+	CaseEach   int           // archived keys of each of them
+	Entries    []int         // sizes of the revocation lists; rising
+	Parts      []string      // what is measured: of Parts
+	KRA        string        // the program sealpost-kra; empty for the one beside this program
+	Profile    string        // file for a CPU profile of the server; empty for none
+	Program    []string      // this program, to be run again; followed by a command's name and its flags
+	Out        io.Writer     // progress
+	patient    time.Duration // how long work behind the answers may take
 }
 
 // check returns what is wrong with the configuration.
@@ -79,13 +88,27 @@ func (c *Config) check() error {
 	if n := c.CasePeople * c.CaseEach; c.CasePeople > 0 && (c.CaseEach < 1 || n > record.MaxRecords) {
 		errs = append(errs, fmt.Errorf("--case-people, --case-keys: a case has 1 to %d keys", record.MaxRecords))
 	}
+	for n, size := range c.Entries {
+		if size < 1 || size > 5_000_000 || n > 0 && size <= c.Entries[n-1] {
+			errs = append(errs, errors.New("--list-entries must rise, and lie between 1 and 5000000"))
+			break
+		}
+	}
+	for _, part := range c.Parts {
+		if !slices.Contains(Parts, part) {
+			errs = append(errs, fmt.Errorf("--parts: there is no %q among %s", part, strings.Join(Parts, ", ")))
+		}
+	}
+	if len(c.Parts) == 0 {
+		errs = append(errs, errors.New("--parts must name something"))
+	}
 	errs = append(errs, c.findKRA())
 	return errors.Join(errs...)
 }
 
 // findKRA looks for the officers' tool, which approves and opens.
 func (c *Config) findKRA() error {
-	if c.CasePeople == 0 {
+	if c.CasePeople == 0 || !c.measures("archive") {
 		return nil
 	}
 	if c.KRA == "" && len(c.Program) > 0 {

@@ -84,7 +84,7 @@ func (b *bench) measureDeposits(ctx context.Context, s *server.Server, clock *de
 
 // profileHere writes a profile of this process, where no server has one written of it.
 func (b *bench) profileHere() (stop func(), err error) {
-	if b.Profile == "" || !b.ArchiveOnly {
+	if b.Profile == "" || b.measures("enrolments") {
 		return func() {}, nil
 	}
 	f, err := os.Create(b.Profile)

@@ -24,6 +24,7 @@ type Report struct {
 	Memory       Memory         `json:"memory"`
 	Stored       *Stored        `json:"stored,omitempty"`
 	Archive      *Archive       `json:"archive,omitempty"`
+	Lists        []Lists        `json:"lists,omitempty"`
 }
 
 // Machine is where it was measured.
@@ -146,10 +147,20 @@ func (r *Report) Print(out io.Writer) error {
 			return err
 		}
 	}
-	if err := r.printCryptography(out); err != nil || r.Archive == nil {
+	if err := r.printCryptography(out); err != nil {
 		return err
 	}
-	return r.Archive.print(out)
+	if r.Archive != nil {
+		if err := r.Archive.print(out); err != nil {
+			return err
+		}
+	}
+	if len(r.Lists) == 0 {
+		return nil
+	}
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
+	printLists(w, r.Lists)
+	return w.Flush()
 }
 
 func (r *Report) printEnrolments(out io.Writer) error {

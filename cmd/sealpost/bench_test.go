@@ -60,6 +60,14 @@ func TestBench(t *testing.T) {
 	}
 	saneArchive(t, r.Archive)
 	saneLists(t, r.Lists)
+	if len(r.OCSP) != 2 {
+		t.Errorf("%+v", r.OCSP)
+	}
+	for _, o := range r.OCSP {
+		if o.PerSecond <= 0 || o.Floor <= 0 || o.Ratio <= 0 || o.P99 < o.P50 || o.Size < 100 {
+			t.Errorf("%+v", o)
+		}
+	}
 }
 
 func saneLists(t *testing.T, all []bench.Lists) {

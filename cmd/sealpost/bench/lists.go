@@ -55,11 +55,7 @@ func (b *bench) measureLists(ctx context.Context) error {
 }
 
 func (b *bench) openLists(ctx context.Context) (*lists, error) {
-	another, err := b.installation.Another(ctx, "lists")
-	if err != nil {
-		return nil, err
-	}
-	conf, err := config.Load(another.Config)
+	conf, err := config.Load(b.lists.Config)
 	if err != nil {
 		return nil, err
 	}
@@ -67,7 +63,7 @@ func (b *bench) openLists(ctx context.Context) (*lists, error) {
 		return nil, err
 	}
 	l := &lists{bench: b}
-	if l.db, err = b.connect(ctx, b.installation.Cluster.URL("lists")); err != nil {
+	if l.db, err = b.connect(ctx, b.lists.DatabaseURL); err != nil {
 		return nil, err
 	}
 	if l.server, err = server.Open(ctx, conf, slog.New(slog.DiscardHandler), server.Hooks{}); err != nil {

@@ -25,6 +25,7 @@ type Report struct {
 	Stored       *Stored        `json:"stored,omitempty"`
 	Archive      *Archive       `json:"archive,omitempty"`
 	Lists        []Lists        `json:"lists,omitempty"`
+	OCSP         []OCSP         `json:"ocsp,omitempty"`
 }
 
 // Machine is where it was measured.
@@ -155,11 +156,13 @@ func (r *Report) Print(out io.Writer) error {
 			return err
 		}
 	}
-	if len(r.Lists) == 0 {
-		return nil
-	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	printLists(w, r.Lists)
+	if len(r.Lists) > 0 {
+		printLists(w, r.Lists)
+	}
+	if len(r.OCSP) > 0 {
+		printOCSP(w, r.OCSP)
+	}
 	return w.Flush()
 }
 

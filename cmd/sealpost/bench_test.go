@@ -79,7 +79,7 @@ func saneLists(t *testing.T, all []bench.Lists) {
 		for name, s := range map[string]bench.Spread{"next": l.Next, "standard": l.Standard, "signing": l.Signing, "delta": l.Delta} {
 			saneSpread(t, name, s)
 		}
-		if l.Size < int64(50*l.Entries) || l.First <= 0 || l.AllocatedMiB <= 0 || l.Ratio <= 0 || l.DeltaEntries < 1000 {
+		if l.Size < int64(40*l.Entries) || l.First <= 0 || l.AllocatedMiB <= 0 || l.Ratio <= 0 || l.DeltaEntries < 1000 {
 			t.Errorf("%+v", l)
 		}
 	}

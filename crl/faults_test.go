@@ -1,10 +1,15 @@
 package crl_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net"
 	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -13,8 +18,12 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/crl/point"
+	"github.com/sealpost/sealpost/internal/ftptest"
+	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/pkitest"
+	"github.com/sealpost/sealpost/internal/s3test"
+	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
 func mkdir(path string) error { return os.Mkdir(path, 0o755) }
@@ -149,4 +158,133 @@ func silent(t testing.TB) string {
 		}
 	}()
 	return l.Addr().String()
+}
+
+// What an operator must mend is named in the status, the old list stays whole, and when it is mended the newest arrives.
+func TestPointsThatRefuse(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, everywhere...)
+	s := r.site().run()
+	alice, bob := r.pki.IssuePair(t, pkitest.NewPerson("alice")), r.pki.IssuePair(t, pkitest.NewPerson("bob"))
+	r.revoke(alice.Signing, ca.KeyCompromise)
+	s.arrive("the first lists", 30*time.Second, everywhere, alice.Signing)
+	s.healthy(everywhere...)
+	watching := s.observe(everywhere...)
+
+	passwords, conf := filepath.Join(filepath.Dir(r.ftp.PasswordFile), "passwords"), filepath.Join(filepath.Dir(r.slapd.TrustFile), "..", "slapd.conf")
+	right := swap(t, passwords, func(string) string { return "another\n" })
+	open := swap(t, conf, func(s string) string {
+		return strings.ReplaceAll(s, `by dn.exact="`+r.slapd.Publisher.DN+`" write`, `by dn.exact="`+r.slapd.Publisher.DN+`" read`)
+	})
+	secret := r.store.SecretKey
+	r.store.SecretKey = "another-secret"
+	restart := func() {
+		t.Helper()
+		r.store.Kill()
+		r.store.Restart(t)
+		r.slapd.Stop()
+		must(t, r.slapd.Restart(t.Context()))
+	}
+	restart()
+	old := filepath.Join(r.folder, pkitest.IssuerID+".crl")
+	closed := shut(t, r.folder)
+	first, err := os.ReadFile(old)
+	must(t, err)
+
+	r.revoke(bob.Signing, ca.KeyCompromise)
+	for name, want := range map[string]string{"ftp": "does not accept the login", "store": "does not let the access key", "directory": "", "folder": "may not read and write"} {
+		if one := s.ails(name)[name]; !strings.Contains(one.Failure, want) || one.Number != 1 && one.Number != 2 {
+			t.Errorf("%s: %+v", name, one)
+		}
+		t.Logf("%s: %s", name, s.standing()[name].Failure)
+	}
+	if now, err := os.ReadFile(old); err != nil || !bytes.Equal(first, now) {
+		t.Errorf("the old list was touched: %v", err)
+	}
+
+	closed()
+	must(t, os.WriteFile(passwords, right, 0o600))
+	must(t, os.WriteFile(conf, open, 0o600))
+	r.store.SecretKey = secret
+	restart()
+	r.hurry()
+	s.arrive("when all is mended", 30*time.Second, everywhere, alice.Signing, bob.Signing)
+	s.healthy(everywhere...)
+	looked(t, watching)
+}
+
+// shut keeps everybody from writing in a folder, also root where the file system knows how. It returns what ends that.
+func shut(t testing.TB, dir string) (open func()) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		must(t, os.Chmod(dir, 0o555))
+		return func() { must(t, os.Chmod(dir, 0o755)) }
+	}
+	if out, err := exec.Command("chattr", "+i", dir).CombinedOutput(); err != nil {
+		t.Fatalf("chattr: %v: %s; run the tests as another user than root, or where the file system knows chattr", err, out)
+	}
+	end := sync.OnceFunc(func() { _ = exec.Command("chattr", "-i", dir).Run() })
+	t.Cleanup(end)
+	return end
+}
+
+// swap changes a file and returns what it was.
+func swap(t testing.TB, path string, change func(string) string) []byte {
+	t.Helper()
+	was, err := os.ReadFile(path)
+	must(t, err)
+	now := change(string(was))
+	if now == string(was) {
+		t.Fatalf("%s was not changed", path)
+	}
+	must(t, os.WriteFile(path, []byte(now), 0o600))
+	return was
+}
+
+// An entry of a class that cannot hold lists keeps the directory's list away, and nothing else.
+func TestEntryOfAnotherClass(t *testing.T) {
+	t.Parallel()
+	r := newRig(t, "directory", "folder")
+	r.slapd.Modify(t, "dn: "+entry+"\nobjectClass: referral\nobjectClass: extensibleObject\ncn: Test Issuing\nref: ldap://ldap.example.test/"+slapdtest.PKI+"\n")
+	s := r.site().run()
+	alice := r.pki.IssuePair(t, pkitest.NewPerson("alice"))
+	r.revoke(alice.Signing, ca.KeyCompromise)
+	s.arrive("beside it", 30*time.Second, []string{"folder"}, alice.Signing)
+	t.Logf("%+v", s.ails("directory")["directory"].Failure)
+	s.healthy("folder")
+	r.slapd.Modify(t, "dn: "+entry+"\ncontrol: 2.16.840.1.113730.3.4.2 true\nchangetype: delete\n") // the referral itself
+	r.hurry()
+	s.arrive("when it is gone", 30*time.Second, r.kinds, alice.Signing)
+	s.healthy(r.kinds...)
+}
+
+// A disk that is full keeps the old list, and gets the new one when there is room.
+func TestPointsThatAreFull(t *testing.T) {
+	t.Parallel()
+	r := newRig(t)
+	r.ftp, r.store = ftptest.New(t, ftptest.Config{MaxFile: 40 << 10}), s3test.New(t, s3test.Config{MaxFile: 40 << 10})
+	r.kinds = []string{"ftp", "store"}
+	s := r.site().run()
+	s.arrive("a small list", 30*time.Second, r.kinds)
+	s.healthy(r.kinds...)
+	watching := s.observe(r.kinds...)
+	r.pki.IssuePair(t, pkitest.NewPerson("alice"))
+	(&bundle{House: &housetest.House{Database: r.database}}).many(t, 2_000)
+	r.database.Exec(t, `update ca.revocation set profile = 'smime-encryption', not_after = $1`, r.clock.Now().Add(24*time.Hour))
+	_, err := s.Renew(t.Context(), pkitest.IssuerID)
+	must(t, err)
+	full := s.ails(r.kinds...)
+	for name, one := range full {
+		t.Logf("%s: %s", name, one.Failure)
+		if one.Number == 0 || one.NextUpdate == nil {
+			t.Errorf("%s: %+v", name, one)
+		}
+	}
+	// There is room again when what was revoked has expired: this profile does not keep it.
+	r.clock.Advance(32 * 24 * time.Hour)
+	_, err = s.Renew(t.Context(), pkitest.IssuerID)
+	must(t, err)
+	s.arrive("when there is room", 30*time.Second, r.kinds)
+	s.healthy(r.kinds...)
+	looked(t, watching)
 }

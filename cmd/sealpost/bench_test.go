@@ -60,6 +60,12 @@ func TestBench(t *testing.T) {
 	}
 	saneArchive(t, r.Archive)
 	saneLists(t, r.Lists)
+	if len(r.Delays) != 4 {
+		t.Errorf("%+v", r.Delays)
+	}
+	for _, d := range r.Delays {
+		saneSpread(t, d.Kind, d.MS)
+	}
 	if len(r.OCSP) != 2 {
 		t.Errorf("%+v", r.OCSP)
 	}

@@ -56,7 +56,7 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		part string // "": all
 	}{{"set up", b.setUp, ""}, {"start", b.startServers, "enrolments"}, {"cryptography", b.measureCryptography, "enrolments"}, {"rounds", b.measureRounds, "enrolments"},
 		{"stored", b.measureStored, "enrolments"}, {"archive", b.measureArchive, "archive"}, {"lists", b.measureLists, "lists"},
-		{"ocsp", b.measureOCSP, "ocsp"}} {
+		{"ocsp", b.measureOCSP, "ocsp"}, {"points", b.measurePoints, "points"}} {
 		if step.part != "" && !b.measures(step.part) {
 			continue
 		}

@@ -26,6 +26,7 @@ type Report struct {
 	Archive      *Archive       `json:"archive,omitempty"`
 	Lists        []Lists        `json:"lists,omitempty"`
 	OCSP         []OCSP         `json:"ocsp,omitempty"`
+	Delays       []Delay        `json:"delays,omitempty"`
 }
 
 // Machine is where it was measured.
@@ -162,6 +163,9 @@ func (r *Report) Print(out io.Writer) error {
 	}
 	if len(r.OCSP) > 0 {
 		printOCSP(w, r.OCSP)
+	}
+	if len(r.Delays) > 0 {
+		printDelays(w, r.Delays)
 	}
 	return w.Flush()
 }

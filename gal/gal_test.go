@@ -146,10 +146,21 @@ func TestForeignCertificatesStay(t *testing.T) {
 // twin returns a certificate whose issuer has our issuer's name and another key.
 func (b *bundle) twin(t *testing.T) *x509.Certificate {
 	t.Helper()
+	return b.twinNumbered(t, 4711)
+}
+
+// numbered is a twin with a serial number: OpenLDAP takes two with the same one for the same value.
+func (b *bundle) numbered(t *testing.T, serial int64) []byte {
+	t.Helper()
+	return b.twinNumbered(t, serial).Raw
+}
+
+func (b *bundle) twinNumbered(t *testing.T, serial int64) *x509.Certificate {
+	t.Helper()
 	key := pkitest.NewKey(t, ca.P256)
 	parent := *b.PKI.Issuing
 	parent.PublicKey = key.Public()
-	template := &x509.Certificate{SerialNumber: big.NewInt(4711), Subject: pkix.Name{CommonName: "Alice elsewhere"},
+	template := &x509.Certificate{SerialNumber: big.NewInt(serial), Subject: pkix.Name{CommonName: "Alice elsewhere"},
 		NotBefore: time.Now(), NotAfter: time.Now().Add(time.Hour), EmailAddresses: []string{"alice@example.test"}}
 	der, err := x509.CreateCertificate(rand.Reader, template, &parent, pkitest.NewKey(t, ca.P256).Public(), key)
 	if err != nil {

@@ -311,7 +311,7 @@ func (p *Publisher) strangers(ctx context.Context, page []directory.Listed) ([]F
 		for s, h := range held {
 			h.Person = known[s]
 			if f := p.finding(h, wanted{}); f.Stale > 0 {
-				f.entry = entryKey(s)
+				f.entry, f.Kinds = entryKey(s), []Kind{Stale} // the rest is not ours to say
 				out = append(out, f)
 			}
 		}

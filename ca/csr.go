@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/asn1"
+	"slices"
 	"strings"
 
 	"golang.org/x/crypto/cryptobyte"
@@ -134,6 +135,28 @@ func utf8Mailboxes(san []byte) ([]string, error) {
 			return nil, ErrCSRMalformed
 		}
 		out = append(out, string(text))
+	}
+	return out, nil
+}
+
+// MailboxesOf returns the mail addresses of a certificate of this authority, as they stand in it.
+func MailboxesOf(c *x509.Certificate) ([]Mailbox, error) {
+	all := slices.Clone(c.EmailAddresses)
+	for _, e := range c.Extensions {
+		if e.Id.Equal(oidSubjectAltName) {
+			more, err := utf8Mailboxes(e.Value)
+			if err != nil {
+				return nil, err
+			}
+			all = append(all, more...)
+		}
+	}
+	out := make([]Mailbox, len(all))
+	for n, s := range all {
+		var err error
+		if out[n], err = ParseMailbox(s); err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

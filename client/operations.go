@@ -76,6 +76,14 @@ func (c *Client) Certificates(ctx context.Context, q CertificateQuery) (api.Page
 	return do[api.Page[api.Certificate]](ctx, c, k)
 }
 
+// Recipients returns the current encryption certificates of one exact mail address, each with its chain: what is needed to
+// send it encrypted mail. Nobody's is a fault of the kind NotFound.
+func (c *Client) Recipients(ctx context.Context, mailbox string) (api.Page[api.Certificate], error) {
+	k := get("recipients")
+	k.query = query("mailbox", mailbox)
+	return do[api.Page[api.Certificate]](ctx, c, k)
+}
+
 // Certificate returns one certificate with its chain. The serial is lower-case hexadecimal.
 func (c *Client) Certificate(ctx context.Context, issuer, serial string) (api.Certificate, error) {
 	return do[api.Certificate](ctx, c, get("certificates", issuer, serial))

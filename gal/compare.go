@@ -45,30 +45,14 @@ func (w wanted) equal(o wanted) bool {
 	return slices.EqualFunc(w.certificates, o.certificates, bytes.Equal) && slices.EqualFunc(w.smime, o.smime, bytes.Equal)
 }
 
-// desired returns what people's entries should show: of each the newest certificate that is valid, not revoked, and reads
-// mail, and the same for the role mailboxes that an entry stands for; unless they have left. The ones before it stay usable
-// to their owner, but nobody should encrypt to them any more, except for the policy's Overlap.
+// desired returns what people's entries should show: the certificates that are Shown, as the policy says.
 func (p *Publisher) desired(ctx context.Context, people []uuid.UUID) (map[uuid.UUID]wanted, error) {
-	var found []ca.Certificate
-	for _, names := range [][]string{p.profiles.people, p.profiles.roles} {
-		list, err := p.Authority.Newest(ctx, people, names, 2)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, p.current(list)...)
+	shown, err := p.Shown(ctx, people)
+	if err != nil {
+		return nil, err
 	}
-	var left map[uuid.UUID]bool
-	if p.Left != nil {
-		var err error
-		if left, err = p.Left(ctx, people); err != nil {
-			return nil, err
-		}
-	}
-	out := make(map[uuid.UUID]wanted, len(found))
-	for _, c := range found {
-		if left[c.Person] {
-			continue
-		}
+	out := make(map[uuid.UUID]wanted, len(shown))
+	for _, c := range shown {
 		w := out[c.Person]
 		w.certificates = append(w.certificates, c.DER)
 		if p.Policy.SMIME == Equal {

@@ -1,5 +1,5 @@
 // Package web is Sealpost over HTTP: the REST interface of package api, the addresses that certificates name (revocation
-// lists, issuers' certificates, OCSP), health and metrics. Its main type is Server.
+// lists, issuers' certificates, OCSP) and by which certificates are found, health and metrics. Its main type is Server.
 //
 // It owns who is asking (Authenticator), how often somebody may fail at that, which fault becomes which HTTP status
 // (problem.go, and nowhere else), the OpenAPI document, and the listeners with their limits. It decides nothing about

@@ -48,6 +48,7 @@ var statusOfCode = map[string]int{
 	ErrBodyTimeout.Code:           http.StatusRequestTimeout,
 	ErrMethod.Code:                http.StatusMethodNotAllowed,
 	ErrFailures.Code:              http.StatusTooManyRequests,
+	ErrLookups.Code:               http.StatusTooManyRequests,
 }
 
 // statusOf is where kinds of fault become HTTP: nothing else in Sealpost knows a status.

@@ -83,9 +83,29 @@ func (p public) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case "ocsp":
 		c.operation = "public-ocsp"
 		p.serveOCSP(w, r, rest)
+	case "certs", "crls", "vcard":
+		p.serveFinding(w, r, root, rest)
 	case "health":
 		c.operation = "public-health"
 		p.serveHealth(w, r)
+	default:
+		refuse(w, r, ErrNoRoute)
+	}
+}
+
+// serveFinding routes what finds certificates and lists by something else than their address.
+func (p public) serveFinding(w http.ResponseWriter, r *http.Request, root, rest string) {
+	c := callOf(r.Context())
+	switch root + "/" + rest {
+	case "certs/search":
+		c.operation = "public-store"
+		p.serveStore(w, r)
+	case "crls/search":
+		c.operation = "public-list-store"
+		p.serveListStore(w, r)
+	case "vcard/":
+		c.operation = "public-vcard"
+		p.serveVCard(w, r)
 	default:
 		refuse(w, r, ErrNoRoute)
 	}

@@ -28,6 +28,7 @@ func (s *Server) route() error {
 	})
 	s.enrolmentOperations()
 	s.certificateOperations()
+	s.findingOperations()
 	s.leaverOperations()
 	s.issuerOperations()
 	s.receiptOperations()

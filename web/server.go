@@ -20,6 +20,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
+	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/recovery"
 )
@@ -33,7 +34,10 @@ type Config struct {
 	Leavers   *leaver.Desk     // nil: nobody looks after people who leave
 	Board     *archive.Board   // nil: no ceremonies are held by way of this server
 	Directory *directory.Directory
+	GAL       *gal.Publisher // nil: nobody's certificate is found
 	Audit     *audit.Log
+
+	Finding Finding // to whom certificates are shown that are found without the directory
 
 	CRL Lists // nil: there are no revocation lists
 	// OCSP answers GET and POST for the issuer r.PathValue("issuer"). The request of a GET is r.PathValue("request"): base64
@@ -68,6 +72,7 @@ type Server struct {
 	Config
 	authenticators []Authenticator
 	attempts       *attempts
+	lookups        *lookups
 	failures       *failureCount
 	metrics        *metrics
 	health         *health
@@ -89,7 +94,7 @@ func New(c Config) (*Server, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Limits = c.Limits.orDefaults()
-	s := &Server{Config: c, attempts: newAttempts(c.Limits.Failures, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
+	s := &Server{Config: c, attempts: newAttempts(c.Limits.Failures, c.Now), lookups: newLookups(c.Finding.Lookups, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err

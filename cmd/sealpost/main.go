@@ -60,6 +60,6 @@ func commands() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(initCommand(), migrateCommand(), checkCommand(), serveCommand(), rosterCommand(), wrappingCommand(), archiveCommand(), rootCommand(), auditCommand(), revokeCommand(), leaversCommand(), crlCommand(), galCommand(), demoCommand(), benchCommand())
+	root.AddCommand(initCommand(), migrateCommand(), checkCommand(), serveCommand(), rosterCommand(), wrappingCommand(), archiveCommand(), rootCommand(), auditCommand(), revokeCommand(), leaversCommand(), crlCommand(), galCommand(), findCommand(), smimeaCommand(), demoCommand(), benchCommand())
 	return root
 }

@@ -62,6 +62,7 @@ type Config struct {
 	GAL       gal.Policy         `yaml:"gal"`
 	CRL       CRL                `yaml:"crl"`
 	OCSP      OCSP               `yaml:"ocsp"`
+	Finding   Finding            `yaml:"finding"`
 
 	// Publications are further files that the public listener serves: the root's certificate and its revocation list, which
 	// the issuing certificate names.
@@ -194,6 +195,20 @@ type Mail struct {
 
 	// Contact is whom people are told to turn to if something is wrong, as part of a sentence. "" means "your IT help desk".
 	Contact string `yaml:"contact"`
+}
+
+// Finding says to whom people's encryption certificates are shown that are found without the directory: by their exact mail
+// address, the current one alone, and nothing of people who have left. People who log in find each other over REST in any
+// case. Left out, nothing is shown to anybody else (docs/finding.md).
+type Finding struct {
+	Store  gal.Audience `yaml:"store"`  // the HTTP certificate store: public_url/certs/search?email=…
+	VCard  gal.Audience `yaml:"vcard"`  // vCards: public_url/vcard?email=…
+	SMIMEA gal.Audience `yaml:"smimea"` // records for the domain name system, which `sealpost smimea` writes
+
+	// Burst is how many lookups one network (an IPv4 address, or an IPv6 /64) may make at once; 0 means 60. So many may each
+	// person who logs in.
+	Burst int      `yaml:"burst"`
+	Every Duration `yaml:"every"` // after which one more is allowed; 0 means 2s
 }
 
 // CRL says how often revocation lists are made.
@@ -356,6 +371,12 @@ func (c *Config) setDefaults() {
 	}
 	if c.CRL.DeltaLifetime == 0 {
 		c.CRL.DeltaLifetime = min(4*c.CRL.DeltaPeriod, c.CRL.Lifetime)
+	}
+	if c.Finding.Burst == 0 {
+		c.Finding.Burst = 60
+	}
+	if c.Finding.Every == 0 {
+		c.Finding.Every = Duration(2 * time.Second)
 	}
 	if c.Log.Level == "" {
 		c.Log.Level = "info"

@@ -50,6 +50,7 @@ crl: {period: 72h, lifetime: 1h}
 publications: [{path: x}]
 log: {level: loud}
 leavers: {disabled: shrug, limit: 2}
+finding: {store: {show: all}, vcard: {show: domains}, smimea: {domains: [example.com]}, burst: -1}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -62,7 +63,8 @@ leavers: {disabled: shrug, limit: 2}
 		"unlock: needs exactly one", "listen.public: must be host:port", "listen: needs either hosts", "issuers[0].id: must be", "issuers[0].certificate: is missing",
 		"issuers[1].ldap: needs both", "issuers[1].ldap.url: must be ldap://", `issuers[2].id: "a" is used twice`, `enrolment.issuer: there is no issuer "nobody"`,
 		"enrolment.renew_after", "archive.roster_pins[0]: must be 64", "archive.wrapping_keys: names no file", "archive.receipt_key: is missing", "directory.urls: names no server",
-		"crl.lifetime: must be longer", "publications[0].path: must begin", "publications[0].file: is missing", "audit.origin: is missing", "audit: names no place", "log.level: must be", `leavers.disabled: "shrug" is not ask, revoke or ignore`, "leavers.limit: must lie"} {
+		"crl.lifetime: must be longer", "publications[0].path: must begin", "publications[0].file: is missing", "audit.origin: is missing", "audit: names no place", "log.level: must be", `leavers.disabled: "shrug" is not ask, revoke or ignore`, "leavers.limit: must lie",
+		`finding.store.show: "all" is not`, "finding.vcard.domains: names none", "finding.smimea.domains: are shown only", "finding.burst: must not be negative"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in:\n%v", want, err)
 		}

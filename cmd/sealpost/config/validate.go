@@ -42,6 +42,12 @@ func (c *Config) Validate() error {
 	f.add("directory", c.Directory.Validate())
 	f.add("leavers", c.Leavers.Validate())
 	f.add("gal", c.GAL.Validate())
+	f.add("finding.store", c.Finding.Store.Validate())
+	f.add("finding.vcard", c.Finding.VCard.Validate())
+	f.add("finding.smimea", c.Finding.SMIMEA.Validate())
+	if c.Finding.Burst < 0 {
+		f.say("finding.burst", "must not be negative")
+	}
 	if c.CRL.Lifetime <= c.CRL.Period {
 		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
 	}

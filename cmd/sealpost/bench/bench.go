@@ -34,7 +34,7 @@ type bench struct {
 	floor, first *target
 	second       *target // with the filled database
 	estimates    map[string]float64
-	lists        demo.Server // with a database of its own for revocation lists
+	others       map[string]demo.Server // with databases of their own, by part
 	report       Report
 	closers      []func()
 }
@@ -81,8 +81,12 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if b.measures("lists") && len(b.Entries) > 0 { // while nobody uses the first one's database
-		if b.lists, err = b.installation.Another(ctx, "lists"); err != nil {
+	b.others = map[string]demo.Server{}
+	for _, part := range []string{"lists", "points"} { // while nobody uses the first one's database
+		if !b.measures(part) {
+			continue
+		}
+		if b.others[part], err = b.installation.Another(ctx, part); err != nil {
 			return err
 		}
 	}

@@ -55,7 +55,7 @@ func (b *bench) measureLists(ctx context.Context) error {
 }
 
 func (b *bench) openLists(ctx context.Context) (*lists, error) {
-	conf, err := config.Load(b.lists.Config)
+	conf, err := config.Load(b.others["lists"].Config)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +63,7 @@ func (b *bench) openLists(ctx context.Context) (*lists, error) {
 		return nil, err
 	}
 	l := &lists{bench: b}
-	if l.db, err = b.connect(ctx, b.lists.DatabaseURL); err != nil {
+	if l.db, err = b.connect(ctx, b.others["lists"].DatabaseURL); err != nil {
 		return nil, err
 	}
 	if l.server, err = server.Open(ctx, conf, slog.New(slog.DiscardHandler), server.Hooks{}); err != nil {

@@ -87,10 +87,11 @@ func printDelays(out io.Writer, all []Delay) {
 }
 
 func (b *bench) openPoints(ctx context.Context) (*points, error) {
-	conf, err := config.Load(b.installation.First().Config)
+	conf, err := config.Load(b.others["points"].Config)
 	if err != nil {
 		return nil, err
 	}
+	conf.PublicURL = "http://" + conf.Listen.Public // of its own: lists are asked for there
 	folder := filepath.Join(b.Dir, "folder")
 	if err := os.Mkdir(folder, 0o755); err != nil {
 		return nil, err

@@ -164,7 +164,7 @@ func (r *round) make(ctx context.Context, e extent) (*shelved, error) {
 	if err := r.makeFulls(ctx, e, next, touched); err != nil {
 		return nil, err
 	}
-	return &shelved{number: r.number, book: next}, r.makeDeltas(ctx, e)
+	return &shelved{number: r.number, sha256: r.fresh[0].list.SHA256, book: next}, r.makeDeltas(ctx, e)
 }
 
 // atOnce is how many changes are in memory at a time: after years all are new to the first list.

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -124,6 +125,7 @@ type site struct {
 	*crl.Publisher
 	rig   *rig
 	queue *jobs.Queue
+	stop  func() // ends its work
 }
 
 // site makes a server with a connection pool, points and a queue of its own. change may alter its configuration.
@@ -141,7 +143,7 @@ func (r *rig) site(change ...func(*crl.Config)) *site {
 	}
 	p, err := crl.New(c)
 	must(r.t, err)
-	return &site{p, r, q}
+	return &site{p, r, q, func() {}}
 }
 
 // run starts the server's work, until the test ends.
@@ -150,12 +152,13 @@ func (s *site) run() *site {
 	s.Register(s.queue)
 	ctx, cancel := context.WithCancel(context.WithoutCancel(s.rig.t.Context()))
 	must(s.rig.t, s.queue.Start(ctx))
-	s.rig.t.Cleanup(func() {
+	s.stop = sync.OnceFunc(func() {
 		stop, done := context.WithTimeout(ctx, time.Second)
 		defer done()
 		_ = s.queue.Stop(stop) // what hangs is cut off
 		cancel()
 	})
+	s.rig.t.Cleanup(s.stop)
 	return s
 }
 

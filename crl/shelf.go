@@ -1,7 +1,9 @@
 package crl
 
 import (
+	"bytes"
 	"context"
+	"crypto/sha256"
 	"sync"
 	"time"
 
@@ -25,11 +27,15 @@ type shelf struct {
 type place struct {
 	book  shelved
 	lists map[Kind]*served
+	// shown are lists that were served and that the database knows no more, because it was restored. Until there is one of a
+	// higher number they are served on: relying parties must not see an older one.
+	shown map[Kind]*served
 }
 
-// shelved is the book of a complete list.
+// shelved is the book of a complete list. Its digest says which one: a database that is restored may make two of one number.
 type shelved struct {
 	number int64
+	sha256 [32]byte
 	book   *list.Book
 }
 
@@ -39,7 +45,7 @@ func newShelf(p *Publisher) *shelf { return &shelf{publisher: p, issuers: map[st
 func (s *shelf) place(issuer string) *place {
 	p := s.issuers[issuer]
 	if p == nil {
-		p = &place{book: shelved{book: new(list.Book)}, lists: map[Kind]*served{}}
+		p = &place{book: shelved{book: new(list.Book)}, lists: map[Kind]*served{}, shown: map[Kind]*served{}}
 		s.issuers[issuer] = p
 	}
 	return p
@@ -50,20 +56,45 @@ func (s *shelf) book(ctx context.Context, tx pgx.Tx, issuer string, newest row) 
 	s.mu.Lock()
 	have := s.place(issuer).book
 	s.mu.Unlock()
-	if have.number == newest.Number {
+	switch {
+	case newest.Number == 0:
+		return new(list.Book), nil
+	case have.number == newest.Number && bytes.Equal(have.sha256[:], newest.SHA256):
 		return have.book, nil
 	}
-	p, err := selectPieces(ctx, tx, issuer, newest.Kind, newest.Number)
-	if err != nil {
-		return nil, err
-	}
-	segments, err := s.segments(ctx, tx, issuer, p.segments)
+	_, segments, err := s.assemble(ctx, tx, issuer, newest)
 	return list.NewBook(segments), err
 }
 
-// segments returns segments in the order of their ids in the list, from memory where they are there.
-func (s *shelf) segments(ctx context.Context, tx pgx.Tx, issuer string, ids []int64) ([]*list.Segment, error) {
-	known := s.known(issuer)
+// assemble puts a list together from what the database has, and from the segments in memory. It is the list that was signed, byte
+// by byte: after a restore the database may give another segment the id of one in memory.
+func (s *shelf) assemble(ctx context.Context, tx pgx.Tx, issuer string, r row) (*list.List, []*list.Segment, error) {
+	p, err := selectPieces(ctx, tx, issuer, r.Kind, r.Number)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, known := range []map[int64]*list.Segment{s.known(issuer), {}} {
+		segments, err := segmentsOf(ctx, tx, issuer, p.segments, known)
+		if err != nil {
+			return nil, nil, err
+		}
+		content := &list.List{Parts: make([][]byte, 0, len(segments)+2), Size: r.Size}
+		content.Parts = append(content.Parts, p.head)
+		for _, one := range segments {
+			content.Parts = append(content.Parts, one.DER)
+		}
+		content.Parts = append(content.Parts, p.tail)
+		h := sha256.New()
+		_, _ = content.Open().WriteTo(h) // never fails
+		if bytes.Equal(h.Sum(nil), r.SHA256) {
+			return content, segments, nil
+		}
+	}
+	return nil, nil, ErrWrong.Withf("The revocation list %d of %s in the database is not the one that was signed.", r.Number, issuer)
+}
+
+// segmentsOf returns segments in the order of their ids in the list. It reads those that are not known.
+func segmentsOf(ctx context.Context, tx pgx.Tx, issuer string, ids []int64, known map[int64]*list.Segment) ([]*list.Segment, error) {
 	var missing []int64
 	for _, id := range ids {
 		if known[id] == nil {
@@ -141,41 +172,39 @@ func (s *shelf) get(ctx context.Context, issuer string, k Kind) (*served, error)
 	have := s.place(issuer).lists[k]
 	fresh := have != nil && now.Sub(have.checked).Abs() < freshFor // a clock may have gone back
 	s.mu.Unlock()
-	if fresh {
-		return have, nil
+	if !fresh {
+		read, err := s.read(ctx, issuer, k)
+		switch {
+		case err == nil:
+			have = read
+		case have == nil || !now.Before(have.list.NextUpdate):
+			return nil, err
+		}
 	}
-	read, err := s.read(ctx, issuer, k)
-	if err != nil && have != nil && now.Before(have.list.NextUpdate) {
-		return have, nil
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shown := s.place(issuer).shown[k]; shown != nil && shown.list.Number >= have.list.Number && now.Before(shown.list.NextUpdate) {
+		return shown, nil
 	}
-	return read, err
+	return have, nil
 }
 
 // read returns the newest list that the database has.
 func (s *shelf) read(ctx context.Context, issuer string, k Kind) (*served, error) {
 	now := s.publisher.Now()
 	s.mu.Lock()
-	have := s.place(issuer).lists[k]
+	before := s.place(issuer).lists[k]
 	s.mu.Unlock()
+	have := before
 	err := s.publisher.DB.InTx(ctx, role, func(tx pgx.Tx) error {
 		newest, err := selectRow(ctx, tx, issuer, k)
-		if err != nil || have != nil && have.list.Number >= newest.Number {
+		if err != nil || have != nil && have.list.Number == newest.Number && bytes.Equal(have.list.SHA256[:], newest.SHA256) {
 			return err
 		}
-		p, err := selectPieces(ctx, tx, issuer, k, newest.Number)
+		content, segments, err := s.assemble(ctx, tx, issuer, newest)
 		if err != nil {
 			return err
 		}
-		segments, err := s.segments(ctx, tx, issuer, p.segments)
-		if err != nil {
-			return err
-		}
-		content := &list.List{Parts: make([][]byte, 0, len(segments)+2), Size: newest.Size}
-		content.Parts = append(content.Parts, p.head)
-		for _, one := range segments {
-			content.Parts = append(content.Parts, one.DER)
-		}
-		content.Parts = append(content.Parts, p.tail)
 		have = newServed(newest.of(issuer, content), segments, now)
 		return nil
 	})
@@ -184,11 +213,16 @@ func (s *shelf) read(ctx context.Context, issuer string, k Kind) (*served, error
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	lists := s.place(issuer).lists
-	if other := lists[k]; other != nil && other.list.Number > have.list.Number {
+	p := s.place(issuer)
+	switch other := p.lists[k]; {
+	case other == before || other == have || other == nil || other.list.Number < have.list.Number:
+	default: // somebody else has looked meanwhile
 		return other, nil
 	}
+	if before != nil && before != have && before.list.Number >= have.list.Number && p.shown[k] == nil {
+		p.shown[k] = before
+	}
 	have.checked = now
-	lists[k] = have
+	p.lists[k] = have
 	return have, nil
 }

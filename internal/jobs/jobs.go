@@ -9,6 +9,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -94,10 +95,23 @@ func (q *Queue) InsertAfter(ctx context.Context, tx pgx.Tx, delay time.Duration,
 			params[i].InsertOpts = &river.InsertOpts{ScheduledAt: time.Now().Add(delay)}
 		}
 	}
-	if _, err := q.inserter.InsertManyFastTx(ctx, tx, params); err != nil {
+	var err error
+	if slices.ContainsFunc(args, keptOnce) {
+		_, err = q.inserter.InsertManyTx(ctx, tx, params)
+	} else {
+		_, err = q.inserter.InsertManyFastTx(ctx, tx, params)
+	}
+	if err != nil {
 		return fmt.Errorf("enqueue: %w", err)
 	}
 	return nil
+}
+
+// keptOnce reports whether a second job like this is not wanted while the first waits. River's faster way to enqueue takes that
+// for an error.
+func keptOnce(a Args) bool {
+	o, ok := a.(river.JobArgsWithInsertOpts)
+	return ok && o.InsertOpts().UniqueOpts.ByState != nil
 }
 
 // Handle registers what is done for jobs of type T. work has timeout to finish; if it fails it is tried again, after a

@@ -182,3 +182,21 @@ func TestPeriodicJobRunsAtStart(t *testing.T) {
 		t.Error("the periodic job did not run")
 	}
 }
+
+// Of a job that is kept once, a second is not enqueued while the first waits; that is no error, nor for those beside it.
+func TestSecondJobOfAKindThatIsKeptOnce(t *testing.T) {
+	db, q := setup(t)
+	deliver := func(number int64) jobs.Args {
+		return jobs.DeliverCRL{Issuer: "issuing", Point: "ftp", File: "issuing.crl", Number: number}
+	}
+	for _, args := range [][]jobs.Args{{deliver(1)}, {deliver(1)}, {deliver(1), deliver(2), jobs.TellCase{}}} {
+		if err := db.InTx(t.Context(), "crl", func(tx pgx.Tx) error { return q.Insert(t.Context(), tx, args...) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var deliveries, all int
+	err := db.Pool().QueryRow(t.Context(), `select count(*) filter (where kind = 'crl.deliver'), count(*) from river.river_job`).Scan(&deliveries, &all)
+	if err != nil || deliveries != 2 || all != 3 {
+		t.Errorf("%d deliveries of %d jobs, %v", deliveries, all, err)
+	}
+}

@@ -197,6 +197,37 @@ type LeaverDecision struct {
 	Reason string `json:"reason" minLength:"1" maxLength:"500" doc:"One line, for the audit log and for other registrars."`
 }
 
+// GALStatus is the newest sweep through the directory. Number 0: there was none yet.
+type GALStatus struct {
+	Directory string         `json:"directory"`
+	Number    int64          `json:"number" doc:"Of sweeps begun."`
+	BegunAt   time.Time      `json:"begun_at"`
+	EndedAt   *time.Time     `json:"ended_at,omitempty" doc:"Absent while it is under way."`
+	Phase     string         `json:"phase" enum:"people,entries,repair,done"`
+	Repair    bool           `json:"repair" doc:"Whether it repairs what it finds."`
+	People    int            `json:"people" doc:"Compared so far."`
+	Entries   int            `json:"entries" doc:"Gone through for copies of certificates so far."`
+	Repaired  int            `json:"repaired" doc:"Entries that were changed."`
+	Foreign   int            `json:"foreign" doc:"Values of others in people's entries; they are never touched."`
+	Stopped   string         `json:"stopped,omitempty" enum:"limit,scan" doc:"limit: nothing was repaired, because too many entries would have lost values. scan: the directory did not list all its entries."`
+	Failure   string         `json:"failure,omitempty" doc:"Why it does not go on."`
+	Drift     map[string]int `json:"drift" doc:"How many entries there are of each kind."`
+}
+
+// Drift is an entry of the directory that was not as it should be when it was last looked at.
+type Drift struct {
+	Person      *uuid.UUID `json:"person,omitempty" doc:"Absent for an entry that is nobody's who is known."`
+	DN          string     `json:"dn,omitempty" doc:"Absent if there is no entry."`
+	Kinds       []string   `json:"kinds" doc:"missing, stale, undecodable, no-entry, several, full, nearly-full, too-large."`
+	Missing     int        `json:"missing" doc:"Values that should be there and are not."`
+	Stale       int        `json:"stale" doc:"Values of this authority that should not be there."`
+	Foreign     int        `json:"foreign"`
+	Undecodable int        `json:"undecodable"`
+	Held        int        `json:"held" doc:"Values of userCertificate."`
+	Failure     string     `json:"failure,omitempty" doc:"Of the last repair."`
+	SeenAt      time.Time  `json:"seen_at"`
+}
+
 // TokenRequest asks for an enrolment token, which stands for a person's login once.
 type TokenRequest struct {
 	Mailbox string `json:"mailbox" doc:"One of the person's addresses."`

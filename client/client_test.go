@@ -100,6 +100,11 @@ func TestOperationsAskForTheRightThing(t *testing.T) {
 			_, err := c.Leavers(ctx, client.LeaverQuery{State: api.LeaverWaiting, After: "7"})
 			return err
 		}, "GET " + base + "/leavers?after=7&state=waiting", ""},
+		"gal": {func(c *client.Client) error { _, err := c.GAL(ctx); return err }, "GET " + base + "/gal", ""},
+		"drift": {func(c *client.Client) error {
+			_, err := c.Drift(ctx, client.DriftQuery{Kind: "stale", After: "7"})
+			return err
+		}, "GET " + base + "/gal/drift?after=7&kind=stale", ""},
 		"revoke leaver": {func(c *client.Client) error {
 			_, err := c.RevokeLeaver(ctx, id, api.LeaverDecision{Reason: "left"})
 			return err

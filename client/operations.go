@@ -112,6 +112,24 @@ func (c *Client) Leavers(ctx context.Context, q LeaverQuery) (api.Page[api.Leave
 	return do[api.Page[api.Leaver]](ctx, c, k)
 }
 
+// GAL returns the newest sweep through the directory.
+func (c *Client) GAL(ctx context.Context) (api.GALStatus, error) {
+	return do[api.GALStatus](ctx, c, get("gal"))
+}
+
+// DriftQuery chooses entries of the directory that are not as they should be.
+type DriftQuery struct {
+	Kind  string // empty means any
+	After string
+}
+
+// Drift returns one page of them.
+func (c *Client) Drift(ctx context.Context, q DriftQuery) (api.Page[api.Drift], error) {
+	k := get("gal", "drift")
+	k.query = query("kind", q.Kind, "after", q.After)
+	return do[api.Page[api.Drift]](ctx, c, k)
+}
+
 // RevokeLeaver is a registrar's word that somebody has left.
 func (c *Client) RevokeLeaver(ctx context.Context, person uuid.UUID, d api.LeaverDecision) (api.Leaver, error) {
 	return do[api.Leaver](ctx, c, post(d, "leavers", person.String(), "revoke"))

@@ -30,6 +30,7 @@ func (s *Server) route() error {
 	s.certificateOperations()
 	s.findingOperations()
 	s.leaverOperations()
+	s.galOperations()
 	s.issuerOperations()
 	s.receiptOperations()
 	s.historyOperations()

@@ -34,7 +34,7 @@ type Config struct {
 	Leavers   *leaver.Desk     // nil: nobody looks after people who leave
 	Board     *archive.Board   // nil: no ceremonies are held by way of this server
 	Directory *directory.Directory
-	GAL       *gal.Publisher // nil: nobody's certificate is found
+	GAL       *gal.Publisher // nil: nobody's certificate is found or shown in the directory
 	Audit     *audit.Log
 
 	Finding Finding // to whom certificates are shown that are found without the directory

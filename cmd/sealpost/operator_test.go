@@ -11,6 +11,7 @@ import (
 
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
@@ -303,4 +304,30 @@ func TestPublishGAL(t *testing.T) {
 	must(t, says("1 added, 0 removed, 1 of others left alone", "gal publish")())
 	must(t, says("0 missing, 0 stale, 1 of others", "gal diff")())
 	oneLine(t, "nobody", e2etest.Bad(t, i.command("gal diff", "nobody"), "no such person"))
+	oneLine(t, "neither", e2etest.Bad(t, i.command("gal repair"), "--all"))
+
+	// Everybody: first as a report, then repaired; the server's metrics tell too.
+	i.slapd.Modify(t, "dn: "+slapdtest.PersonDN("alice")+"\nchangetype: modify\nreplace: userCertificate;binary\nuserCertificate;binary:< file://"+foreign+"\n")
+	for _, line := range [][]string{{"gal diff", "--all"}, {"gal repair", "--all", "--dry-run"}} {
+		if out := i.run(t, line[0], line[1:]...); !strings.Contains(out, "missing") || !strings.Contains(out, slapdtest.PersonDN("alice")) || !strings.Contains(out, "0 entries repaired") {
+			t.Errorf("%s: %s", line, out)
+		}
+	}
+	var st api.GALStatus
+	must(t, json.Unmarshal([]byte(i.run(t, "gal status", "--json")), &st))
+	if st.Drift["missing"] != 1 || st.Phase != "done" {
+		t.Errorf("%+v", st)
+	}
+	if out := i.run(t, "gal repair", "--all"); !strings.Contains(out, "1 entries repaired") {
+		t.Errorf("repair: %s", out)
+	}
+	must(t, says("0 missing, 0 stale, 1 of others", "gal diff")())
+	if out := i.run(t, "gal status"); strings.Contains(out, "missing") || !strings.Contains(out, "1 people compared, 1 entries repaired, 1 values of others") {
+		t.Errorf("status: %s", out)
+	}
+	for line := range strings.Lines(i.run(t, "gal diff", "--all", "--json")) {
+		if !json.Valid([]byte(line)) {
+			t.Errorf("no JSON: %s", line)
+		}
+	}
 }

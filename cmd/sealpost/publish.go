@@ -1,19 +1,16 @@
 package main
 
 import (
-	"context"
 	"encoding/json"
 	"fmt"
 	"io"
 	"text/tabwriter"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/cmd/sealpost/server"
 	"github.com/sealpost/sealpost/crl"
-	"github.com/sealpost/sealpost/gal"
 )
 
 func crlCommand() *cobra.Command {
@@ -95,32 +92,4 @@ func printPoints(w io.Writer, points []crl.Standing) error {
 		fmt.Fprintf(t, "%s\t%s\t%d\t%s\t%s\n", p.Point, p.File, p.Number, seen, p.Failure)
 	}
 	return t.Flush()
-}
-
-func galCommand() *cobra.Command {
-	c := &cobra.Command{Use: "gal", Short: "Compare the directory with what it should show, and repair it"}
-	c.AddCommand(galPersonCommand("diff", "Show how a person's entry differs from what it should show", "%s: %d missing, %d stale, %d of others\n", (*gal.Publisher).Compare),
-		galPersonCommand("publish", "Repair a person's entry", "%s: %d added, %d removed, %d of others left alone\n", (*gal.Publisher).Publish))
-	return c
-}
-
-// galPersonCommand is a command that does something about one person's entry and says what it found.
-func galPersonCommand(use, short, found string, do func(*gal.Publisher, context.Context, uuid.UUID) (gal.Difference, error)) *cobra.Command {
-	c := &cobra.Command{Use: use + " LOGIN", Short: short, Args: cobra.ExactArgs(1)}
-	path := configFlag(c)
-	c.RunE = func(cmd *cobra.Command, args []string) error {
-		return withServer(cmd.Context(), *path, func(s *server.Server) error {
-			person, err := s.Directory.ByLogin(cmd.Context(), args[0])
-			if err != nil {
-				return err
-			}
-			d, err := do(s.GAL, cmd.Context(), person.ID)
-			if err != nil {
-				return err
-			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), found, person.Name, len(d.Missing), len(d.Stale), d.Foreign)
-			return err
-		})
-	}
-	return c
 }

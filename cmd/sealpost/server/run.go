@@ -149,7 +149,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 	f := s.Config.Finding
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
 		GAL: s.GAL, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: web.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
-		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), []web.Gauge{s.leaverGauge()}), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), []web.Gauge{s.leaverGauge()}), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)
 		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})

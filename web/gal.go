@@ -1,0 +1,88 @@
+package web
+
+import (
+	"context"
+	"net/http"
+	"strconv"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+func (s *Server) galOperations() {
+	register(s, operation{id: "getGALStatus", method: http.MethodGet, path: "/gal", tag: tagSystem, who: known,
+		summary: "The newest sweep through the directory",
+		about:   "How far it is or what became of it, and how many entries were not as they should be. For operators and auditors.",
+		faults:  []*fault.Error{gal.ErrNotAllowed}, answer: exampleGAL}, s.getGAL)
+	register(s, operation{id: "listDrift", method: http.MethodGet, path: "/gal/drift", tag: tagSystem, who: known,
+		summary: "Entries of the directory that are not as they should be",
+		about:   "As they were when they were last looked at. For operators and auditors.",
+		faults:  []*fault.Error{gal.ErrNotAllowed}, answer: api.Page[api.Drift]{Items: []api.Drift{exampleDrift}}}, s.listDrift)
+}
+
+func (s *Server) getGAL(ctx context.Context, by Caller, _ *struct{}) (*answer[api.GALStatus], error) {
+	if s.GAL == nil {
+		return &answer[api.GALStatus]{GALStatusOf(gal.Status{Phase: gal.Done})}, nil
+	}
+	st, err := s.GAL.Status(ctx, by.Actor)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[api.GALStatus]{GALStatusOf(st)}, nil
+}
+
+type driftInput struct {
+	Kind string `query:"kind" enum:"missing,stale,undecodable,no-entry,several,full,nearly-full,too-large" doc:"Empty means any."`
+	Page
+}
+
+func (s *Server) listDrift(ctx context.Context, by Caller, in *driftInput) (*answer[api.Page[api.Drift]], error) {
+	after, err := in.number()
+	if err != nil {
+		return nil, err
+	}
+	out := &answer[api.Page[api.Drift]]{Body: api.Page[api.Drift]{Items: []api.Drift{}}}
+	if s.GAL == nil {
+		return out, nil
+	}
+	found, err := s.GAL.Drift(ctx, by.Actor, gal.Kind(in.Kind), after, in.Limit)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range found {
+		out.Body.Items = append(out.Body.Items, DriftOf(f))
+	}
+	if len(found) == in.Limit {
+		out.Body.Next = strconv.FormatInt(found[len(found)-1].Number, 10)
+	}
+	return out, nil
+}
+
+// GALStatusOf is a sweep as the interface shows it.
+func GALStatusOf(s gal.Status) api.GALStatus {
+	out := api.GALStatus{Directory: s.Target, Number: s.Number, BegunAt: utc(s.Begun), Phase: string(s.Phase), Repair: s.Repair, People: s.People, Entries: s.Entries,
+		Repaired: s.Changed, Foreign: s.Foreign, Stopped: s.Stopped, Failure: s.Failure, Drift: map[string]int{}}
+	if s.Ended != nil {
+		ended := utc(*s.Ended)
+		out.EndedAt = &ended
+	}
+	for k, n := range s.Drift {
+		out.Drift[string(k)] = n
+	}
+	return out
+}
+
+// DriftOf is a finding as the interface shows it.
+func DriftOf(f gal.Finding) api.Drift {
+	out := api.Drift{DN: f.DN, Missing: f.Missing, Stale: f.Stale, Foreign: f.Foreign, Undecodable: f.Undecodable, Held: f.Held, Failure: f.Failure, SeenAt: utc(f.Seen)}
+	if f.Person != uuid.Nil {
+		out.Person = &f.Person
+	}
+	for _, k := range f.Kinds {
+		out.Kinds = append(out.Kinds, string(k))
+	}
+	return out
+}

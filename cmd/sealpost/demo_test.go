@@ -21,6 +21,9 @@ func TestDemoLeavesNothing(t *testing.T) {
 
 	p := d.start(t)
 	p.Await(t, "Make root and issuing authority ")
+	for _, server := range []string{"postgres", "slapd", "vsftpd"} {
+		e2etest.Runs(t, d.dir, server)
+	}
 	p.Signal(syscall.SIGKILL)
 	if code := p.Wait(t); code != -1 {
 		t.Errorf("killed: exit code %d", code)

@@ -21,6 +21,18 @@ func NothingRuns(t testing.TB, folder string) {
 	})
 }
 
+// Runs fails the test unless a process that has something to do with a folder has this word in its command line: what
+// NothingRuns would see.
+func Runs(t testing.TB, folder, word string) {
+	t.Helper()
+	for _, p := range processesOf(folder) {
+		if strings.Contains(p, word) {
+			return
+		}
+	}
+	t.Errorf("no %s is running of %s", word, folder)
+}
+
 // processesOf returns the command lines of the processes that have something to do with a folder. Those that may not be
 // looked at are somebody else's.
 func processesOf(folder string) []string {

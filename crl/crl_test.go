@@ -23,7 +23,10 @@ import (
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) {
+	childMain()
+	pgtest.Main(m)
+}
 
 var schedule = crl.Schedule{Period: time.Hour, Lifetime: 12 * time.Hour}
 

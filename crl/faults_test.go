@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -286,5 +287,43 @@ func TestPointsThatAreFull(t *testing.T) {
 	must(t, err)
 	s.arrive("when there is room", 30*time.Second, r.kinds)
 	s.healthy(r.kinds...)
+	looked(t, watching)
+}
+
+// The FTP server, the store and the directory are killed in the middle of what is brought to them. The old list stays, status says
+// so, and when they are back the newest arrives.
+func TestServersDropInTheMiddle(t *testing.T) {
+	t.Parallel()
+	points := []string{"ftp", "store", "directory"}
+	r := newRig(t, points...)
+	kill := map[string]func(){"ftp": r.ftp.Kill, "store": r.store.Kill, "directory": r.slapd.Kill}
+	var armed atomic.Bool
+	s := r.site(func(c *crl.Config) {
+		for n, p := range c.Points {
+			end := sync.OnceFunc(kill[p.Name])
+			c.Points[n].Place = &steppedPlace{p.Place, p.Name, func(step string) {
+				if armed.Load() && step == p.Name+" writing" {
+					end()
+				}
+			}}
+		}
+	}).run()
+	r.pki.IssuePair(t, pkitest.NewPerson("nobody"))
+	(&bundle{House: &housetest.House{Database: r.database}}).many(t, 2_000)
+	s.arrive("the first list", 30*time.Second, points)
+	s.healthy(points...)
+	watching := s.observe(points...)
+	armed.Store(true)
+	alice := r.pki.IssuePair(t, pkitest.NewPerson("alice"))
+	r.revoke(alice.Signing, ca.KeyCompromise)
+	for name, one := range s.ails(points...) {
+		t.Logf("%s: %s", name, one.Failure)
+	}
+	must(t, r.ftp.Restart(t.Context()))
+	r.store.Restart(t)
+	must(t, r.slapd.Restart(t.Context()))
+	r.hurry()
+	s.arrive("when they are back", 30*time.Second, points, alice.Signing)
+	s.healthy(points...)
 	looked(t, watching)
 }

@@ -63,7 +63,7 @@ func (p *Publisher) Sweep(ctx context.Context, by audit.Actor, how Sweeping) err
 	for number := s.Number; s.Phase != Done && s.Number == number; {
 		started := time.Now()
 		n := 0
-		next := s
+		var next Status
 		switch s.Phase {
 		case People:
 			next, n, err = p.comparePeople(ctx, s)

@@ -3,6 +3,7 @@ package gal_test
 import (
 	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"testing"
 	"time"
@@ -123,4 +124,34 @@ func TestAudience(t *testing.T) {
 			t.Errorf("%+v is taken", a)
 		}
 	}
+}
+
+// Search keys come with publications and with the sweep, and only where they are wanted.
+func TestFindKey(t *testing.T) {
+	b := setup(t)
+	c := b.issue(t, "alice")
+	cert, err := x509.ParseCertificate(c.DER)
+	must(t, err)
+	keys, err := gal.SearchKeysOf(cert)
+	must(t, err)
+	searchable := with(t, b.House, gal.Policy{}, func(c *gal.Config) { c.Searchable = true })
+	found := func(want int) {
+		t.Helper()
+		for _, k := range []gal.SearchKey{keys.Certificate, keys.Serial, keys.KeyID} {
+			if got, err := searchable.FindKey(t.Context(), k); err != nil || len(got) != want {
+				t.Errorf("%d found, %v; want %d", len(got), err, want)
+			}
+		}
+	}
+	b.publish(t)
+	found(0)
+	must(t, searchable.Sweep(t.Context(), operator, gal.Sweeping{Now: true}))
+	found(1)
+	searchable.publish(t) // once more
+	found(1)
+	if got, err := searchable.FindKey(t.Context(), gal.SearchKey{}); err != nil || len(got) != 0 {
+		t.Errorf("%d found by nothing, %v", len(got), err)
+	}
+	b.revoke(t, c)
+	found(0)
 }

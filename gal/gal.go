@@ -37,6 +37,8 @@ type Config struct {
 	Directory *directory.Directory
 	Audit     *audit.Log
 	Policy    Policy
+	// Searchable says that FindKey finds what was published or swept since; false saves a row for each key.
+	Searchable bool
 	// Left returns those of the people who have left, whose entries show nothing of ours; nil: nobody has.
 	Left func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error)
 	Now  func() time.Time // nil means time.Now
@@ -129,6 +131,7 @@ func (p *Publisher) publish(ctx context.Context, people []uuid.UUID) ([]Differen
 		}
 		return found, failed
 	}
+	p.remember(ctx, desired)
 	var g errgroup.Group
 	g.SetLimit(publishersAtOnce)
 	for n, person := range people {

@@ -177,6 +177,7 @@ func (p *Publisher) comparePeople(ctx context.Context, s Status) (next Status, n
 	if err != nil {
 		return s, 0, err
 	}
+	p.remember(ctx, desired)
 	var findings []Finding
 	var clean []string
 	foreign := 0

@@ -524,6 +524,12 @@ ALTER TABLE gal.drift ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE gal.search_key (
+    key bytea NOT NULL,
+    person uuid NOT NULL,
+    CONSTRAINT search_key_key_check CHECK ((octet_length(key) = 20))
+);
+
 CREATE TABLE gal.sweep (
     target text NOT NULL,
     number bigint NOT NULL,
@@ -738,6 +744,9 @@ ALTER TABLE ONLY gal.drift
 
 ALTER TABLE ONLY gal.drift
     ADD CONSTRAINT drift_pkey PRIMARY KEY (target, entry);
+
+ALTER TABLE ONLY gal.search_key
+    ADD CONSTRAINT search_key_pkey PRIMARY KEY (key);
 
 ALTER TABLE ONLY gal.sweep
     ADD CONSTRAINT sweep_pkey PRIMARY KEY (target);
@@ -1033,6 +1042,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.token TO sealpost_enroll;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gal.drift TO sealpost_gal;
+
+GRANT SELECT,INSERT ON TABLE gal.search_key TO sealpost_gal;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE gal.sweep TO sealpost_gal;
 

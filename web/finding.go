@@ -6,6 +6,7 @@ import (
 	"encoding/pem"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -65,9 +66,37 @@ func (l *lookups) take(n network) error {
 // blankTime is how long it takes at least to answer that nothing is found, so that the time does not tell why.
 const blankTime = 50 * time.Millisecond
 
-// find returns the certificates that are shown of a mail address. That nobody has it, that nobody has a certificate for
-// it, and that it is not shown are one answer, after the same time.
+// find returns the certificates that are shown of a mail address.
 func (p public) find(ctx context.Context, r *http.Request, a gal.Audience, mailbox string) ([]ca.Certificate, error) {
+	return p.look(ctx, r, a, func() ([]ca.Certificate, error) {
+		m, err := ca.ParseMailbox(mailbox)
+		if err != nil {
+			return nil, err
+		}
+		found, err := p.GAL.Find(ctx, m.String()) // also when it is not shown: for the time
+		if !a.Shows(m) {
+			found = nil
+		}
+		return found, err
+	})
+}
+
+// findKey returns the certificates that are shown with a search key: those with an address that is shown.
+func (p public) findKey(ctx context.Context, r *http.Request, a gal.Audience, k gal.SearchKey) ([]ca.Certificate, error) {
+	return p.look(ctx, r, a, func() ([]ca.Certificate, error) {
+		found, err := p.GAL.FindKey(ctx, k)
+		return slices.DeleteFunc(found, func(c ca.Certificate) bool {
+			return !slices.ContainsFunc(c.Mailboxes, func(s string) bool {
+				m, err := ca.ParseMailbox(s)
+				return err == nil && a.Shows(m)
+			})
+		}), err
+	})
+}
+
+// look looks for people's certificates. That nobody is meant, that they have no certificate, and that it is not shown are
+// one answer, after the same time.
+func (p public) look(ctx context.Context, r *http.Request, a gal.Audience, find func() ([]ca.Certificate, error)) ([]ca.Certificate, error) {
 	if p.GAL == nil || a.Closed() {
 		return nil, ErrNotFound
 	}
@@ -76,16 +105,9 @@ func (p public) find(ctx context.Context, r *http.Request, a gal.Audience, mailb
 	}
 	blank := time.NewTimer(blankTime)
 	defer blank.Stop()
-	m, err := ca.ParseMailbox(mailbox)
-	if err != nil {
-		return nil, err
-	}
-	found, err := p.GAL.Find(ctx, m.String()) // also when it is not shown: for the time
-	if err != nil {
-		return nil, err
-	}
-	if len(found) > 0 && a.Shows(m) {
-		return found, nil
+	found, err := find()
+	if err != nil || len(found) > 0 {
+		return found, err
 	}
 	select {
 	case <-blank.C:

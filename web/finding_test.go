@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"crypto/sha1"
 	"crypto/x509"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/pem"
 	"io"
@@ -247,6 +248,57 @@ func TestStoreFindsAuthorities(t *testing.T) {
 	}
 	if got := r.get(t, "GET", "/crls/search?iHash="+url.QueryEscape(key([]byte("x")))); got.status != 404 {
 		t.Errorf("unknown list: status %d", got.status)
+	}
+}
+
+// Who has a certificate, or a message with its serial number or its key's name, finds the certificate while it is shown.
+func TestStoreFindsByKey(t *testing.T) {
+	r := setup(t, shows(gal.Audience{Show: gal.ShowDomains, Domains: []string{"example.test"}}, gal.Audience{}))
+	issued, _ := r.enrol(t, "alice", housetest.Pair)
+	_, err := r.Server.GAL.Publish(t.Context(), issued.Person)
+	must(t, err)
+	der := issued.Certificates[1].DER
+	cert, err := x509.ParseCertificate(der)
+	must(t, err)
+	dir := newFiles(t)
+	// openssl's own issuerAndSerialNumber: it stands in a message to alice.
+	file, message := dir.write("alice.pem", pemOf(der)), dir.path("message.der")
+	run(t, "openssl", "cms", "-encrypt", "-in", dir.write("text", []byte("x")), "-outform", "DER", "-out", message, file)
+	at := bytes.Index(dir.read("message.der"), cert.RawIssuer)
+	if at < 4 {
+		t.Fatal("the message does not name the issuer")
+	}
+	start := at - 2
+	if len(cert.RawIssuer) > 100 {
+		start = at - 3
+	}
+	var id asn1.RawValue
+	_, err = asn1.Unmarshal(dir.read("message.der")[start:], &id)
+	must(t, err)
+	paths := map[string]string{}
+	for attribute, b := range map[string][]byte{"certHash": der, "iAndSHash": id.FullBytes, "sKIDHash": cert.SubjectKeyId} {
+		run(t, "openssl", "dgst", "-sha1", "-binary", "-out", dir.path("hash"), dir.write("in", b))
+		paths[attribute] = escaped(attribute, base64.RawStdEncoding.EncodeToString(dir.read("hash")))
+	}
+	hidden := setupIn(t, r, shows(gal.Audience{Show: gal.ShowDomains, Domains: []string{"elsewhere.test"}}, everybody))
+	closed := setupIn(t, r, shows(gal.Audience{}, everybody))
+	for attribute, path := range paths {
+		if got := r.get(t, "GET", path); got.status != 200 || !bytes.Equal(got.body, der) {
+			t.Errorf("%s: status %d, %s", attribute, got.status, got.body)
+		}
+		for what, other := range map[string]*rig{"another domain": hidden, "nobody": closed} {
+			if got := other.get(t, "GET", path); got.status != 404 || got.code(t) != "no-certificate-found" {
+				t.Errorf("%s, %s: status %d", what, attribute, got.status)
+			}
+		}
+	}
+	if got := r.ask(t, person("alice"), "POST", path(issued.Certificates[1])+"/revoke", api.RevocationRequest{Reason: "superseded"}); got.status != 200 {
+		t.Fatalf("%s", got.body)
+	}
+	for attribute, path := range paths {
+		if got := r.get(t, "GET", path); got.status != 404 || got.code(t) != "no-certificate-found" {
+			t.Errorf("revoked, %s: status %d", attribute, got.status)
+		}
 	}
 }
 

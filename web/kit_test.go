@@ -91,7 +91,7 @@ func start(t testing.TB, h *housetest.House, change ...func(*web.Config)) *rig {
 	must(t, err)
 	r.OCSP, err = ocsp.New(ocsp.Config{Authority: r.PKI.Authority, Now: r.Clock.Now})
 	must(t, err)
-	directory, err := gal.New(gal.Config{DB: r.DB, Authority: r.PKI.Authority, Directory: r.Directory, Audit: r.Audit, Now: r.Clock.Now})
+	directory, err := gal.New(gal.Config{DB: r.DB, Authority: r.PKI.Authority, Directory: r.Directory, Audit: r.Audit, Searchable: true, Now: r.Clock.Now})
 	must(t, err)
 	c := web.Config{GAL: directory, Registry: r.Enroll, Authority: r.PKI.Authority, Archive: r.Archive, Recovery: r.Recovery, Board: archive.NewBoard(archive.BoardConfig{DB: r.DB, Now: r.Clock.Now}), Directory: r.Directory, Audit: r.Audit, CRL: r.Lists, OCSP: r.OCSP,
 		Publications: []web.Publication{{Path: "/crl/root.crl", MediaType: "application/pkix-crl", Read: func() ([]byte, error) { return r.PKI.RootCRL(t, r.Clock.Now()), nil }}},

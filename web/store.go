@@ -5,10 +5,8 @@ import (
 	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
-	"encoding/asn1"
 	"encoding/base64"
 	"encoding/hex"
-	"math/big"
 	"mime/multipart"
 	"net/http"
 	"net/textproto"
@@ -16,12 +14,15 @@ import (
 
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/crl"
+	"github.com/sealpost/sealpost/gal"
 )
 
 // The attributes by which authorities' certificates and lists are found (RFC 4387 §2.2). People are found by their mail
-// address alone: by the others, whoever knows how names and issuers are called could ask for everybody.
+// address, and by what only who has their certificate or a message to them knows. By the others, whoever knows how people
+// and issuers are called could ask for everybody.
 var (
 	authorityAttributes = []string{"certHash", "iHash", "iAndSHash", "name", "sHash", "sKIDHash"}
+	personAttributes    = []string{"certHash", "iAndSHash", "sKIDHash"}
 	listAttributes      = []string{"iHash", "sKIDHash"}
 )
 
@@ -51,11 +52,7 @@ func (p public) serveStore(w http.ResponseWriter, r *http.Request) {
 func (p public) search(r *http.Request, q lookup) ([][]byte, error) {
 	if q.is("email", "uri") {
 		found, err := p.find(r.Context(), r, p.Finding.Store, q.mailbox())
-		var out [][]byte
-		for _, c := range found {
-			out = append(out, c.DER)
-		}
-		return out, err
+		return ders(found), err
 	}
 	if !q.is(authorityAttributes...) {
 		return nil, ErrLookup.Withf("The attributes are email, uri, certHash, iHash, iAndSHash, name, sHash and sKIDHash.")
@@ -71,10 +68,29 @@ func (p public) search(r *http.Request, q lookup) ([][]byte, error) {
 			}
 		}
 	}
-	if len(out) == 0 {
+	switch {
+	case len(out) > 0:
+		return out, nil
+	case !q.is(personAttributes...):
 		return nil, ErrNotFound
 	}
-	return out, nil
+	found, err := p.findKey(r.Context(), r, p.Finding.Store, q.key())
+	return ders(found), err
+}
+
+func ders(found []ca.Certificate) (out [][]byte) {
+	for _, c := range found {
+		out = append(out, c.DER)
+	}
+	return out
+}
+
+// key returns the value as a search key, after check.
+func (l lookup) key() (k gal.SearchKey) {
+	if b, err := base64.RawStdEncoding.DecodeString(l.value); err == nil {
+		copy(k[:], b)
+	}
+	return k
 }
 
 // hashLength is how long the base64 of a SHA-1 hash is without padding (RFC 4387 §2.1).
@@ -93,31 +109,26 @@ func (l lookup) check() error {
 
 // fits reports whether an authority's certificate is asked for.
 func (l lookup) fits(c *x509.Certificate) bool {
-	switch l.attribute {
-	case "certHash":
-		return l.value == searchKey(c.Raw)
-	case "iHash":
-		return l.value == searchKey(c.RawIssuer)
-	case "iAndSHash":
-		id, err := asn1.Marshal(struct {
-			Issuer asn1.RawValue
-			Serial *big.Int
-		}{asn1.RawValue{FullBytes: c.RawIssuer}, c.SerialNumber})
-		return err == nil && l.value == searchKey(id)
-	case "name":
+	if l.attribute == "name" {
 		return l.value == c.Subject.CommonName
+	}
+	keys, err := gal.SearchKeysOf(c)
+	if err != nil {
+		return false
+	}
+	switch k := l.key(); l.attribute {
+	case "certHash":
+		return k == keys.Certificate
+	case "iHash":
+		return k == sha1.Sum(c.RawIssuer)
+	case "iAndSHash":
+		return k == keys.Serial
 	case "sHash":
-		return l.value == searchKey(c.RawSubject)
+		return k == sha1.Sum(c.RawSubject)
 	case "sKIDHash":
-		return l.value == searchKey(c.SubjectKeyId)
+		return k == keys.KeyID
 	}
 	return false
-}
-
-// searchKey returns what stands for a value in a question (RFC 4387 §2.1). SHA-1 finds here, and protects nothing.
-func searchKey(b []byte) string {
-	sum := sha1.Sum(b)
-	return base64.RawStdEncoding.EncodeToString(sum[:])
 }
 
 // store returns an answer with certificates. The boundary comes from them, so that the same answer has the same bytes.

@@ -134,7 +134,7 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 			}
 		}
 	}
-	s.GAL, err = gal.New(gal.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Policy: s.Config.GAL, Left: s.Leavers.Left, Now: s.now, Log: s.Log})
+	s.GAL, err = gal.New(gal.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Policy: s.Config.GAL, Searchable: !s.Config.Finding.Store.Closed(), Left: s.Leavers.Left, Now: s.now, Log: s.Log})
 	if err != nil {
 		return fmt.Errorf("gal: %w", err)
 	}

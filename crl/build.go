@@ -136,7 +136,10 @@ func (r *round) due(atLeast int64) extent {
 		}
 	}
 	if r.Deltas != nil && r.bases[0].Number > 0 {
-		if last, ok := r.newest[Kind{Delta: true}]; !ok || !r.now.Before(last.ThisUpdate.Add(r.Schedule.DeltaPeriod)) {
+		switch last, ok := r.newest[Kind{Delta: true}]; {
+		case !ok: // the first list could not name a delta
+			return everything
+		case !r.now.Before(last.ThisUpdate.Add(r.Schedule.DeltaPeriod)):
 			return deltas
 		}
 	}

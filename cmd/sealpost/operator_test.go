@@ -9,9 +9,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/internal/audit"
-	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )

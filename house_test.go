@@ -57,7 +57,7 @@ var neighbours = map[string][]string{
 
 // support runs servers and makes samples for tests: internal/child and every internal/…test. Tests and support itself
 // import it, and of the server only the demo and the bench, this much:
-var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdtest", "internal/ftptest", "internal/pkitest"}
+var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdtest", "internal/ftptest", "internal/pkitest", "internal/audittest"}
 
 // Lists that several entries of listed share.
 var (
@@ -80,6 +80,7 @@ var listed = map[string][]string{
 	"internal/pgtest":    {"internal/child", "internal/pg", "internal/jobs"},
 	"internal/slapdtest": {"internal/child", "internal/fault"},
 	"internal/ftptest":   {"internal/child"},
+	"internal/audittest": {"internal/audit/proof", "api"},
 }
 
 // A door is where a third party comes in.
@@ -115,7 +116,7 @@ var doors = []door{
 	{"github.com/bwesterb/go-ristretto", []string{"archive/threshold"}, false},
 	{"go.mozilla.org/pkcs7", []string{"cms/bundle"}, true},
 	{"software.sslmate.com/src/go-pkcs12", []string{"pkcs12"}, true},
-	{"golang.org/x/mod/sumdb", []string{"internal/audit/..."}, true},
+	{"golang.org/x/mod/sumdb", []string{"internal/audit/...", "internal/audittest"}, true},
 
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"github.com/schollz/progressbar/v3", []string{"cmd/..."}, false},

@@ -17,21 +17,24 @@ type Answered struct {
 	Answer *record.Answer
 	File   string
 	Again  bool // it was given earlier; this machine says the same again
+	// Checkpoint of the audit log that was verified before, countersigned; nil in a drill.
+	Checkpoint []byte
 }
 
 // Approve decrypts the officer's part of every record of the case, seals it to the recipients, and signs. In a restore it
 // demands what the subject read to the officer of the recipient's fingerprint. The home remembers the answer before anybody
 // sees it: the officer's keys are used once, one decryption and one signature, and a second call says the same again.
 func (o *Officer) Approve(ctx context.Context, x *Examination, heard Heard, comment string) (*Answered, error) {
-	return o.answer(ctx, x, record.Approve, func() (*record.Answer, error) {
+	may := func() error {
 		if err := x.Refusal(); err != nil {
-			return nil, err
+			return err
 		}
-		if x.Case.Kind == record.CaseRestore {
-			if err := heard.agrees(x.Recipients[0].Fingerprint); err != nil {
-				return nil, err
-			}
+		if x.Case.Kind != record.CaseRestore {
+			return nil
 		}
+		return heard.agrees(x.Recipients[0].Fingerprint)
+	}
+	return o.answer(ctx, x, record.Approve, may, func() (*record.Answer, error) {
 		share, err := x.Roster.OpenShare(x.Agent.ID, o.keys.recipient(x.Agent.Decryption))
 		if err != nil {
 			return nil, err
@@ -42,16 +45,16 @@ func (o *Officer) Approve(ctx context.Context, x *Examination, heard Heard, comm
 }
 
 // Deny signs that the officer does not open these keys. It asks less than Approve: a case with faults can be denied, if
-// it is one that the requester signed, put to a roster that was verified here.
+// it is one that the requester signed, put to a roster that was verified here, and in the audit log.
 func (o *Officer) Deny(ctx context.Context, x *Examination, comment string) (*Answered, error) {
-	return o.answer(ctx, x, record.Deny, func() (*record.Answer, error) {
-		if err := x.checkRoster(o); err != nil {
-			return nil, err
+	var a record.Agent
+	may := func() (err error) {
+		if err = x.checkRoster(o); err == nil {
+			a, err = o.self(x.Roster.Plan)
 		}
-		a, err := o.self(x.Roster.Plan)
-		if err != nil {
-			return nil, err
-		}
+		return err
+	}
+	return o.answer(ctx, x, record.Deny, may, func() (*record.Answer, error) {
 		d, err := record.NewDenial(x.Roster, x.Case, a.ID, o.keys.signing, o.now(), comment)
 		if err != nil {
 			return nil, err
@@ -60,44 +63,66 @@ func (o *Officer) Deny(ctx context.Context, x *Examination, comment string) (*An
 	})
 }
 
-func (o *Officer) answer(ctx context.Context, x *Examination, d record.Decision, decide func() (*record.Answer, error)) (*Answered, error) {
+// answer has the officer answer once: may says whether they may, sign makes the answer. Before anything is signed, the audit
+// log is verified and remembered; then its checkpoint is countersigned.
+func (o *Officer) answer(ctx context.Context, x *Examination, d record.Decision, may func() error, sign func() (*record.Answer, error)) (*Answered, error) {
 	if o.keys == nil {
 		return nil, ErrLocked
 	}
 	out := &Answered{}
-	err := o.home.locked(func() (err error) {
+	err := o.home.locked(func() error {
 		if err := o.forget(); err != nil {
 			return err
 		}
-		if out.Answer, err = o.answered(x.Case); err != nil {
+		if err := o.again(x, d, out); err != nil {
 			return err
 		}
-		out.Again = out.Answer != nil
-		switch {
-		case out.Again && out.Answer.Approval.Decision != d:
-			return ErrAnswered.Withf("From this home the case was already answered with: %s. An answer cannot be taken back.", out.Answer.Approval.Decision)
-		case out.Again:
-			if err := o.knows(x.Roster); err != nil { // retired since
+		if !out.Again {
+			if err := may(); err != nil {
 				return err
 			}
-		case !out.Again:
+		}
+		l, err := o.seeLog(x)
+		if err != nil {
+			return err
+		}
+		if !out.Again {
 			if err := ctx.Err(); err != nil {
 				return err
 			}
-			if out.Answer, err = decide(); err != nil {
+			if out.Answer, err = sign(); err != nil {
 				return err
 			}
 			if err := o.keepAnswer(x.Case, out.Answer); err != nil {
 				return err
 			}
 		}
-		out.File, err = x.folder.PutAnswer(out.Answer)
+		if out.File, err = x.folder.PutAnswer(out.Answer); err != nil || l == nil {
+			return err
+		}
+		if err := o.countersign(l); err != nil {
+			return err
+		}
+		out.Checkpoint = l.Note
+		_, err = x.folder.PutCheckpoint(out.Answer.Approval.Agent, l.Note)
 		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return out, nil
+}
+
+// again finds out whether the officer has answered already, and refuses another answer.
+func (o *Officer) again(x *Examination, d record.Decision, out *Answered) (err error) {
+	if out.Answer, err = o.answered(x.Case); err != nil || out.Answer == nil {
+		return err
+	}
+	out.Again = true
+	if out.Answer.Approval.Decision != d {
+		return ErrAnswered.Withf("From this home the case was already answered with: %s. An answer cannot be taken back.", out.Answer.Approval.Decision)
+	}
+	return o.knows(x.Roster) // it may have been retired since
 }
 
 func caseFile(c *record.SignedCase, name string) string {

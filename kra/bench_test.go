@@ -102,5 +102,6 @@ func (v *vault) bulk(clerk *device, to *x509.Certificate) string {
 	}
 	must(v.t, f.AddCapsules(capsules...))
 	must(v.t, f.AddRecords(0, records...))
+	v.recorded(dir, signed)
 	return dir
 }

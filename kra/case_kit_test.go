@@ -173,7 +173,28 @@ func (v *vault) put(s *record.SignedCase) string {
 		}
 	}
 	must(v.t, f.PutCertificates(v.certs))
+	v.recorded(dir, s)
 	return dir
+}
+
+// recorded puts the case's opening into the audit log, and into its folder what shows that.
+func (v *vault) recorded(dir string, s *record.SignedCase) {
+	v.t.Helper()
+	must(v.t, v.log.Open(s.ID, s.Hash()))
+	v.show(dir, s)
+}
+
+// show puts what the log has of a case into its folder, as whoever fetches it does. All officers have seen the log of each
+// earlier size, as far as it is known here.
+func (v *vault) show(dir string, s *record.SignedCase) {
+	v.t.Helper()
+	var seen []int64
+	for n := range v.log.Size() {
+		seen = append(seen, n)
+	}
+	l, err := v.log.Case(s.ID, seen...)
+	must(v.t, err)
+	must(v.t, delivery.Open(dir).PutLog(l))
 }
 
 func (v *vault) inner(k *kept) *record.InnerRecord {

@@ -25,6 +25,7 @@ type Examination struct {
 	Answers    []CaseAnswer
 	Warnings   []string // what the officer should look into, but may be right
 	Faults     []error  // why the case cannot be approved; empty if it can
+	Log        *Seen    // what was verified of the audit log; nil in a drill, or if there is a fault
 	folder     delivery.Folder
 	bundles    []*record.Bundle
 }
@@ -87,6 +88,12 @@ func (o *Officer) Examine(dir string, progress func(done, total int)) (*Examinat
 	}
 	_, err = o.answered(x.Case)
 	x.fault(err)
+	if _, x.Log, err = o.checkLog(x); err != nil {
+		x.Log = nil
+		x.fault(err)
+	} else if x.Log != nil {
+		x.Warnings = append(x.Warnings, x.Log.Warnings...)
+	}
 	return x, nil
 }
 

@@ -20,6 +20,8 @@ import (
 //	dealer.key                          on a dealing machine
 //	recipient.pem                       in place of agent.pem, in the home of somebody who receives recovered keys
 //	rosters/PIN.bin                     rosters that were verified here
+//	log.txt                             the audit log's key, and the last checkpoint that was verified here
+//	log-until-TIME.txt                  the same, put aside as evidence
 //	cases/ID/case.bin, answer.bin       what was answered to a case, until its deadline
 //	ceremonies/HASH/plan.bin            a plan whose hash the officers have compared,
 //	ceremonies/HASH/roots.pem           the roots it was checked against,

@@ -15,6 +15,7 @@ import (
 
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/internal/audittest"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pgtest"
@@ -31,11 +32,14 @@ type company struct {
 	*pkitest.PKI
 	t      testing.TB
 	people map[string]pkitest.Person
+	log    *audittest.Log
 }
 
 func newCompany(t testing.TB) *company {
 	t.Helper()
-	return &company{pkitest.NewAuthority(t, pgtest.New(t)), t, map[string]pkitest.Person{}}
+	log, err := audittest.New()
+	must(t, err)
+	return &company{pkitest.NewAuthority(t, pgtest.New(t)), t, map[string]pkitest.Person{}, log}
 }
 
 // officer is one with a home, keys and a card.
@@ -53,6 +57,7 @@ func (c *company) officers(names ...string) []*officer {
 		o := c.keyGen(name)
 		o.card = c.certify(name, c.requests(o), ca.AgentSigning, ca.AgentDecryption)
 		must(c.t, o.Import(o.card, c.roots()))
+		must(c.t, o.TrustLog(c.log.Key))
 		out = append(out, o)
 	}
 	return out

@@ -1,10 +1,12 @@
 package kra
 
 import (
+	"bytes"
 	"context"
 	"crypto/x509"
 	"iter"
 	"slices"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -63,6 +65,88 @@ func (s Online) Fetch(ctx context.Context, id uuid.UUID, dir string, progress fu
 		return none, err
 	}
 	return f, fill(s.CaseCapsules(ctx, id, have), have, k.Records, progress, f.AddCapsules)
+}
+
+// FetchLog has the server show that a case is in the audit log, and how the log continues what was seen of it at these
+// sizes and what lies in the folder. It is put into the folder, where Examine checks it.
+func (s Online) FetchLog(ctx context.Context, id uuid.UUID, f delivery.Folder, seen ...int64) error {
+	files, err := f.Checkpoints()
+	if err != nil {
+		return err
+	}
+	l, err := s.CaseLog(ctx, id, append(seen, sizesOf(files)...))
+	if err != nil {
+		return logFault(err)
+	}
+	return f.PutLog(&l)
+}
+
+// sizesOf returns the sizes that checkpoints claim, for whoever is to prove something about them.
+func sizesOf(files []delivery.Checkpoint) (out []int64) {
+	for _, c := range files {
+		if lines := bytes.SplitN(c.Note, []byte("\n"), 3); len(lines) == 3 {
+			if n, err := strconv.ParseInt(string(lines[1]), 10, 64); err == nil && n > 0 && len(out) < maxSizes {
+				out = append(out, n)
+			}
+		}
+	}
+	return out
+}
+
+// maxSizes is how many sizes a server is asked about at once.
+const maxSizes = 90
+
+// logFault says what it means when the server itself finds its log wrong.
+func logFault(err error) error {
+	if f := fault.Of(err); f != nil && f.Code == "audit-log-tampered" {
+		return ErrLogRewritten.Withf("The server itself finds that its audit log does not agree with what the log's key signed. %s", alarm).Because(err)
+	}
+	return err
+}
+
+// CheckLog has the server show the audit log, verifies it against what this home has seen, what other officers of the
+// rosters known here countersigned, and the files given, and remembers it. With unlocked keys it is countersigned too, which
+// the server is told.
+func (o *Officer) CheckLog(ctx context.Context, s Online, files []delivery.Checkpoint) (*Seen, error) {
+	rosters, err := o.Rosters()
+	if err != nil {
+		return nil, err
+	}
+	l, err := o.Log()
+	if err != nil {
+		return nil, err
+	}
+	shown, err := s.AuditLog(ctx, append(sizesOf(files), l.Size))
+	if err != nil {
+		return nil, logFault(err)
+	}
+	var seen *Seen
+	signs := o.keys != nil && o.keys.signing != nil
+	err = o.home.locked(func() error {
+		if l, err = o.Log(); err != nil { // nobody else is at it now
+			return err
+		}
+		if seen, err = l.verify(shown, files, witnesses(rosters...)); err != nil {
+			return err
+		}
+		if err := o.keepLog(l, seen); err != nil || !signs {
+			return err
+		}
+		return o.countersign(l)
+	})
+	if err != nil || !signs {
+		return seen, err
+	}
+	return seen, s.SendCheckpoint(ctx, l.Note)
+}
+
+// SendCheckpoint brings a checkpoint that an officer countersigned to the server. Sending it again changes nothing.
+func (s Online) SendCheckpoint(ctx context.Context, note []byte) error {
+	_, err := s.CountersignLog(ctx, note)
+	if f := fault.Of(err); f != nil && f.Code == "audit-proof-false" {
+		return ErrLogRewritten.Withf("The server says that the checkpoint which it had shown is not of its audit log. Tell the other officers and an auditor, not only whoever runs the server.").Because(err)
+	}
+	return err
 }
 
 func certificates(ders [][]byte) ([]*x509.Certificate, error) {

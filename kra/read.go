@@ -3,9 +3,11 @@ package kra
 import (
 	"bytes"
 	"crypto/x509"
+	"io"
 	"io/fs"
 
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/audit/proof"
 	"github.com/sealpost/sealpost/internal/disk"
 )
 
@@ -29,6 +31,10 @@ func ReadRecipientCard(path string) (*RecipientCard, error) {
 func ReadCertificates(path string) ([]*x509.Certificate, error) {
 	return read(path, maxCard, ParseCertificates)
 }
+
+// ReadCheckpoints reads the checkpoints of an audit log in a file where such are kept: an officer's log.txt, a server's file, a
+// system log. Nothing of them is verified.
+func ReadCheckpoints(r io.Reader) ([][]byte, error) { return proof.ReadKept(r) }
 
 // Read finds out what a file is and reads it: it returns a *record.Roster, *record.Plan, *AgentCard or *RecipientCard.
 func Read(path string) (any, error) {

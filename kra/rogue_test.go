@@ -67,6 +67,7 @@ func TestRogueServer(t *testing.T) {
 		f, err := delivery.Create(dir, s, v.roster, v.Chain()[:1])
 		must(t, err)
 		must(t, f.AddCapsules(forged.Bytes()))
+		v.recorded(dir, s)
 		x := v.officers[0].examine(t, dir)
 		uses := v.officers[0].Count()
 		_, err = v.officers[0].Approve(t.Context(), x, heard(t, s.Deliveries[0].Recipient), "")

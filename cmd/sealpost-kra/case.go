@@ -27,6 +27,12 @@ func (t *tool) examined(c *cobra.Command, argument string) (*kra.Officer, place,
 	if err != nil {
 		return nil, p, nil, err
 	}
+	if err := p.fetchLog(c, o); err != nil {
+		return nil, p, nil, err
+	}
+	if err := t.meetLog(c, o, p.dir); err != nil {
+		return nil, p, nil, err
+	}
 	x, err := examine(c, o, p.dir)
 	return o, p, x, err
 }

@@ -79,6 +79,14 @@ func (r *room) put(name string, c *record.SignedCase, roster *record.Roster, in 
 		must(r.t, f.AddCapsules(i.Capsule.Bytes()))
 		must(r.t, f.AddRecords(0, i.Bytes()))
 	}
+	var seen []int64
+	for n := range r.log.Size() {
+		seen = append(seen, n+1)
+	}
+	must(r.t, r.log.Open(c.ID, c.Hash()))
+	shown, err := r.log.Case(c.ID, seen...)
+	must(r.t, err)
+	must(r.t, f.PutLog(shown))
 }
 
 // types runs the program at a terminal where somebody hears the words of a hash.

@@ -35,6 +35,7 @@ type caseView struct {
 	People     []subjectView       `json:"people"`
 	Recipients []caseRecipientView `json:"recipients"`
 	Answers    []caseAnswerView    `json:"answers"`
+	Log        *logView            `json:"log,omitempty"`
 	Warnings   []string            `json:"warnings"`
 	Faults     []faultView         `json:"faults"`
 
@@ -123,6 +124,9 @@ func describeCase(x *kra.Examination) caseView {
 		}
 		v.Answers = append(v.Answers, y)
 	}
+	if x.Log != nil {
+		v.Log = describeSeen(x.Log)
+	}
 	for _, err := range x.Faults {
 		v.Faults = append(v.Faults, describeFault(err))
 	}
@@ -157,6 +161,9 @@ func (v caseView) print(w io.Writer) {
 	}
 	for _, a := range v.Answers {
 		a.print(w)
+	}
+	if v.Log != nil {
+		v.Log.print(w)
 	}
 	for _, s := range v.Warnings {
 		fmt.Fprintf(w, "LOOK INTO THIS: %s\n", s)

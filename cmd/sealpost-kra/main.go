@@ -87,14 +87,17 @@ Once, in this order (docs/runbooks/ceremony.md has every step):
   ceremony acknowledge   when all have revealed
   ceremony finish        one of you writes the roster file
   verify-share           all of you: check that your share is really in it
+  log trust              remember the key of the server's audit log
 
 Then, case by case (by its id on the server, or as a folder on a stick or a shared drive):
   cases                  which cases on the server concern you
   show                   who asks for whose keys, why, and for whom
   approve, deny          answer
   open                   as the recipient: open the keys that were approved
+  fetch, send            take a case to an officer without a network, and the answer back
 
 From time to time:
+  log check              see that the server's audit log is still the one that you saw
   drill                  prove that you can still open
   reshare, retire        pass the key on to other officers
   rekey                  move everything to a new key (docs/runbooks/suspected-officer.md)`,
@@ -108,7 +111,7 @@ From time to time:
 	root.PersistentFlags().StringVar(&t.passphraseFile, "passphrase-file", "", "file whose first line is your passphrase; else it is taken from "+passphraseEnv+", or asked for")
 	t.net.add(root)
 	root.AddCommand(t.casesCommand(), t.keygenCommand(), t.importCommand(), t.planCommand(), t.ceremonyCommand(), t.verifyShareCommand(),
-		t.showCommand(), t.approveCommand(), t.denyCommand(), t.openCommand(),
+		t.fetchCommand(), t.sendCommand(), t.logCommand(), t.showCommand(), t.approveCommand(), t.denyCommand(), t.openCommand(),
 		t.drillCommand(), t.reshareCommand(), t.retireCommand(), t.rekeyCommand())
 	return root
 }

@@ -123,10 +123,28 @@ func (t *tool) find(c *cobra.Command, argument string) (place, error) {
 	return p, err
 }
 
+// fetchLog has the server show the case in its audit log, for what this officer has seen of that.
+func (p place) fetchLog(c *cobra.Command, o *kra.Officer) error {
+	if p.id == uuid.Nil {
+		return nil
+	}
+	var seen []int64
+	if l, err := o.Log(); err == nil && l.Size > 0 { // else the examination says what there is to say
+		seen = append(seen, l.Size)
+	}
+	return p.server.FetchLog(c.Context(), p.id, delivery.Open(p.dir), seen...)
+}
+
 // send brings an answer to where the case came from.
 func (p place) send(c *cobra.Command, a *kra.Answered) (sent bool, err error) {
 	if p.id == uuid.Nil {
 		return false, nil
+	}
+	if a.Checkpoint != nil {
+		if err := p.server.SendCheckpoint(c.Context(), a.Checkpoint); err != nil {
+			fmt.Fprintf(c.ErrOrStderr(), "Your answer lies in %s and was not sent: the server did not take the checkpoint of its audit log that it had shown.\n", a.File)
+			return false, err
+		}
 	}
 	k, err := p.server.Send(c.Context(), p.id, a.Answer)
 	if err != nil {

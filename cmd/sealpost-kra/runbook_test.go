@@ -23,6 +23,7 @@ import (
 	"github.com/sealpost/sealpost/cms"
 	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/audittest"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pg"
 	"github.com/sealpost/sealpost/internal/pgtest"
@@ -49,16 +50,21 @@ type room struct {
 	db       *pg.DB // of the archive
 	wrapping *record.WrappingKey
 	rosters  []*record.Roster // of the archive, the active one first
+	log      *audittest.Log
 }
 
 func newRoom(t *testing.T) *room {
 	t.Helper()
 	r := &room{authority: newAuthority(t), dir: t.TempDir()}
 	must(t, link(filepath.Join(r.dir, "bin")))
+	var err error
+	r.log, err = audittest.New()
+	must(t, err)
 	must(t, os.Mkdir(filepath.Join(r.dir, "stick"), 0o755))
 	for _, who := range []string{"olga", "otto", "odile", "oskar", "machine", "auditor"} {
 		must(t, os.Mkdir(filepath.Join(r.dir, who), 0o700))
 		must(t, os.WriteFile(filepath.Join(r.dir, who, "root.pem"), pkitest.PEM(r.Root.Raw), 0o644))
+		must(t, os.WriteFile(filepath.Join(r.dir, who, "audit.key"), []byte(r.log.Key+"\n"), 0o644))
 	}
 	return r
 }
@@ -118,6 +124,7 @@ func (r *room) settle(change ...func(*kra.PlanConfig)) *record.Roster {
 		card, err := kra.ReadAgentCard(path)
 		must(r.t, err)
 		must(r.t, o.Import(card, conf.Roots))
+		must(r.t, o.TrustLog(r.log.Key))
 		officers, conf.Agents = append(officers, o), append(conf.Agents, card)
 	}
 	for _, f := range change {

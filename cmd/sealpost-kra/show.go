@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/archive/record"
@@ -33,6 +34,15 @@ whether its certificates can be trusted, and whether it is the right one, is not
 		p, err := t.find(cmd, args[0])
 		if err != nil {
 			return err
+		}
+		if p.id != uuid.Nil {
+			o, err := t.officer()
+			if err != nil {
+				return err
+			}
+			if err := p.fetchLog(cmd, o); err != nil {
+				return err
+			}
 		}
 		d, err := t.describe(cmd, p.dir, *all)
 		if err != nil {

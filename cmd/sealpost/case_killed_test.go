@@ -28,6 +28,7 @@ import (
 	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/kra"
 )
 
 // A server is killed after every step of a recovery case, before it could answer, and started again. What was done is
@@ -73,7 +74,7 @@ func TestCaseKilledAfterEveryStep(t *testing.T) {
 	})
 	folder := alice.folder(r, id)
 	for n, login := range []string{"olivia", "otto"} {
-		answer := officerApproves(t, login, folder, alice.key.Certificate)
+		answer := i.officerApproves(t, login, folder, alice.key.Certificate)
 		c := step("alice", "answered", func(c *client.Client) (api.Case, error) { return c.AnswerCase(t.Context(), id, answer) })
 		if want := []api.CaseState{api.CaseRequested, api.CaseApproved}[n]; c.State != want || len(c.Answers) != n+1 {
 			t.Errorf("after %d answers the case is %s, with %d", n+1, c.State, len(c.Answers))
@@ -251,15 +252,24 @@ func (a *restore) folder(r *running, id uuid.UUID) string {
 		must(a.t, err)
 		must(a.t, f.AddCapsules(b))
 	}
+	var seen []int64
+	for _, login := range officers {
+		o, err := kra.Open(kra.Config{Home: a.i.home(a.t, login)})
+		must(a.t, err)
+		l, err := o.Log()
+		must(a.t, err)
+		seen = append(seen, l.Size)
+	}
+	e2etest.Eventually(a.t, func() error { return kra.Online{Client: c}.FetchLog(a.t.Context(), id, f, seen...) }) // it has its place in the log a moment later
 	return f.Path("")
 }
 
 // officerApproves is an officer at their own machine. The person has read them the fingerprint of the new computer's key.
-func officerApproves(t *testing.T, login, folder string, recipient *x509.Certificate) []byte {
+func (i *installation) officerApproves(t *testing.T, login, folder string, recipient *x509.Certificate) []byte {
 	t.Helper()
 	heard := strings.Join(delivery.Words(record.Fingerprint(recipient))[:5], " ")
 	e2etest.Good(t, e2etest.Command{Path: shared.path("sealpost-kra"), Env: []string{"SEALPOST_KRA_PASSPHRASE=five random words of " + login},
-		Args: []string{"--home", filepath.Join(shared.path("officers"), login), "approve", folder, "--fingerprint", heard}})
+		Args: []string{"--home", i.home(t, login), "approve", folder, "--fingerprint", heard}})
 	answers, err := delivery.Open(folder).Answers()
 	must(t, err)
 	agent := uint16(slices.Index(officers, login) + 1)

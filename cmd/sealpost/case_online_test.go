@@ -21,7 +21,19 @@ func (r *running) officer(t testing.TB, login, line string, args ...string) e2et
 	t.Helper()
 	return e2etest.Command{Path: shared.path("sealpost-kra"),
 		Env:  []string{"SEALPOST_KRA_PASSPHRASE=five random words of " + login, "SEALPOST_SERVER=" + r.url(), "SEALPOST_LOGIN=" + login, "SEALPOST_PASSWORD=" + slapdtest.Password(login)},
-		Args: append(append([]string{"--home", filepath.Join(shared.path("officers"), login)}, words(line)...), args...)}
+		Args: append(append([]string{"--home", r.home(t, login)}, words(line)...), args...)}
+}
+
+// home returns an officer's or recipient's home, which is of this installation alone: it knows the installation's audit log.
+func (i *installation) home(t testing.TB, login string) string {
+	t.Helper()
+	i.moving.Lock()
+	defer i.moving.Unlock()
+	dir := filepath.Join(i.homes, login)
+	if _, err := os.Stat(dir); err != nil {
+		copyHome(t, dir, filepath.Join(shared.path("officers"), login))
+	}
+	return dir
 }
 
 // Officers find a case on the server, look at it, and answer it there; one who hears the wrong words does not approve.
@@ -65,7 +77,7 @@ func TestOfficersAnswerOnline(t *testing.T) {
 		t.Errorf("after all: %s, %d answers, %v", k.State, len(k.Answers), err)
 	}
 	e2etest.Bad(t, r.officer(t, "otto", "show", "00000000-0000-4000-8000-000000000000"), "no such recovery case")
-	e2etest.Bad(t, e2etest.Command{Path: shared.path("sealpost-kra"), Args: []string{"--home", filepath.Join(shared.path("officers"), "otto"), "cases"}}, "--server")
+	e2etest.Bad(t, e2etest.Command{Path: shared.path("sealpost-kra"), Args: []string{"--home", r.home(t, "otto"), "cases"}}, "--server")
 	r.stop(t)
 	e2etest.Bad(t, r.officer(t, "otto", "cases"), "")
 }

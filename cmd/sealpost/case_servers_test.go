@@ -56,7 +56,7 @@ func TestTwoServersOneCase(t *testing.T) {
 		folder := alice.folder(second, signed.ID)
 		var answers [][]byte
 		for _, login := range officers {
-			answers = append(answers, officerApproves(t, login, folder, alice.key.Certificate))
+			answers = append(answers, i.officerApproves(t, login, folder, alice.key.Certificate))
 		}
 		var clients []*client.Client
 		for _, r := range []*running{first, second, first, second} {
@@ -128,7 +128,7 @@ func TestKilledBetweenReleaseAndMail(t *testing.T) {
 	folder := alice.folder(r, signed.ID)
 	c := r.as(t, "alice")
 	for _, login := range officers[:2] {
-		_, err := c.AnswerCase(t.Context(), signed.ID, officerApproves(t, login, folder, alice.key.Certificate))
+		_, err := c.AnswerCase(t.Context(), signed.ID, i.officerApproves(t, login, folder, alice.key.Certificate))
 		must(t, err)
 	}
 	told := func(event string) []string {

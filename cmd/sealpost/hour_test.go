@@ -96,6 +96,7 @@ func (i *installation) ceremony(t testing.TB, base string) string {
 		card, csr := filepath.Join(base, login+".card"), filepath.Join(base, login)
 		i.run(t, "roster certify", login, "--signing", filepath.Join(csr, "signing.csr"), "--decryption", filepath.Join(csr, "decryption.csr"), "--out", card)
 		kra(login, "import", card, "--root", i.path("pki/root.pem"))
+		kra(login, "log", "trust", strings.TrimSpace(i.run(t, "audit key")))
 		cards = append(cards, card)
 	}
 	kra("bob", "keygen", "bob", "--recipient") // who receives in business and legal cases

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -27,6 +28,8 @@ type installation struct {
 	slapd  *slapdtest.Server
 	api    string // address, host:port
 	public string
+	homes  string // of its officers, as they are needed
+	moving *sync.Mutex
 	trusts []string // more files with certificates that its clients trust, beside the root's
 }
 
@@ -48,7 +51,7 @@ func newInstallation(t testing.TB) *installation {
 func newInstallationOn(t testing.TB, db pgtest.Database) *installation {
 	t.Helper()
 	firstHour(t)
-	i := &installation{dir: filepath.Join(t.TempDir(), "ca"), db: db, slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t)}
+	i := &installation{dir: filepath.Join(t.TempDir(), "ca"), db: db, slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t), homes: t.TempDir(), moving: new(sync.Mutex)}
 	must(t, os.CopyFS(i.dir, os.DirFS(shared.path("quick"))))
 	for _, secret := range []string{setup.PassphraseFile, "server.yaml", "pki/*.key", "pki/*.passphrase", "pki/*.backup"} { // CopyFS opens them to all
 		files, err := filepath.Glob(i.path(secret))

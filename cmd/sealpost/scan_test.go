@@ -83,7 +83,7 @@ func (r *running) recover(t *testing.T, l ledger) string {
 	defer c.Close()
 	for _, login := range officers[:2] {
 		l.word("the passphrase of "+login, "five random words of "+login)
-		_, err := c.AnswerCase(t.Context(), signed.ID, officerApproves(t, login, folder, alice.key.Certificate))
+		_, err := c.AnswerCase(t.Context(), signed.ID, r.officerApproves(t, login, folder, alice.key.Certificate))
 		must(t, err)
 	}
 	_, err := c.CollectCase(t.Context(), signed.ID, 0)

@@ -157,5 +157,16 @@ func (a *archivist) folder(dir string) (string, error) {
 	if err := f.AddRecords(0, records...); err != nil {
 		return "", err
 	}
-	return dir, f.PutCertificates(certificates)
+	if err := f.PutCertificates(certificates); err != nil {
+		return "", err
+	}
+	seen := o.log.Size()
+	if err := o.log.Open(signed.ID, signed.Hash()); err != nil {
+		return "", err
+	}
+	shown, err := o.log.Case(signed.ID, seen)
+	if err != nil {
+		return "", err
+	}
+	return dir, f.PutLog(shown)
 }

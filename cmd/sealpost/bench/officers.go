@@ -21,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/audittest"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/kra"
 )
@@ -50,6 +51,7 @@ type office struct {
 	requester record.Requester
 	signer    crypto.Signer // the requester's
 	chain     []*x509.Certificate
+	log       *audittest.Log // that the case is in
 }
 
 // newOffice makes everybody's keys and certificates and holds the ceremony.
@@ -60,6 +62,9 @@ func (b *bench) newOffice(ctx context.Context, s *server.Server) (*office, error
 	}
 	var err error
 	if o.roots, err = server.ReadCertificates(filepath.Join(b.Dir, setup.RootCertificate)); err != nil {
+		return nil, err
+	}
+	if o.log, err = audittest.New(); err != nil {
 		return nil, err
 	}
 	for _, login := range officersAfter {
@@ -125,7 +130,10 @@ func (o *office) appoint(ctx context.Context, login string) error {
 	if o.cards[login], err = o.server.CertifyAgent(ctx, operator(), login, signing.Bytes, decryption.Bytes); err != nil {
 		return err
 	}
-	return officer.Import(o.cards[login], o.roots)
+	if err := officer.Import(o.cards[login], o.roots); err != nil {
+		return err
+	}
+	return officer.TrustLog(o.log.Key)
 }
 
 // receive makes the recipient.

@@ -73,6 +73,9 @@ func (d *Demo) certifyOfficers(ctx context.Context) (string, error) {
 			if err := o.Import(card, anchors); err != nil {
 				return err
 			}
+			if err := o.TrustLog(b.Audit.VerifierKey()); err != nil {
+				return err
+			}
 			d.officers = append(d.officers, o)
 			d.cards = append(d.cards, card)
 		}

@@ -111,10 +111,18 @@ func (d *Demo) approve(ctx context.Context, officer int, id uuid.UUID, words []s
 	defer c.Close()
 	server := kra.Online{Client: c}
 	folder := d.path("officers", officers[officer]+"-"+id.String())
-	if _, err := server.Fetch(ctx, id, folder, nil); err != nil {
+	f, err := server.Fetch(ctx, id, folder, nil)
+	if err != nil {
 		return err
 	}
 	o := d.officers[officer]
+	seen, err := o.Log()
+	if err != nil {
+		return err
+	}
+	if err := server.FetchLog(ctx, id, f, seen.Size); err != nil {
+		return err
+	}
 	x, err := o.Examine(folder, nil)
 	if err != nil {
 		return err
@@ -128,6 +136,9 @@ func (d *Demo) approve(ctx context.Context, officer int, id uuid.UUID, words []s
 	}
 	a, err := o.Approve(ctx, x, heard, "")
 	if err != nil {
+		return err
+	}
+	if err := server.SendCheckpoint(ctx, a.Checkpoint); err != nil {
 		return err
 	}
 	_, err = server.Send(ctx, id, a.Answer)

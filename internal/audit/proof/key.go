@@ -19,6 +19,9 @@ func VerifierKey(name string, key ed25519.PublicKey) (string, error) {
 	return note.NewEd25519VerifierKey(name, key)
 }
 
+// Known are the keys of a log, by which its checkpoints are verified.
+type Known = note.Verifiers
+
 // Verifiers returns the keys in vkeys, each as VerifierKey gives it.
 func Verifiers(vkeys ...string) (note.Verifiers, error) {
 	var list []note.Verifier

@@ -1,0 +1,93 @@
+package delivery
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/disk"
+)
+
+// LogFile is what shows that the case is in the audit log: an api.CaseLog as the server gave it. Beside it lie checkpoints
+// that officers countersigned.
+const LogFile = "log.json"
+
+const (
+	checkpointSuffix = ".checkpoint"
+	maxLog           = 8 << 20
+	maxNote          = 32 << 10 // proof.MaxNote
+)
+
+// CheckpointFile returns the name of the file with the checkpoint that one agent countersigned.
+func CheckpointFile(agent uint16) string { return fmt.Sprintf("%02d-agent%s", agent, checkpointSuffix) }
+
+// Log reads what shows that the case is in the audit log; nil if there is no such file. Nothing of it has been verified.
+func (f Folder) Log() (*api.CaseLog, error) {
+	b, err := disk.Read(f.Path(LogFile), maxLog)
+	if err != nil || b == nil {
+		return nil, err
+	}
+	l, err := parseLog(b)
+	return l, inFile(f.Path(LogFile), err)
+}
+
+func parseLog(b []byte) (*api.CaseLog, error) {
+	var l api.CaseLog
+	d := json.NewDecoder(bytes.NewReader(b))
+	if err := d.Decode(&l); err != nil {
+		return nil, ErrFolder.Withf("This does not show that a case is in an audit log.").Because(err)
+	}
+	if _, err := d.Token(); err != io.EOF {
+		return nil, ErrFolder.Withf("There is more than what shows that a case is in an audit log.").Because(err)
+	}
+	return &l, nil
+}
+
+// PutLog writes what shows that the case is in the audit log. What was there before is replaced: the log grows.
+func (f Folder) PutLog(l *api.CaseLog) error {
+	b, err := json.MarshalIndent(l, "", "  ")
+	if err != nil {
+		return err
+	}
+	return disk.Write(f.Path(LogFile), append(b, '\n'), 0o644)
+}
+
+// Checkpoint is a checkpoint that lies in the folder. Nothing about it has been verified.
+type Checkpoint struct {
+	Note []byte
+	File string // its path
+}
+
+// Checkpoints reads the checkpoints that officers have put into the folder.
+func (f Folder) Checkpoints() ([]Checkpoint, error) {
+	entries, err := os.ReadDir(f.dir)
+	if err != nil {
+		return nil, ErrFolder.Withf("The folder %s cannot be read.", f.dir).Because(err)
+	}
+	var out []Checkpoint
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), checkpointSuffix) || record.Line(e.Name(), 255) != e.Name() {
+			continue // a name that would mislead whoever reads it is none of ours
+		}
+		if len(out) == maxAnswers {
+			return nil, ErrFolder.Withf("There are more than %d checkpoints in %s.", maxAnswers, f.dir)
+		}
+		c := Checkpoint{File: f.Path(e.Name())}
+		if c.Note, err = disk.Read(c.File, maxNote); err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+// PutCheckpoint writes the checkpoint that an agent countersigned and returns where. It replaces an older one.
+func (f Folder) PutCheckpoint(agent uint16, note []byte) (string, error) {
+	path := f.Path(CheckpointFile(agent))
+	return path, disk.Write(path, note, 0o644)
+}

@@ -92,38 +92,53 @@ type Change struct {
 // the sequence ends.
 func (a *Authority) Revoked(ctx context.Context, issuer string, after int64) iter.Seq2[Change, error] {
 	return func(yield func(Change, error) bool) {
-		stopped := errors.New("stopped")
 		err := a.db.Snapshot(ctx, role, func(tx pgx.Tx) error {
-			rows, err := tx.Query(ctx, `
-				select change, serial, standing, reason, revoked_at, invalidity_at, not_after, profile, partition
-				from ca.revocation where issuer = $1 and change > $2 order by change`, issuer, after)
-			if err != nil {
-				return fmt.Errorf("read revocations: %w", err)
+			count, err := selectChanges(ctx, tx, issuer)
+			for err == nil && after < count {
+				err = a.someRevoked(ctx, tx, issuer, after, yield)
+				after += revokedAtOnce
 			}
-			defer rows.Close()
-			for rows.Next() {
-				var c Change
-				var serial []byte
-				var standing string
-				var invalid *time.Time
-				if err := rows.Scan(&c.Count, &serial, &standing, &c.Reason, &c.At, &invalid, &c.NotAfter, &c.Profile, &c.Partition); err != nil {
-					return fmt.Errorf("read revocations: %w", err)
-				}
-				c.Serial, c.Released = Serial(serial), standing == released
-				c.At, c.NotAfter, c.KeepExpired = c.At.UTC(), c.NotAfter.UTC(), a.keepsExpired(c.Profile)
-				if invalid != nil {
-					c.Invalid = invalid.UTC()
-				}
-				if !yield(c, nil) {
-					return stopped
-				}
-			}
-			return rows.Err()
+			return err
 		})
-		if err != nil && !errors.Is(err, stopped) {
+		if err != nil && !errors.Is(err, errStopped) {
 			yield(Change{}, err)
 		}
 	}
+}
+
+// revokedAtOnce is how many changes one statement reads. They are numbered without gaps. One statement for all would be at work
+// for as long as their reader is, and the database ends it after a minute.
+const revokedAtOnce = 50_000
+
+// errStopped is that the reader of changes wants no more.
+var errStopped = errors.New("stopped")
+
+func (a *Authority) someRevoked(ctx context.Context, tx pgx.Tx, issuer string, after int64, yield func(Change, error) bool) error {
+	rows, err := tx.Query(ctx, `
+		select change, serial, standing, reason, revoked_at, invalidity_at, not_after, profile, partition
+		from ca.revocation where issuer = $1 and change > $2 and change <= $3 order by change`, issuer, after, after+revokedAtOnce)
+	if err != nil {
+		return fmt.Errorf("read revocations: %w", err)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var c Change
+		var serial []byte
+		var standing string
+		var invalid *time.Time
+		if err := rows.Scan(&c.Count, &serial, &standing, &c.Reason, &c.At, &invalid, &c.NotAfter, &c.Profile, &c.Partition); err != nil {
+			return fmt.Errorf("read revocations: %w", err)
+		}
+		c.Serial, c.Released = Serial(serial), standing == released
+		c.At, c.NotAfter, c.KeepExpired = c.At.UTC(), c.NotAfter.UTC(), a.keepsExpired(c.Profile)
+		if invalid != nil {
+			c.Invalid = invalid.UTC()
+		}
+		if !yield(c, nil) {
+			return errStopped
+		}
+	}
+	return rows.Err()
 }
 
 // keepsExpired reports whether what was revoked of a profile stays on lists after its end. Of one that is no longer
@@ -149,11 +164,16 @@ func (a *Authority) Partitions(ctx context.Context, issuer string) (n int, err e
 // Changes returns an issuer's count of changes: what Revoked yields last.
 func (a *Authority) Changes(ctx context.Context, issuer string) (count int64, err error) {
 	err = a.db.InTx(ctx, role, func(tx pgx.Tx) error {
-		err := tx.QueryRow(ctx, `select changes from ca.issuer where id = $1`, issuer).Scan(&count)
-		if errors.Is(err, pgx.ErrNoRows) {
-			return ErrUnknownIssuer.Withf("There is no issuer %q.", clip(issuer))
-		}
+		count, err = selectChanges(ctx, tx, issuer)
 		return err
 	})
+	return count, err
+}
+
+func selectChanges(ctx context.Context, tx pgx.Tx, issuer string) (count int64, err error) {
+	err = tx.QueryRow(ctx, `select changes from ca.issuer where id = $1`, issuer).Scan(&count)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrUnknownIssuer.Withf("There is no issuer %q.", clip(issuer))
+	}
 	return count, err
 }

@@ -101,6 +101,9 @@ func (p *Publisher) build(ctx context.Context, issuer string, extentOf func(*rou
 func (p *Publisher) begin(ctx context.Context, tx pgx.Tx, i *ca.Issuer) (*round, error) {
 	r := &round{Publisher: p, issuer: i, tx: tx, now: p.Now()}
 	var err error
+	if err := patience(ctx, tx, buildTimeout); err != nil {
+		return nil, err
+	}
 	if r.row, err = lockIssuer(ctx, tx, i.ID()); err != nil {
 		return nil, err
 	}

@@ -77,10 +77,13 @@ func TestWhatIsTamperedWithIsReplaced(t *testing.T) {
 	lost := filepath.Join(r.folder, pkitest.IssuerID+".crl")
 	must(t, os.Remove(lost))
 	open := shut(t, r.folder)
-	r.look(s)
-	if one := s.ails("folder")["folder"]; one.Failure == "" {
-		t.Errorf("%+v", one)
-	}
+	r.eventually("status tells that there is nothing", 30*time.Second, func() error {
+		r.look(s)
+		if one := s.standing()["folder"]; one.Failure == "" || one.FailedAt == nil {
+			return fmt.Errorf("%+v", one)
+		}
+		return nil
+	})
 	open()
 	r.hurry()
 	s.healthy(everywhere...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"strconv"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -13,6 +14,13 @@ import (
 )
 
 const role pg.Role = "crl"
+
+// patience has the database wait for a transaction that is silent for longer than others may be: while the first list of a large
+// issuer is encoded, nothing is asked.
+func patience(ctx context.Context, tx pgx.Tx, d time.Duration) error {
+	_, err := tx.Exec(ctx, `select set_config('idle_in_transaction_session_timeout', $1, true)`, strconv.FormatInt(d.Milliseconds(), 10))
+	return err
+}
 
 // issuerRow is an issuer's row.
 type issuerRow struct {

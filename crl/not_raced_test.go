@@ -1,0 +1,5 @@
+//go:build !race
+
+package crl_test
+
+const raced = false

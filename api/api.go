@@ -250,6 +250,63 @@ type Issuer struct {
 	OCSP        string   `json:"ocsp"`
 }
 
+// CRLState is how a revocation list stands, or a file at a distribution point.
+type CRLState string
+
+// The states of lists and points. Only points are late.
+const (
+	CRLOK         CRLState = "ok"
+	CRLLate       CRLState = "late"        // another than the newest is shown, and still valid
+	CRLRunningOut CRLState = "running-out" // less than the configured margin is left
+	CRLRunOut     CRLState = "run-out"
+	CRLUnknown    CRLState = "unknown" // the last look saw nothing of ours, or nobody has looked of late
+)
+
+// CRLStatus is how all revocation lists stand, and all files at all distribution points.
+type CRLStatus struct {
+	At     time.Time     `json:"at"`
+	Urgent bool          `json:"urgent" doc:"Whether somebody must do something about any of them."`
+	Lists  []NewestCRL   `json:"lists" doc:"The newest of each kind."`
+	Points []CRLStanding `json:"points"`
+}
+
+// NewestCRL is an issuer's newest revocation list of a kind.
+type NewestCRL struct {
+	Issuer      string     `json:"issuer,omitempty" doc:"Absent where another authority made it, such as the root."`
+	File        string     `json:"file"`
+	Partition   int        `json:"partition,omitempty" doc:"Absent for the list of all certificates."`
+	Delta       bool       `json:"delta"`
+	Number      int64      `json:"number" doc:"0: there is none."`
+	Base        int64      `json:"base,omitempty" doc:"Of a delta: the complete list that it adds to."`
+	ThisUpdate  *time.Time `json:"this_update,omitempty"`
+	NextUpdate  *time.Time `json:"next_update,omitempty"`
+	MinutesLeft *int64     `json:"minutes_left,omitempty" doc:"Until nextUpdate; negative afterwards."`
+	Entries     int        `json:"entries"`
+	Size        int64      `json:"size" doc:"In bytes."`
+	State       CRLState   `json:"state" enum:"ok,running-out,run-out,unknown"`
+	Urgent      bool       `json:"urgent"`
+	Failure     string     `json:"failure,omitempty" doc:"Why there is none."`
+}
+
+// CRLStanding is how a file stands at a distribution point.
+type CRLStanding struct {
+	Point       string     `json:"point"`
+	Issuer      string     `json:"issuer"`
+	File        string     `json:"file"`
+	Address     string     `json:"address,omitempty" doc:"Where it was looked for; absent where the place itself was asked."`
+	Newest      int64      `json:"newest,omitempty" doc:"Number of the newest list; absent for certificates."`
+	Number      int64      `json:"number,omitempty" doc:"Number of the list that was last seen there; absent if there was none."`
+	NextUpdate  *time.Time `json:"next_update,omitempty" doc:"Of the list that was last seen there."`
+	MinutesLeft *int64     `json:"minutes_left,omitempty" doc:"Until then; negative afterwards."`
+	NewestLeft  *int64     `json:"newest_minutes_left,omitempty" doc:"Until nextUpdate of the newest list."`
+	SeenAt      *time.Time `json:"seen_at,omitempty" doc:"When it was last seen to be as it should; absent: never."`
+	LookedAt    *time.Time `json:"looked_at,omitempty" doc:"When it was last looked at; absent: never."`
+	FailedAt    *time.Time `json:"failed_at,omitempty" doc:"Since when it is not as it should be."`
+	Failure     string     `json:"failure,omitempty" doc:"Why, and what to do."`
+	State       CRLState   `json:"state" enum:"ok,late,running-out,run-out,unknown"`
+	Urgent      bool       `json:"urgent" doc:"It runs out, has run out, or has failed for longer than the configured patience."`
+}
+
 // Health says whether the server can do its work, part by part.
 type Health struct {
 	OK     bool              `json:"ok"`

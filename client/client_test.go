@@ -148,7 +148,7 @@ func TestAnswersAreDecoded(t *testing.T) {
 		Certificates: []api.Certificate{{Issuer: "mail", Serial: "0a", DER: []byte{0x30, 0}, Chain: [][]byte{{1}, {2}}}},
 	}
 	c := dial(t, func(w http.ResponseWriter, r *http.Request) {
-		if r.URL.Path == "/api/v1/issuers/mail/crl" {
+		if r.URL.Path == "/api/v1/issuers/mail/crl" && r.URL.Query().Get("partition") == "3" && r.URL.Query().Get("delta") == "true" {
 			w.Header().Set("Content-Type", "application/pkix-crl")
 			_, _ = w.Write([]byte{0x30, 0x03, 0x02, 0x01, 0x00})
 			return
@@ -162,7 +162,7 @@ func TestAnswersAreDecoded(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("status (-want +got):\n%s", diff)
 	}
-	crl, err := c.CRL(t.Context(), "mail")
+	crl, err := c.CRL(t.Context(), "mail", client.CRLQuery{Partition: 3, Delta: true})
 	if err != nil || len(crl) != 5 {
 		t.Errorf("CRL = %x, %v", crl, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"net/url"
+	"strconv"
 
 	"github.com/google/uuid"
 
@@ -150,11 +151,30 @@ func (c *Client) Issuer(ctx context.Context, id string) (api.Issuer, error) {
 	return do[api.Issuer](ctx, c, get("issuers", id))
 }
 
+// CRLQuery chooses one of an issuer's revocation lists. The zero value is the complete list of all certificates.
+type CRLQuery struct {
+	Partition int  // 0: of all certificates
+	Delta     bool // what has changed since a complete list
+}
+
 // CRL returns an issuer's revocation list, DER, not verified.
-func (c *Client) CRL(ctx context.Context, issuer string) ([]byte, error) {
+func (c *Client) CRL(ctx context.Context, issuer string, q CRLQuery) ([]byte, error) {
 	k := get("issuers", issuer, "crl")
+	var partition, delta string
+	if q.Partition != 0 {
+		partition = strconv.Itoa(q.Partition)
+	}
+	if q.Delta {
+		delta = "true"
+	}
+	k.query = query("partition", partition, "delta", delta)
 	k.accept, k.limit = typeCRL, maxCRL
 	return c.send(ctx, k)
+}
+
+// CRLStatus returns how all revocation lists and distribution points stand, for operators and auditors.
+func (c *Client) CRLStatus(ctx context.Context) (api.CRLStatus, error) {
+	return do[api.CRLStatus](ctx, c, get("crl", "status"))
 }
 
 // Receipts returns one page of the archive's receipts for the caller's keys.

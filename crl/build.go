@@ -16,13 +16,34 @@ import (
 
 // Renew makes the issuer's next lists now, whether or not they are due, and returns the complete one.
 func (p *Publisher) Renew(ctx context.Context, issuer string) (*List, error) {
-	return p.build(ctx, issuer, func(*round) extent { return everything })
+	return p.build(ctx, issuer, func(*round) (extent, error) { return everything, nil })
 }
 
 // Build makes the issuer's next lists unless the newest holds at least so many changes and none is due, and returns the
 // newest complete one.
 func (p *Publisher) Build(ctx context.Context, issuer string, atLeast int64) (*List, error) {
-	return p.build(ctx, issuer, func(r *round) extent { return r.due(atLeast) })
+	return p.build(ctx, issuer, func(r *round) (extent, error) { return r.due(atLeast), nil })
+}
+
+// farthest is the highest number that GoBehind takes: it leaves room for ever, and nobody means more.
+const farthest = 1_000_000_000_000_000
+
+// GoBehind makes the issuer's next lists with the number that follows the given one, for a database that was restored from a
+// backup and has forgotten lists that relying parties have. Numbers go on from there. It returns ErrNumber if the newest list
+// has this number already.
+func (p *Publisher) GoBehind(ctx context.Context, by audit.Actor, issuer string, number int64) (*List, error) {
+	if number > farthest {
+		return nil, ErrNumber.Withf("No list has a number above %d.", int64(farthest))
+	}
+	return p.build(ctx, issuer, func(r *round) (extent, error) {
+		if number <= r.row.number {
+			return nothing, ErrNumber.Withf("The newest list of %s has the number %d already; numbers go on behind it by themselves.", issuer, r.row.number)
+		}
+		r.number = number + 1
+		_, err := audit.Append(ctx, r.tx, r.now, by, audit.Event{Kind: "crl.numbers-skipped", Subject: fmt.Sprintf("crl:%s/%d", issuer, r.number),
+			Data: map[string]any{"newest": r.row.number, "behind": number}})
+		return everything, err
+	})
 }
 
 // extent is how much of an issuer's lists a round makes anew.
@@ -61,7 +82,7 @@ type freshList struct {
 	segments []*list.Segment // none in a delta
 }
 
-func (p *Publisher) build(ctx context.Context, issuer string, extentOf func(*round) extent) (*List, error) {
+func (p *Publisher) build(ctx context.Context, issuer string, extentOf func(*round) (extent, error)) (*List, error) {
 	i, err := p.Authority.Issuer(issuer)
 	if err != nil {
 		return nil, err
@@ -73,9 +94,9 @@ func (p *Publisher) build(ctx context.Context, issuer string, extentOf func(*rou
 		if err != nil {
 			return err
 		}
-		extent := extentOf(r)
-		if extent == nothing {
-			return nil
+		extent, err := extentOf(r)
+		if err != nil || extent == nothing {
+			return err
 		}
 		if next, err = r.make(ctx, extent); err != nil {
 			return err

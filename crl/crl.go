@@ -15,6 +15,7 @@ package crl
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"strconv"
@@ -31,6 +32,7 @@ import (
 // Faults that callers test for.
 var (
 	ErrNoList = fault.New(fault.NotFound, "no-crl", "This issuer has no such revocation list yet.")
+	ErrNumber = fault.New(fault.Conflict, "crl-number", "The numbers of this issuer's revocation lists cannot go on there.")
 	// ErrWrong is a list that is not what it should be, before it is published or at a distribution point.
 	ErrWrong = fault.New(fault.Unavailable, "crl-wrong", "The revocation list is not what it should be.")
 )
@@ -65,6 +67,8 @@ type Config struct {
 	// Locations returns where an issuer's list is in the directory, for Microsoft's extensions, which then are in lists;
 	// nil leaves them out.
 	Locations func(issuer string) []string
+	// Others are lists that others make, whose end status and health know too. May be empty.
+	Others []Other
 
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
@@ -78,6 +82,53 @@ type Schedule struct {
 
 	DeltaPeriod   time.Duration // zero: no deltas
 	DeltaLifetime time.Duration
+
+	// A list with less than the margin left is running out: its successor has long been due. Zero means half of what is left
+	// when the next one is due.
+	Margin      time.Duration
+	DeltaMargin time.Duration
+	// Patience is how long a distribution point may fail until somebody must do something. Zero means half an hour.
+	Patience time.Duration
+}
+
+// margin returns that of a kind of list.
+func (s Schedule) margin(k Kind) time.Duration {
+	if k.Delta {
+		return s.DeltaMargin
+	}
+	return s.Margin
+}
+
+const (
+	defaultPatience = 30 * time.Minute
+	// leastPatience is more than the time between two looks at a point.
+	leastPatience = 2 * watchEvery
+)
+
+func (s *Schedule) setDefaults() {
+	if s.Margin == 0 {
+		s.Margin = (s.Lifetime - s.Period) / 2
+	}
+	if s.DeltaMargin == 0 {
+		s.DeltaMargin = (s.DeltaLifetime - s.DeltaPeriod) / 2
+	}
+	if s.Patience == 0 {
+		s.Patience = defaultPatience
+	}
+}
+
+// Check returns what cannot hold, with the setting's name in the configuration file.
+func (s Schedule) Check() error {
+	s.setDefaults()
+	switch {
+	case s.Margin < 0 || s.Margin >= s.Lifetime-s.Period:
+		return errors.New("margin: must be shorter than what is left of a list when the next one is due: lifetime less period")
+	case s.DeltaPeriod > 0 && (s.DeltaMargin < 0 || s.DeltaMargin >= s.DeltaLifetime-s.DeltaPeriod):
+		return errors.New("delta_margin: must be shorter than what is left of a delta when the next one is due: delta_lifetime less delta_period")
+	case s.Patience < leastPatience:
+		return fmt.Errorf("patience: must be at least %s: points are looked at every %s", leastPatience, watchEvery)
+	}
+	return nil
 }
 
 func (s Schedule) check() error {
@@ -107,6 +158,10 @@ func New(c Config) (*Publisher, error) {
 	}
 	if err := c.Schedule.check(); err != nil {
 		return nil, err
+	}
+	c.Schedule.setDefaults()
+	if err := c.Schedule.Check(); err != nil {
+		return nil, fmt.Errorf("crl: %w", err)
 	}
 	if (c.Schedule.DeltaPeriod > 0) != (c.Deltas != nil) {
 		return nil, errors.New("crl: deltas need a period and addresses")

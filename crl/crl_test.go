@@ -242,7 +242,7 @@ func TestRevocationReachesTheDirectoryByItself(t *testing.T) {
 		}
 		time.Sleep(50 * time.Millisecond)
 	}
-	for status, err := b.Status(t.Context()); ; status, err = b.Status(t.Context()) {
+	for status, err := b.Status(t.Context(), pkitest.Actor()); ; status, err = b.Status(t.Context(), pkitest.Actor()) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -307,15 +307,11 @@ func TestServe(t *testing.T) {
 }
 
 // settled reports whether every file is where it should be.
-func settled(status []crl.Standing) bool {
-	lists := 0
-	for _, s := range status {
-		if s.Failure != "" {
+func settled(status *crl.Status) bool {
+	for _, s := range status.Points {
+		if s.State != crl.OK {
 			return false
 		}
-		if s.Number > 0 {
-			lists++
-		}
 	}
-	return lists > 0
+	return len(status.Points) > 0
 }

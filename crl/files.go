@@ -8,8 +8,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/jackc/pgx/v5"
-
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/cms/bundle"
 	"github.com/sealpost/sealpost/crl/list"
@@ -33,15 +31,19 @@ func (f *published) number() int64 {
 
 // fileNames returns the names of all files that an issuer publishes now.
 func (p *Publisher) fileNames(ctx context.Context, i *ca.Issuer) ([]string, error) {
-	names := []string{i.ID() + certificateSuffix, i.ID() + bundleSuffix}
-	err := p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		kinds, err := selectKinds(ctx, tx, i.ID())
-		for _, k := range kinds {
+	names := certificateFiles(i)
+	kinds, rows, err := p.kinds(ctx, i)
+	for _, k := range kinds {
+		if _, there := rows[k]; there {
 			names = append(names, k.FileName(i.ID()))
 		}
-		return err
-	})
+	}
 	return names, err
+}
+
+// certificateFiles are the names of an issuer's files that are no lists.
+func certificateFiles(i *ca.Issuer) []string {
+	return []string{i.ID() + certificateSuffix, i.ID() + bundleSuffix}
 }
 
 // Files beside the lists: the issuer's certificate in DER, and all up to the root in one.
@@ -93,7 +95,8 @@ func (f *published) set(content []byte) {
 
 // seen is what was read back under a file's name.
 type seen struct {
-	head *list.Head // nil: not a list
+	shown bool       // a file of ours, if perhaps an old one
+	head  *list.Head // nil: not a list of the issuer
 }
 
 // clockSkew is how far another server's clock may be ahead without anybody being told.
@@ -102,20 +105,24 @@ const clockSkew = 5 * time.Minute
 // look reads what a point shows, compares it with what it should, and verifies it.
 func (f *published) look(r io.Reader, now time.Time) (s seen, err error) {
 	if f.list == nil {
-		return s, f.compare(r)
+		return f.compare(r)
 	}
-	if s.head, err = list.Read(r, nil); err != nil {
+	head, err := list.Read(r, nil)
+	if err == nil {
+		err = head.Verify(f.issuer.Certificate())
+	}
+	if err != nil { // what it says of itself counts for nothing
 		return s, err
 	}
-	if err := s.head.Verify(f.issuer.Certificate()); err != nil {
-		return s, err
-	}
-	switch number := s.head.Number; {
-	case s.head.SHA256 == f.SHA256 && s.head.ThisUpdate.After(now.Add(clockSkew)):
+	s = seen{shown: true, head: head}
+	switch number := head.Number; {
+	case head.SHA256 == f.SHA256 && head.ThisUpdate.After(now.Add(clockSkew)):
 		return s, ErrEarly.Withf("It shows the newest list, which is valid from %s only: a clock was or is wrong. Until then relying parties may refuse it.",
-			s.head.ThisUpdate.Format(time.RFC3339))
-	case s.head.SHA256 == f.SHA256:
+			head.ThisUpdate.Format(time.RFC3339))
+	case head.SHA256 == f.SHA256:
 		return s, nil
+	case !bytes.Equal(head.Scope, f.Head.Scope) || head.Delta() != f.Head.Delta():
+		return seen{}, ErrWrong.Withf("It shows a list of this issuer for other certificates.")
 	case number == nil || !number.IsInt64():
 		return s, ErrWrong.Withf("It shows a list without a number of ours.")
 	case number.Int64() < f.list.Number:
@@ -129,13 +136,13 @@ func (f *published) look(r io.Reader, now time.Time) (s seen, err error) {
 }
 
 // compare compares a certificate or a bundle byte by byte.
-func (f *published) compare(r io.Reader) error {
+func (f *published) compare(r io.Reader) (s seen, err error) {
 	h := sha256.New()
 	if _, err := io.Copy(h, io.LimitReader(r, f.Size+1)); err != nil {
-		return err
+		return s, err
 	}
 	if [32]byte(h.Sum(nil)) != f.SHA256 {
-		return ErrStale.Withf("It shows another certificate.")
+		return seen{shown: true}, ErrStale.Withf("It shows another certificate.")
 	}
-	return nil
+	return seen{shown: true}, nil
 }

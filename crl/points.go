@@ -134,21 +134,21 @@ func (p *Publisher) alone(ctx context.Context, point Point, work func(context.Co
 	return err
 }
 
-// bring writes a file to a point, reads it back as an outsider would, and notes what it saw.
+// bring writes a file to a point, reads it back as an outsider would, and notes what it saw. What could not be written is
+// looked at too: status says what the point shows meanwhile.
 func (p *Publisher) bring(ctx context.Context, point Point, f *published) error {
 	if point.Place == nil {
 		return p.readBack(ctx, point, f)
 	}
-	err := point.Place.Put(ctx, f.File)
-	if err == nil {
+	failed := point.Place.Put(ctx, f.File)
+	if failed == nil {
 		return p.readBack(ctx, point, f)
 	}
-	if errors.Is(err, list.ErrNewer) { // an operator must know which
-		if s, ahead := p.look(ctx, point, f); errors.Is(ahead, ErrAhead) {
-			return p.note(ctx, point, f, s, ahead)
-		}
+	s, err := p.look(ctx, point, f)
+	if err == nil || errors.Is(failed, list.ErrNewer) && errors.Is(err, ErrAhead) { // an operator must know which
+		failed = err
 	}
-	return p.note(ctx, point, f, seen{}, err)
+	return p.note(ctx, point, f, s, failed)
 }
 
 // readBack looks at a point as an outsider would, and notes what it saw.
@@ -180,8 +180,11 @@ func (p *Publisher) open(ctx context.Context, point Point, f *published) (io.Rea
 	return point.Place.Get(ctx, f.File)
 }
 
-// note keeps what was seen, and returns err.
+// note keeps what was seen, and returns err. What failed because this server stops says nothing of the point.
 func (p *Publisher) note(ctx context.Context, point Point, f *published, s seen, failed error) error {
+	if failed != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return failed
+	}
 	now := p.Now()
 	err := p.DB.InTx(context.WithoutCancel(ctx), role, func(tx pgx.Tx) error {
 		if failed != nil {
@@ -201,7 +204,10 @@ func reason(err error) string {
 	if f := fault.Of(err); f != nil {
 		return f.Detail
 	}
-	return "internal error; see the log"
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "It was not done in time."
+	}
+	return "Something failed that has no name; the server's log says what."
 }
 
 // watch reads back every file that a point shows. What is not as it should be is delivered again.

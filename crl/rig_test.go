@@ -267,10 +267,10 @@ func (r *rig) eventually(what string, within time.Duration, try func() error) ti
 // standing returns what status says of the complete list at each point.
 func (s *site) standing() map[string]crl.Standing {
 	s.rig.t.Helper()
-	all, err := s.Status(s.rig.t.Context())
+	all, err := s.Status(s.rig.t.Context(), pkitest.Actor())
 	must(s.rig.t, err)
 	out := map[string]crl.Standing{}
-	for _, one := range all {
+	for _, one := range all.Points {
 		if one.File == pkitest.IssuerID+".crl" {
 			out[one.Point] = one
 		}
@@ -303,7 +303,7 @@ func (s *site) ails(points ...string) map[string]crl.Standing {
 	s.rig.eventually("status tells of the failure", 40*time.Second, func() error {
 		all = s.standing()
 		for _, name := range points {
-			if one := all[name]; one.Failure == "" || one.FailedAt == nil || strings.Contains(one.Failure, "internal error") {
+			if one := all[name]; one.Failure == "" || one.FailedAt == nil || strings.Contains(one.Failure, "has no name") {
 				return fmt.Errorf("%s: %+v", name, one)
 			}
 		}

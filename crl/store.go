@@ -200,31 +200,22 @@ func deleteOld(ctx context.Context, tx pgx.Tx, issuer string, now time.Time) err
 	return tx.SendBatch(ctx, b).Close()
 }
 
-// selectKinds returns the kinds of lists that an issuer has.
-func selectKinds(ctx context.Context, tx pgx.Tx, issuer string) ([]Kind, error) {
-	rows, err := tx.Query(ctx, `select distinct partition, delta from crl.list where issuer = $1 order by delta, partition`, issuer)
-	if err != nil {
-		return nil, err
-	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Kind])
-}
-
 // upsertSeen records that a file was read back from a point, whole and right.
 func upsertSeen(ctx context.Context, tx pgx.Tx, f *published, point string, s seen, at time.Time) error {
 	number, next := s.columns()
-	_, err := tx.Exec(ctx, `insert into crl.point (issuer, point, file, number, next_update, seen_at) values ($1, $2, $3, $4, $5, $6)
+	_, err := tx.Exec(ctx, `insert into crl.point (issuer, point, file, number, next_update, seen_at, looked_at, shown) values ($1, $2, $3, $4, $5, $6, $6, true)
 		on conflict (issuer, point, file) do update set number = excluded.number, next_update = excluded.next_update,
-			seen_at = excluded.seen_at, failed_at = null, failure = null`, f.issuer.ID(), point, f.Name, number, next, at)
+			seen_at = excluded.seen_at, looked_at = excluded.looked_at, shown = true, failed_at = null, failure = null`, f.issuer.ID(), point, f.Name, number, next, at)
 	return err
 }
 
 // upsertFailure records why a file is not at a point, and what was there instead if it was a list of the issuer.
 func upsertFailure(ctx context.Context, tx pgx.Tx, f *published, point, failure string, s seen, at time.Time) error {
 	number, next := s.columns()
-	_, err := tx.Exec(ctx, `insert into crl.point as p (issuer, point, file, number, next_update, failed_at, failure) values ($1, $2, $3, $4, $5, $6, $7)
-		on conflict (issuer, point, file) do update set failed_at = coalesce(p.failed_at, excluded.failed_at), failure = excluded.failure,
+	_, err := tx.Exec(ctx, `insert into crl.point as p (issuer, point, file, number, next_update, failed_at, failure, looked_at, shown) values ($1, $2, $3, $4, $5, $6, $7, $6, $8)
+		on conflict (issuer, point, file) do update set looked_at = excluded.looked_at, shown = excluded.shown, failed_at = coalesce(p.failed_at, excluded.failed_at), failure = excluded.failure,
 			number = case when excluded.number > 0 then excluded.number else p.number end,
-			next_update = coalesce(excluded.next_update, p.next_update)`, f.issuer.ID(), point, f.Name, number, next, at, failure)
+			next_update = coalesce(excluded.next_update, p.next_update)`, f.issuer.ID(), point, f.Name, number, next, at, failure, s.shown)
 	return err
 }
 
@@ -241,10 +232,16 @@ func (s seen) columns() (number int64, next *time.Time) {
 	return number, next
 }
 
-func selectPoints(ctx context.Context, tx pgx.Tx) ([]Standing, error) {
-	rows, err := tx.Query(ctx, `select issuer, point, file, number, next_update, seen_at, failed_at, coalesce(failure, '') from crl.point order by issuer, point, file`)
+func selectPoints(ctx context.Context, tx pgx.Tx) (out []Standing, err error) {
+	rows, err := tx.Query(ctx, `select issuer, point, file, number, next_update, seen_at, looked_at, failed_at, coalesce(failure, ''), shown from crl.point`)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[Standing])
+	var s Standing
+	_, err = pgx.ForEachRow(rows, []any{&s.Issuer, &s.Point, &s.File, &s.Number, &s.NextUpdate, &s.SeenAt, &s.LookedAt, &s.FailedAt, &s.Failure, &s.shown}, func() error {
+		out = append(out, s)
+		s = Standing{}
+		return nil
+	})
+	return out, err
 }

@@ -388,7 +388,9 @@ CREATE TABLE crl.point (
     next_update timestamp with time zone,
     seen_at timestamp with time zone,
     failed_at timestamp with time zone,
-    failure text
+    failure text,
+    looked_at timestamp with time zone,
+    shown boolean DEFAULT false NOT NULL
 );
 
 CREATE TABLE crl.segment (
@@ -570,6 +572,14 @@ CREATE TABLE notice.mail (
     done_at timestamp with time zone,
     CONSTRAINT mail_check CHECK (((outcome IS NULL) = (done_at IS NULL))),
     CONSTRAINT mail_outcome_check CHECK ((outcome = ANY (ARRAY['sent'::text, 'unanswered'::text, 'refused'::text, 'no-address'::text, 'overtaken'::text])))
+);
+
+CREATE TABLE notice.matter (
+    area text NOT NULL,
+    key text NOT NULL,
+    grade integer NOT NULL,
+    told_at timestamp with time zone NOT NULL,
+    good boolean NOT NULL
 );
 
 CREATE TABLE notice.revealed (
@@ -756,6 +766,9 @@ ALTER TABLE ONLY keyuse.key_use
 
 ALTER TABLE ONLY notice.mail
     ADD CONSTRAINT mail_pkey PRIMARY KEY (case_id, about, person);
+
+ALTER TABLE ONLY notice.matter
+    ADD CONSTRAINT matter_pkey PRIMARY KEY (area, key);
 
 ALTER TABLE ONLY notice.revealed
     ADD CONSTRAINT revealed_pkey PRIMARY KEY (case_id);
@@ -1057,6 +1070,8 @@ GRANT UPDATE(unanswered) ON TABLE notice.mail TO sealpost_notice;
 GRANT UPDATE(outcome) ON TABLE notice.mail TO sealpost_notice;
 
 GRANT UPDATE(done_at) ON TABLE notice.mail TO sealpost_notice;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE notice.matter TO sealpost_notice;
 
 GRANT SELECT,INSERT ON TABLE notice.revealed TO sealpost_notice;
 

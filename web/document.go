@@ -161,6 +161,14 @@ var (
 	exampleToken  = api.Token{Token: "k5zq3n6w2yt7x4m5c3v8b2p6r9d1f0hj", Person: exampleWho, Ends: exampleTime.AddDate(0, 0, 3)}
 	exampleIssuer = api.Issuer{ID: "issuing", Certificate: exampleDER, Chain: [][]byte{exampleDER},
 		CRLs: []string{"http://pki.example.test/crl/issuing.crl"}, OCSP: "http://pki.example.test/ocsp/issuing"}
+	exampleCRLStatus = func() api.CRLStatus {
+		until, left := exampleTime.Add(72*time.Hour), int64(72*60)
+		return api.CRLStatus{At: exampleTime,
+			Lists: []api.NewestCRL{{Issuer: "issuing", File: "issuing.crl", Number: 4711, ThisUpdate: &exampleTime, NextUpdate: &until, MinutesLeft: &left, Entries: 120,
+				Size: 5041, State: api.CRLOK}},
+			Points: []api.CRLStanding{{Point: "ftp", Issuer: "issuing", File: "issuing.crl", Address: "ftp://ftp.example.test/issuing.crl", Newest: 4711, Number: 4711,
+				NextUpdate: &until, MinutesLeft: &left, NewestLeft: &left, SeenAt: &exampleTime, LookedAt: &exampleTime, State: api.CRLOK}}}
+	}()
 	exampleProof = api.ReceiptProof{LeafHash: exampleDER, Index: 4711, Size: 4713, Hashes: [][]byte{exampleDER, exampleDER},
 		Checkpoint: "pki.example.test/audit\n4713\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— pki.example.test/audit Az3grl…\n"}
 	exampleCountersigned = api.Countersignature{Officer: "Olivia Officer", Size: 4711, Received: exampleTime,

@@ -22,7 +22,7 @@ func (s *Server) issuerOperations() {
 	register(s, operation{id: "getIssuer", method: http.MethodGet, path: "/issuers/{id}", tag: tagIssuers,
 		summary: "One certificate authority, with its chain", faults: []*fault.Error{ca.ErrUnknownIssuer}, answer: exampleIssuer}, s.getIssuer)
 	register(s, operation{id: "getCRL", method: http.MethodGet, path: "/issuers/{id}/crl", tag: tagIssuers,
-		summary: "Its revocation list, in DER", about: "The same bytes as at the addresses that certificates name, with the same caching headers.",
+		summary: "One of its revocation lists, in DER", about: "The same bytes as at the addresses that certificates name, with the same caching headers.",
 		faults: []*fault.Error{ca.ErrUnknownIssuer, ErrNoCRL, crl.ErrNoList}, media: []string{"application/pkix-crl"}}, s.getCRL)
 }
 
@@ -46,9 +46,15 @@ func (s *Server) getIssuer(_ context.Context, _ Caller, in *issuerInput) (*answe
 	return &answer[api.Issuer]{issuerOf(i)}, nil
 }
 
+type crlInput struct {
+	ID        string `path:"id" maxLength:"64" doc:"The issuer's id." example:"issuing"`
+	Partition int    `query:"partition" minimum:"0" maximum:"1024" doc:"Of which partition; 0, or absent, is the list of all certificates."`
+	Delta     bool   `query:"delta" doc:"What has changed since a complete list."`
+}
+
 type crlAnswer struct{ Body func(huma.Context) }
 
-func (s *Server) getCRL(_ context.Context, _ Caller, in *issuerInput) (*crlAnswer, error) {
+func (s *Server) getCRL(_ context.Context, _ Caller, in *crlInput) (*crlAnswer, error) {
 	i, err := s.Authority.Issuer(in.ID)
 	if err != nil {
 		return nil, err
@@ -58,7 +64,7 @@ func (s *Server) getCRL(_ context.Context, _ Caller, in *issuerInput) (*crlAnswe
 	}
 	return &crlAnswer{func(ctx huma.Context) {
 		r, w := humachi.Unwrap(ctx)
-		if err := s.CRL.Serve(w, r, i.ID(), crl.Kind{}); err != nil {
+		if err := s.CRL.Serve(w, r, i.ID(), crl.Kind{Partition: in.Partition, Delta: in.Delta}); err != nil {
 			refuse(w, r, err)
 		}
 	}}, nil

@@ -32,6 +32,7 @@ func (s *Server) route() error {
 	s.leaverOperations()
 	s.galOperations()
 	s.issuerOperations()
+	s.listOperations()
 	s.receiptOperations()
 	s.historyOperations()
 	s.caseOperations()

@@ -55,6 +55,7 @@ type Config struct {
 	Limits      Limits
 	Metrics     *prometheus.Registry // nil: one of the server's own
 	Gauges      []Gauge              // what other rooms tell monitoring
+	Tables      []Table              // the same, of things of which there are several
 
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
@@ -65,6 +66,8 @@ type Lists interface {
 	// Serve answers GET and HEAD with an issuer's list in DER and its caching headers. An error means that nothing was
 	// answered yet.
 	Serve(w http.ResponseWriter, r *http.Request, issuer string, k crl.Kind) error
+	// Status tells those who may know how lists and distribution points stand.
+	Status(ctx context.Context, by audit.Actor) (*crl.Status, error)
 }
 
 // Server is Sealpost's HTTP side. It is safe for concurrent use.
@@ -102,6 +105,11 @@ func New(c Config) (*Server, error) {
 	for _, g := range c.Gauges {
 		if err := s.metrics.registry.Register(newGauge(g, c.Log)); err != nil {
 			return nil, fmt.Errorf("web: metric %s: %w", g.Name, err)
+		}
+	}
+	for _, t := range c.Tables {
+		if err := s.metrics.registry.Register(newTable(t, c.Log)); err != nil {
+			return nil, fmt.Errorf("web: metric %s: %w", t.Columns[0].Name, err)
 		}
 	}
 	s.failures = &failureCount{metrics: s.metrics}

@@ -190,7 +190,7 @@ func TestWorkThatTakesTooLong(t *testing.T) {
 	entered := make(chan struct{}, 1)
 	r := setup(t, func(c *web.Config) {
 		c.Limits.Call, c.Limits.AtOnce = 3*time.Second, 1
-		c.CRL = waiting{entered}
+		c.CRL = waiting{entered: entered}
 	})
 	ended := make(chan reply, 1)
 	go func() { ended <- r.ask(t, as{}, "GET", "/issuers/issuing/crl", nil) }()
@@ -208,7 +208,10 @@ func TestWorkThatTakesTooLong(t *testing.T) {
 }
 
 // waiting says that it was entered, and waits for something that is away.
-type waiting struct{ entered chan<- struct{} }
+type waiting struct {
+	web.Lists
+	entered chan<- struct{}
+}
 
 func (w waiting) Serve(_ http.ResponseWriter, r *http.Request, _ string, _ crl.Kind) error {
 	w.entered <- struct{}{}
@@ -221,7 +224,7 @@ func TestStopFinishesRequests(t *testing.T) {
 	h := housetest.New(t)
 	entered, leave := make(chan struct{}), make(chan struct{})
 	r := &rig{House: h}
-	c := web.Config{Registry: h.Enroll, Authority: h.PKI.Authority, Directory: h.Directory, Audit: h.Audit, CRL: slow{entered, leave}}
+	c := web.Config{Registry: h.Enroll, Authority: h.PKI.Authority, Directory: h.Directory, Audit: h.Audit, CRL: slow{entered: entered, leave: leave}}
 	r.serverCertificate(t, &c)
 	var err error
 	r.Server, err = web.New(c)
@@ -253,7 +256,10 @@ func TestStopFinishesRequests(t *testing.T) {
 	}
 }
 
-type slow struct{ entered, leave chan struct{} }
+type slow struct {
+	web.Lists
+	entered, leave chan struct{}
+}
 
 func (s slow) Serve(w http.ResponseWriter, _ *http.Request, _ string, _ crl.Kind) error {
 	close(s.entered)

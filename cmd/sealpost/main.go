@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -23,11 +24,16 @@ func main() {
 	os.Exit(code)
 }
 
-// run runs the command line and returns the exit code.
+// run runs the command line and returns the exit code: 1 for an error, unless that says another.
 func run(ctx context.Context, args []string) int {
 	root := commands()
 	root.SetArgs(args)
 	if err := root.ExecuteContext(ctx); err != nil {
+		var e exit
+		if errors.As(err, &e) {
+			fmt.Fprintln(os.Stderr, "sealpost: "+explain(e.error))
+			return e.code
+		}
 		fmt.Fprintln(os.Stderr, "sealpost: "+explain(err))
 		return 1
 	}

@@ -10,7 +10,6 @@ import (
 	"testing"
 
 	"github.com/sealpost/sealpost/api"
-	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
@@ -264,15 +263,15 @@ func TestPublishCRL(t *testing.T) {
 		return nil
 	})
 	e2etest.Eventually(t, func() error {
-		if out := i.run(t, "crl status"); !strings.Contains(strings.Join(strings.Fields(out), " "), fmt.Sprintf("ldap-issuing issuing.crl %d 20", made)) {
+		if out := i.run(t, "crl status"); !strings.Contains(strings.Join(strings.Fields(out), " "), fmt.Sprintf("ldap-issuing issuing.crl %d %d ", made, made)) {
 			return fmt.Errorf("crl status:\n%s", out)
 		}
 		return nil
 	})
-	var points []crl.Standing
-	must(t, json.Unmarshal([]byte(i.run(t, "crl status --json")), &points))
-	if len(points) == 0 || points[0].Issuer != "issuing" {
-		t.Errorf("%+v", points)
+	var status api.CRLStatus
+	must(t, json.Unmarshal([]byte(i.run(t, "crl status --json")), &status))
+	if len(status.Lists) != 3 || len(status.Points) != 8 || status.Points[0].Issuer != "issuing" || status.Urgent {
+		t.Errorf("%+v", status)
 	}
 	shown := i.slapd.Search(t, slapdtest.Account{}, "-b", "cn=Example CA,"+slapdtest.PKI, "-t", "-T", t.TempDir(), "certificateRevocationList;binary")
 	_, file, _ := strings.Cut(shown, "certificateRevocationList;binary:< file://")

@@ -22,7 +22,7 @@ func TestReadme(t *testing.T) {
 		"openssl verify":           "mail/signing.pem: OK",
 		"openssl crl":              "verify OK",
 		"openssl ocsp":             "mail/signing.pem: good",
-		"sealpost crl status":      "issuing: number 1",
+		"sealpost crl status":      "issuing.crl",
 		"sealpost gal diff":        "0 missing, 0 stale",
 		"sealpost audit verify":    "agrees with every checkpoint",
 	}

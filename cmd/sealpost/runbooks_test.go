@@ -144,7 +144,7 @@ func TestPersonLeavesRunbook(t *testing.T) {
 	i.slapd.Modify(t, "dn: "+slapdtest.PersonDN("alice")+"\nchangetype: modify\nadd: employeeType\nemployeeType: disabled\n")
 	f.says["sealpost leavers sweep"] = pair.Person.String()
 	f.says["sealpost gal diff"] = "0 missing, 0 stale"
-	f.says["sealpost crl status"] = "issuing: number"
+	f.says["sealpost crl status"] = "issuing.crl"
 	f.after[`curl -fsS --cacert root.pem --netrc https`] = func() {
 		var list api.Page[api.Leaver]
 		must(t, json.Unmarshal([]byte(read(t, f.at("rita/leavers.json"))), &list))
@@ -178,7 +178,7 @@ func TestKeyReplacementRunbook(t *testing.T) {
 	f.before["sealpost init accept"] = func() { f.carry(f.at("root/issuing-2.pem"), "stick/issuing-2.pem") }
 	f.before["sealpost root crl"] = func() { f.carry(f.path("pki/issuing.pem"), "root/issuing-1.pem") }
 	f.says["sealpost check --connect"] = "No fault was found."
-	f.says["sealpost crl status"] = "issuing-2: number 1"
+	f.says["sealpost crl status"] = "issuing-2.crl"
 	f.says["sealpost root crl"] = "number 2, 1 revoked"
 	f.document("docs/runbooks/key-replacement.md", "", "")
 

@@ -221,6 +221,14 @@ type CRL struct {
 	DeltaPeriod   Duration `yaml:"delta_period"`
 	DeltaLifetime Duration `yaml:"delta_lifetime"` // of a delta, until nextUpdate; 0 means four periods
 
+	// Margin is how much is left of a list when it counts as running out, anywhere: `sealpost crl status`, metrics and mail to
+	// the operators then say so. It is shorter than lifetime less period; 0 means half of that.
+	Margin      Duration `yaml:"margin"`
+	DeltaMargin Duration `yaml:"delta_margin"` // of a delta, likewise
+
+	// Patience is how long a distribution point may not show what it should until that is said in the same ways; 0 means 30m.
+	Patience Duration `yaml:"patience"`
+
 	// Microsoft adds to lists what Windows reads: when the next one comes out, and where the list is in the directory.
 	Microsoft bool `yaml:"microsoft"`
 
@@ -231,6 +239,12 @@ type CRL struct {
 	// Debounce is how long a new list waits for further revocations; 0 means that it is made at once, as it is in any case
 	// for a compromised key. Absent means 5s.
 	Debounce Duration `yaml:"debounce"`
+}
+
+// Schedule returns when lists are made, and when one is running out.
+func (c CRL) Schedule() crl.Schedule {
+	return crl.Schedule{Period: time.Duration(c.Period), Lifetime: time.Duration(c.Lifetime), DeltaPeriod: time.Duration(c.DeltaPeriod),
+		DeltaLifetime: time.Duration(c.DeltaLifetime), Margin: time.Duration(c.Margin), DeltaMargin: time.Duration(c.DeltaMargin), Patience: time.Duration(c.Patience)}
 }
 
 // Point is a distribution point: one of folder, ftp and s3.

@@ -110,6 +110,26 @@ func TestPoints(t *testing.T) {
 	}
 }
 
+func TestMargins(t *testing.T) {
+	for text, want := range map[string]string{
+		"{margin: 61h}":                           "crl.margin: must be shorter",
+		"{delta_margin: 3h}":                      "crl.delta_margin: must be shorter",
+		"{patience: 5m}":                          "crl.patience: must be at least 10m",
+		"{margin: 59h, delta_margin: 2h}":         "",
+		"{delta_period: 0s, delta_margin: 9000h}": "",
+		"{period: 9h, lifetime: 8h}":              "crl.lifetime: must be longer",
+	} {
+		c, err := config.Decode([]byte("crl: " + text))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		err = c.Validate()
+		if want == "" && strings.Contains(err.Error(), "crl.") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "crl.margin") != strings.Contains(want, "crl.margin") {
+			t.Errorf("%s: no %q in:\n%v", text, want, err)
+		}
+	}
+}
+
 func TestAddressesOfLists(t *testing.T) {
 	for text, want := range map[string]string{
 		"[{id: a, partitions: 2}, {id: a-2}]": "",

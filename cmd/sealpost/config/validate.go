@@ -54,6 +54,9 @@ func (c *Config) Validate() error {
 	if d := c.CRL.DeltaLifetime; c.CRL.DeltaPeriod > 0 && (d <= c.CRL.DeltaPeriod || d > c.CRL.Lifetime) {
 		f.say("crl.delta_lifetime", "must be longer than crl.delta_period, and no longer than crl.lifetime")
 	}
+	if c.CRL.Lifetime > c.CRL.Period {
+		f.add("crl", c.CRL.Schedule().Check())
+	}
 	c.validatePoints(&f)
 	f.add("ocsp", ocsp.Config{Validity: time.Duration(c.OCSP.Validity), MaxAge: time.Duration(c.OCSP.MaxAge), Keep: c.OCSP.Keep}.Validate())
 	if c.Recovery.Longest < 0 || c.Recovery.Silence < 0 {

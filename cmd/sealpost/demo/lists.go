@@ -12,6 +12,7 @@ import (
 
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
 	"github.com/sealpost/sealpost/crl"
+	"github.com/sealpost/sealpost/internal/audit"
 )
 
 // oldCRL keeps the complete list from before the revocation.
@@ -183,12 +184,12 @@ func (d *Demo) readBack(ctx context.Context) (string, error) {
 
 // sealpostSaw returns an error unless Sealpost has read the list with this number back at every distribution point.
 func (d *Demo) sealpostSaw(ctx context.Context, number string) error {
-	status, err := d.server.CRL.Status(ctx)
+	status, err := d.server.CRL.Status(ctx, audit.System("demo"))
 	if err != nil {
 		return err
 	}
 	seen := map[string]string{}
-	for _, s := range status {
+	for _, s := range status.Points {
 		if s.File == (crl.Kind{}).FileName(setup.IssuerID) {
 			seen[s.Point] = fmt.Sprint(s.Number) + s.Failure
 		}

@@ -5,9 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/cmd/sealpost/config"
@@ -16,12 +16,11 @@ import (
 	"github.com/sealpost/sealpost/crl/point"
 )
 
-// newCRL makes the publisher of lists, with all distribution points.
-func (s *Server) newCRL() (*crl.Publisher, error) {
+// NewCRL makes the publisher of lists, with all distribution points. It makes no list yet.
+func (s *Base) NewCRL() (*crl.Publisher, error) {
 	o := s.Config.CRL
 	c := crl.Config{DB: s.DB, Authority: s.Authority, Jobs: s.Jobs, Now: s.now, Log: s.Log, Open: fetch.New(fetch.Config{}).Open,
-		Schedule: crl.Schedule{Period: time.Duration(o.Period), Lifetime: time.Duration(o.Lifetime),
-			DeltaPeriod: time.Duration(o.DeltaPeriod), DeltaLifetime: time.Duration(o.DeltaLifetime)}}
+		Schedule: o.Schedule(), Others: s.othersLists()}
 	if o.DeltaPeriod > 0 {
 		c.Deltas = func(issuer string, partition int) []string {
 			return s.addresses(issuer, crl.Kind{Partition: partition, Delta: true})
@@ -54,8 +53,23 @@ func (s *Server) newCRL() (*crl.Publisher, error) {
 	return crl.New(c)
 }
 
+// othersLists are the revocation lists among the publications: those of the authorities above.
+func (s *Base) othersLists() (out []crl.Other) {
+	var above []*x509.Certificate
+	for _, i := range s.Authority.Issuers() {
+		above = append(above, i.Chain()...)
+	}
+	for _, p := range s.Config.Publications {
+		if p.Type == "application/pkix-crl" {
+			file := s.Config.Path(p.File)
+			out = append(out, crl.Other{File: path.Base(p.Path), Issuers: above, Read: func() ([]byte, error) { return os.ReadFile(file) }})
+		}
+	}
+	return out
+}
+
 // addresses returns where one of an issuer's lists is found by HTTP and LDAP.
-func (s *Server) addresses(issuer string, k crl.Kind) []string {
+func (s *Base) addresses(issuer string, k crl.Kind) []string {
 	out := []string{s.Config.CRLURL(issuer, k)}
 	for _, i := range s.Config.Issuers {
 		if u := s.Config.LDAPURL(i, k); i.ID == issuer && u != "" {
@@ -66,7 +80,7 @@ func (s *Server) addresses(issuer string, k crl.Kind) []string {
 }
 
 // publicAddress returns where this server itself shows a file.
-func (s *Server) publicAddress(i *ca.Issuer, file string) string {
+func (s *Base) publicAddress(i *ca.Issuer, file string) string {
 	if issuer, k, ok := crl.ParseFileName(file); ok {
 		return s.Config.CRLURL(issuer, k)
 	}
@@ -77,7 +91,7 @@ func (s *Server) publicAddress(i *ca.Issuer, file string) string {
 }
 
 // ldapAddress returns where outsiders find a list in the directory; "" for certificates, of which an entry holds several.
-func (s *Server) ldapAddress(i *ca.Issuer, file string) string {
+func (s *Base) ldapAddress(i *ca.Issuer, file string) string {
 	issuer, k, ok := crl.ParseFileName(file)
 	for _, c := range s.Config.Issuers {
 		if ok && c.ID == issuer {
@@ -88,7 +102,7 @@ func (s *Server) ldapAddress(i *ca.Issuer, file string) string {
 }
 
 // place makes a distribution point of its configuration.
-func (s *Server) place(p config.Point) (point.Point, error) {
+func (s *Base) place(p config.Point) (point.Point, error) {
 	switch {
 	case p.Folder != nil:
 		c := *p.Folder
@@ -113,7 +127,7 @@ func (s *Server) place(p config.Point) (point.Point, error) {
 }
 
 // secrets reads what a point's configuration names as files.
-func (s *Server) secrets(secretFile string, secret *string, trustFile string, trust **x509.CertPool) error {
+func (s *Base) secrets(secretFile string, secret *string, trustFile string, trust **x509.CertPool) error {
 	var err error
 	if secretFile != "" {
 		if *secret, err = s.Config.Secret(secretFile); err != nil {

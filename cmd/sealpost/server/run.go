@@ -124,7 +124,7 @@ func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 }
 
 func (s *Server) openPublishers(ctx context.Context) (err error) {
-	if s.CRL, err = s.newCRL(); err != nil {
+	if s.CRL, err = s.NewCRL(); err != nil {
 		return err
 	}
 	for _, i := range s.Authority.Issuers() { // no certificate names a list that is not there
@@ -149,7 +149,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 	f := s.Config.Finding
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
 		GAL: s.GAL, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: web.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
-		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), []web.Gauge{s.leaverGauge()}), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), []web.Gauge{s.leaverGauge()}), Tables: s.listTables(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)
 		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})
@@ -191,17 +191,7 @@ func (s *Server) parts() []web.Part {
 	parts := []web.Part{
 		{Name: "database", Check: s.DB.Ping},
 		{Name: "directory", Check: s.Directory.Ping},
-		{Name: "crl", Check: func(ctx context.Context) error {
-			var errs []error
-			for _, i := range s.Authority.Issuers() {
-				l, err := s.CRL.Newest(ctx, i.ID())
-				if err == nil && s.now().After(l.NextUpdate) {
-					err = fmt.Errorf("the list of %s has run out", i.ID())
-				}
-				errs = append(errs, err)
-			}
-			return errors.Join(errs...)
-		}},
+		{Name: "crl", Check: s.CRL.Check},
 	}
 	parts = append(parts, web.Part{Name: "ocsp", Check: s.OCSP.Check}, web.Part{Name: "audit", Check: s.checkAudit})
 	if s.Archive != nil {

@@ -1,0 +1,78 @@
+package server
+
+import (
+	"context"
+	"math"
+	"time"
+
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/web"
+)
+
+// monitoring is who asks how things stand for metrics and mails.
+func monitoring() audit.Actor { return audit.System("monitoring") }
+
+// listTables are what monitoring is told of revocation lists and distribution points.
+func (s *Server) listTables() []web.Table {
+	return []web.Table{
+		{Labels: []string{"issuer", "file"}, Read: s.listNumbers, Columns: []web.Column{
+			{Name: "sealpost_crl_number", Help: "Number of the newest revocation list of a kind."},
+			{Name: "sealpost_crl_seconds_left", Help: "Seconds until its nextUpdate; negative afterwards."},
+			{Name: "sealpost_crl_entries", Help: "Certificates on it."},
+			{Name: "sealpost_crl_size_bytes", Help: "Its size."},
+			{Name: "sealpost_crl_urgent", Help: "1 if it is running out, has run out or is not there, else 0."}}},
+		{Labels: []string{"issuer", "point", "file"}, Read: s.pointNumbers, Columns: []web.Column{
+			{Name: "sealpost_crl_point_number", Help: "Number of the revocation list that was last seen at a distribution point."},
+			{Name: "sealpost_crl_point_seconds_left", Help: "Seconds until the nextUpdate of that list; negative afterwards."},
+			{Name: "sealpost_crl_point_failing_since_timestamp_seconds", Help: "Since when a file at a distribution point is not as it should be, Unix time; 0 if it is."},
+			{Name: "sealpost_crl_point_last_good_timestamp_seconds", Help: "When it was last seen to be as it should, Unix time; 0 if never."},
+			{Name: "sealpost_crl_point_urgent", Help: "1 if it is running out, has run out or has failed for longer than crl.patience, else 0."}}},
+	}
+}
+
+func (s *Server) listNumbers(ctx context.Context) (out []web.Row, err error) {
+	st, err := s.CRL.Status(ctx, monitoring())
+	if err != nil {
+		return nil, err
+	}
+	for _, l := range st.Lists {
+		numbers := []float64{float64(l.Number), math.NaN(), float64(l.Entries), float64(l.Size), flag(l.Urgent)}
+		if !l.NextUpdate.IsZero() {
+			numbers[1] = l.NextUpdate.Sub(st.At).Seconds()
+		}
+		out = append(out, web.Row{Labels: []string{l.Issuer, l.File}, Numbers: numbers})
+	}
+	return out, nil
+}
+
+func (s *Server) pointNumbers(ctx context.Context) (out []web.Row, err error) {
+	st, err := s.CRL.Status(ctx, monitoring())
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range st.Points {
+		numbers := []float64{math.NaN(), math.NaN(), maybeUnix(p.FailedAt), maybeUnix(p.SeenAt), flag(p.Urgent)}
+		if p.Newest > 0 {
+			numbers[0] = float64(p.Number)
+		}
+		if p.NextUpdate != nil {
+			numbers[1] = p.NextUpdate.Sub(st.At).Seconds()
+		}
+		out = append(out, web.Row{Labels: []string{p.Issuer, p.Point, p.File}, Numbers: numbers})
+	}
+	return out, nil
+}
+
+func flag(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func maybeUnix(t *time.Time) float64 {
+	if t == nil {
+		return 0
+	}
+	return unix(*t)
+}

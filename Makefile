@@ -18,7 +18,7 @@ demo: ## Start a whole company with its CA and do the main job before your eyes 
 test: ## Run every test, against real servers (PKG=./internal/pg/... for some)
 	@scripts/install test
 	go vet $(PKG)
-	go test -timeout 15m $(PKG)
+	go test -timeout 30m $(PKG)
 
 check: ## Everything that must hold before a commit: a superset of test (STEPS="format vet" for some)
 	@scripts/install test

@@ -36,6 +36,7 @@ type Queue struct {
 
 	db           *pg.DB
 	publications *publisher // nil if nothing is done for them here
+	stopRecall   context.CancelFunc
 }
 
 // rescueAfter is how long a job may be at work before it counts as cut off by its process's end and is tried again. It is
@@ -147,6 +148,9 @@ func (q *Queue) Start(ctx context.Context) error {
 	if q.publications != nil {
 		q.publications.start(ctx)
 	}
+	recall, stop := context.WithCancel(ctx)
+	q.stopRecall = stop
+	go q.recallLost(recall)
 	return q.worker.Start(ctx)
 }
 
@@ -158,6 +162,7 @@ func (q *Queue) Stop(ctx context.Context) error {
 	if q.worker == nil {
 		return nil
 	}
+	q.stopRecall()
 	if err := q.worker.Stop(ctx); err == nil {
 		return nil
 	}

@@ -200,3 +200,19 @@ func TestSecondJobOfAKindThatIsKeptOnce(t *testing.T) {
 		t.Errorf("%d deliveries of %d jobs, %v", deliveries, all, err)
 	}
 }
+
+// A job that a server with a wrong clock has put off until tomorrow is done today.
+func TestJobThatWaitsForTomorrow(t *testing.T) {
+	db, q := setup(t)
+	done := make(chan struct{}, 1)
+	jobs.Handle(q, time.Second, func(context.Context, jobs.TellCase) error { done <- struct{}{}; return nil })
+	if err := db.InTx(t.Context(), "ca", func(tx pgx.Tx) error { return q.InsertAfter(t.Context(), tx, 24*time.Hour, jobs.TellCase{}) }); err != nil {
+		t.Fatal(err)
+	}
+	start(t, q)
+	select {
+	case <-done:
+	case <-time.After(30 * time.Second):
+		t.Error("it still waits")
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -56,15 +57,17 @@ func TestAuditRunbook(t *testing.T) {
 		return nil
 	})
 	f.carry(f.path("audit-checkpoints"), "stick/checkpoints-kept-elsewhere")
+	e2etest.Good(t, f.server.officer(t, "oscar", "log check --countersign"))
+	f.carry(filepath.Join(f.home(t, "oscar"), "log.txt"), "stick/oscar-log.txt")
 	f.db.Exec(t, `update audit.event set body = replace(body, 'issued', 'Issued') where kind = 'enrolment.issued'`)
-	for _, command := range []string{"sealpost audit verify", "sealpost audit verify --kept"} {
+	for _, command := range []string{"sealpost audit verify", "sealpost audit verify --kept " + f.at("stick/checkpoints"), "sealpost audit verify --kept " + f.at("stick/oscar")} {
 		f.refuses[command] = "NOT WHOLE: altered"
 	}
 	f.document("docs/runbooks/audit-log-does-not-verify.md", "", "")
 	if out := read(t, f.at("stick/report.json")); !strings.Contains(out, `"What": "altered"`) {
 		t.Errorf("report.json: %s", out)
 	}
-	f.done(5)
+	f.done(6)
 }
 
 // A restore that loses nothing, and one that loses what happened since the backup.

@@ -1,6 +1,6 @@
 // Package notice tells people by mail what becomes of recovery cases: those whose keys are asked for, who asks, who
-// decides and who receives. It owns who is told what and in which words, and that each is told once; the words lie in
-// templates, one file per event and reader.
+// decides and who receives; and operators what needs them. It owns who is told what and in which words, and that each is told
+// once, and operators of what lasts once a day; the words lie in templates, one file per event and reader.
 //
 // Mail is read by others: no message holds a key, a secret, or the reason and reference of a case, which whoever decides
 // reads with `sealpost-kra show`. What each reader gets to know is said at the parts.
@@ -46,6 +46,7 @@ type Config struct {
 	Directory    *directory.Directory
 	Mail         *mail.Sender // nil: nobody is told by mail
 	Organisation string
+	Operators    []string         // mail addresses of those who run the house; empty: they are not told by mail
 	Contact      string           // whom people turn to, in a sentence; "" means "your IT help desk"
 	Now          func() time.Time // nil means time.Now
 	Log          *slog.Logger     // nil discards
@@ -55,6 +56,7 @@ type Config struct {
 type Teller struct {
 	Config
 	letters letters
+	alarms  alarms
 }
 
 // New returns a Teller. Without a mail server it does nothing.
@@ -76,7 +78,8 @@ func New(c Config) (*Teller, error) {
 	if t.letters, err = readLetters(); err != nil {
 		return nil, err
 	}
-	return t, nil
+	t.alarms, err = readAlarms()
+	return t, err
 }
 
 // mute reports whether there is nothing to tell of, or no way to.
@@ -88,6 +91,10 @@ func (t *Teller) Register(q *jobs.Queue) {
 	if t.Cases != nil && t.Mail == nil {
 		t.Log.Warn("no mail server is configured: nobody is told of recovery cases by mail")
 	}
+	if t.Mail == nil || len(t.Operators) == 0 {
+		t.Log.Warn("mail.operators or a mail server is not configured: operators are told in the log alone of what needs them")
+	}
+	jobs.Handle(q, jobTimeout, t.Alert)
 	jobs.Handle(q, jobTimeout, t.Tell)
 	jobs.Handle(q, jobTimeout, t.Send)
 	jobs.Handle(q, jobTimeout, func(ctx context.Context, _ jobs.RevealCases) error { return t.Reveal(ctx) })

@@ -83,3 +83,42 @@ func updateUnanswered(ctx context.Context, tx pgx.Tx, j jobs.SendNotice) error {
 	_, err := tx.Exec(ctx, `update notice.mail set unanswered = unanswered + 1 where case_id = $1 and about = $2 and person = $3`, j.Case, j.About, j.Person)
 	return err
 }
+
+// knownMatter is one that operators were told of.
+type knownMatter struct {
+	grade int
+	told  time.Time
+	good  bool // they were told that it is over
+}
+
+// selectMatters returns an area's matters by their keys, and holds them until the transaction ends.
+func selectMatters(ctx context.Context, tx pgx.Tx, area string) (map[string]knownMatter, error) {
+	rows, err := tx.Query(ctx, `select key, grade, told_at, good from notice.matter where area = $1 order by key for update`, area)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]knownMatter{}
+	var key string
+	var k knownMatter
+	_, err = pgx.ForEachRow(rows, []any{&key, &k.grade, &k.told, &k.good}, func() error {
+		out[key] = k
+		return nil
+	})
+	return out, err
+}
+
+func upsertMatter(ctx context.Context, tx pgx.Tx, area string, m Matter, at time.Time) error {
+	_, err := tx.Exec(ctx, `insert into notice.matter (area, key, grade, told_at, good) values ($1, $2, $3, $4, false)
+		on conflict (area, key) do update set grade = excluded.grade, told_at = excluded.told_at, good = false`, area, m.Key, m.Grade, at)
+	return err
+}
+
+// endMatter notes that operators were told that a matter is over, or forgets it.
+func endMatter(ctx context.Context, tx pgx.Tx, area, key string, forget bool) error {
+	if forget {
+		_, err := tx.Exec(ctx, `delete from notice.matter where area = $1 and key = $2`, area, key)
+		return err
+	}
+	_, err := tx.Exec(ctx, `update notice.matter set good = true where area = $1 and key = $2 and not good`, area, key)
+	return err
+}

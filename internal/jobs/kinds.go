@@ -78,6 +78,15 @@ func (j WatchPoint) InsertOpts() river.InsertOpts {
 	return o
 }
 
+// WatchLists has operators told of lists that run out and of distribution points that fail.
+type WatchLists struct{}
+
+// Kind names the job.
+func (WatchLists) Kind() string { return "crl.watch-lists" }
+
+// InsertOpts keeps one at a time.
+func (WatchLists) InsertOpts() river.InsertOpts { return once }
+
 func pointQueue(point string) string { return "point-" + point }
 
 // ResumeEnrolments finishes or undoes what a crash left half done (package enroll).
@@ -141,6 +150,23 @@ func (SendNotice) Kind() string { return "notice.send" }
 
 // InsertOpts retries without end, in a queue of its own.
 func (SendNotice) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{MaxAttempts: forever, Queue: mailQueue}
+}
+
+// SendAlert tells one operator of something that needs them, or no longer does (package notice).
+type SendAlert struct {
+	ID      string    `json:"id"` // of the message
+	Address string    `json:"address"`
+	Subject string    `json:"subject"`
+	Text    string    `json:"text"`
+	Until   time.Time `json:"until"` // then it is not sent any more
+}
+
+// Kind names the job.
+func (SendAlert) Kind() string { return "notice.alert" }
+
+// InsertOpts retries without end, in the queue of messages.
+func (SendAlert) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{MaxAttempts: forever, Queue: mailQueue}
 }
 

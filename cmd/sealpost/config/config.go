@@ -164,7 +164,7 @@ type Archive struct {
 
 	// DrillEvery is how long the officers' last drill may lie back, or, if they never had one, the day on which their roster
 	// was brought in. Then the server's log, `sealpost check --connect`, `sealpost archive status` and two metrics say so;
-	// nothing stops. 0 means 4800h: twice a year.
+	// nothing stops. mail.operators are told too. 0 means 4800h: twice a year.
 	DrillEvery Duration `yaml:"drill_every"`
 }
 
@@ -174,7 +174,8 @@ type Recovery struct {
 	Silence Duration `yaml:"silence"` // the longest that the subjects of a legal case are not told of it; 0 means 4320h
 }
 
-// Mail says by which mail server people are told of recovery cases: whose keys are asked for, who decides, who receives.
+// Mail says by which mail server people are told of recovery cases: whose keys are asked for, who decides, who receives; and
+// operators of what needs them.
 // Leave it out where there is none; then people are told in no other way, and the server says so in its log at the start.
 type Mail struct {
 	Host string `yaml:"host"` // of the mail server; empty means that nobody is told by mail
@@ -195,6 +196,11 @@ type Mail struct {
 
 	// Contact is whom people are told to turn to if something is wrong, as part of a sentence. "" means "your IT help desk".
 	Contact string `yaml:"contact"`
+
+	// Operators are the mail addresses of those who run Sealpost. They are told of revocation lists that run out, of
+	// distribution points that fail, and of an overdue drill: at most once a day (of a drill once a week), and once when it is
+	// good again. Empty means that the log alone says so.
+	Operators []string `yaml:"operators"`
 }
 
 // Finding says to whom people's encryption certificates are shown that are found without the directory: by their exact mail

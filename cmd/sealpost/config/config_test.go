@@ -110,6 +110,31 @@ func TestPoints(t *testing.T) {
 	}
 }
 
+func TestOperators(t *testing.T) {
+	for text, want := range map[string]string{
+		"[pki@example.com, a@b.test]":        "",
+		"['PKI <pki@example.com>']":          "mail.operators[0]: must be a mail address",
+		"[pki@example.com, pki]":             "mail.operators[1]: must be a mail address",
+		"[pki@example.com, pki@example.com]": "mail.operators[1]: must be a mail address",
+	} {
+		c, err := config.Decode([]byte("mail: {host: mail.example.com, from: ca@example.com, operators: " + text + "}"))
+		if err != nil {
+			t.Fatalf("%s: %v", text, err)
+		}
+		err = c.Validate()
+		if want == "" && strings.Contains(err.Error(), "mail.") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: no %q in:\n%v", text, want, err)
+		}
+	}
+	c, err := config.Decode([]byte("mail: {operators: [pki@example.com]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Validate(); !strings.Contains(err.Error(), "mail.host: is missing") {
+		t.Errorf("operators without a mail server: %v", err)
+	}
+}
+
 func TestMargins(t *testing.T) {
 	for text, want := range map[string]string{
 		"{margin: 61h}":                           "crl.margin: must be shorter",

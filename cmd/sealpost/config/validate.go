@@ -6,7 +6,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	netmail "net/mail"
 	"net/url"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
@@ -183,7 +185,7 @@ func (c *Config) validateArchive(f *faults) {
 func (c *Config) validateMail(f *faults) {
 	m := c.Mail
 	if m.Host == "" {
-		if m != (Mail{}) {
+		if !reflect.ValueOf(m).IsZero() {
 			f.say("mail.host", "is missing; without it nobody is told by mail")
 		}
 		return
@@ -191,6 +193,11 @@ func (c *Config) validateMail(f *faults) {
 	f.add("mail", c.MailServer().Validate())
 	if (m.User == "") != (m.PasswordFile == "") {
 		f.say("mail", "needs both user and password_file, or neither")
+	}
+	for i, o := range m.Operators {
+		if a, err := netmail.ParseAddress(o); err != nil || a.Address != o || slices.Contains(m.Operators[:i], o) {
+			f.say(fmt.Sprintf("mail.operators[%d]", i), "must be a mail address without a name, such as pki@example.com, that is there once")
+		}
 	}
 	if len(m.Contact) > maxContact || strings.ContainsFunc(m.Contact, unicode.IsControl) {
 		f.say("mail.contact", fmt.Sprintf("must be one line of at most %d bytes", maxContact))

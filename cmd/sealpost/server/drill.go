@@ -7,6 +7,7 @@ import (
 
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/internal/jobs"
+	"github.com/sealpost/sealpost/notice"
 	"github.com/sealpost/sealpost/web"
 )
 
@@ -33,17 +34,21 @@ func (w *drillWatch) again(now time.Time) bool {
 	return true
 }
 
-// watchDrills warns if a drill is overdue and nothing was said of it for a week. It is a periodic job.
+// watchDrills warns in the log, and has operators told, if a drill is overdue and nothing was said of it for a week. It is a
+// periodic job.
 func (s *Server) watchDrills(ctx context.Context, _ jobs.WatchDrills) error {
 	d, err := s.Archive.Drills(ctx)
-	if err != nil || !d.Overdue {
+	if err != nil {
 		return err
 	}
-	if !s.drills.again(s.now()) {
-		return nil
+	var matters []notice.Matter
+	if d.Overdue {
+		matters = append(matters, notice.Matter{Key: "the recovery officers' drill", Every: warnEvery, About: &notice.Drill{Last: d.Last, Due: d.Due}})
+		if s.drills.again(s.now()) {
+			s.Log.Warn(DrillWarning(d), "last_drill", d.Last, "due", d.Due)
+		}
 	}
-	s.Log.Warn(DrillWarning(d), "last_drill", d.Last, "due", d.Due)
-	return nil
+	return s.Notice.Attend(ctx, areaDrill, matters)
 }
 
 // DrillWarning says that a drill is overdue, and what to do.

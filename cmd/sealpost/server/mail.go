@@ -41,7 +41,7 @@ func (s *Server) openNotice() error {
 	if err := s.openMail(); err != nil {
 		return err
 	}
-	c := notice.Config{DB: s.DB, Jobs: s.Jobs, Directory: s.Directory, Mail: s.Mail, Organisation: s.Config.Organisation.Name, Contact: s.Config.Mail.Contact,
+	c := notice.Config{DB: s.DB, Jobs: s.Jobs, Directory: s.Directory, Mail: s.Mail, Organisation: s.Config.Organisation.Name, Contact: s.Config.Mail.Contact, Operators: s.Config.Mail.Operators,
 		Now: s.now, Log: s.Log}
 	if s.Recovery != nil {
 		c.Cases = s.Recovery.Cases

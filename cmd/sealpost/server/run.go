@@ -56,7 +56,8 @@ type Server struct {
 	OCSP     *ocsp.Responder
 	Web      *web.Server
 
-	drills drillWatch
+	drills  drillWatch
+	started time.Time
 }
 
 // Open opens every room and checks what can be checked before the first request: the roster against its pin, every
@@ -66,7 +67,7 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) 
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{Base: base}
+	s := &Server{Base: base, started: base.now()}
 	defer func() {
 		if err != nil {
 			s.Close()
@@ -292,6 +293,8 @@ func (s *Server) register() {
 		jobs.Handle(s.Jobs, jobTimeout, s.watchDrills)
 		s.Jobs.Every(watchEvery, jobs.WatchDrills{})
 	}
+	jobs.Handle(s.Jobs, jobTimeout, s.watchLists)
+	s.Jobs.Every(watchListsEvery, jobs.WatchLists{})
 	s.Jobs.Every(resumeEvery, jobs.ResumeEnrolments{})
 	s.Jobs.Every(renewEvery, jobs.RenewServiceCertificates{})
 }

@@ -3,11 +3,87 @@ package server
 import (
 	"context"
 	"math"
+	"slices"
 	"time"
 
+	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/jobs"
+	"github.com/sealpost/sealpost/notice"
 	"github.com/sealpost/sealpost/web"
 )
+
+const (
+	// watchListsEvery is how often operators may hear of something new about lists.
+	watchListsEvery = time.Minute
+	// settleTime is how long a server must run until what was last seen before its start counts: every point is looked at in it.
+	settleTime = 15 * time.Minute
+)
+
+// Areas of matters that operators are told of.
+const (
+	areaLists = "crl"
+	areaDrill = "drill"
+)
+
+// watchLists has operators told of lists and distribution points that need them. It is a periodic job.
+func (s *Server) watchLists(ctx context.Context, _ jobs.WatchLists) error {
+	st, err := s.CRL.Status(ctx, monitoring())
+	if err != nil {
+		return err
+	}
+	unseen := func(p crl.Standing) bool { return p.Urgent && (p.LookedAt == nil || p.LookedAt.Before(s.started)) }
+	if st.At.Sub(s.started) < settleTime && slices.ContainsFunc(st.Points, unseen) {
+		return nil // this server, or all, were stopped, and nobody has looked since
+	}
+	return s.Notice.Attend(ctx, areaLists, matters(st))
+}
+
+// matters returns what operators must hear of. What runs out at a point because there is no newer list anywhere is told of as
+// such, once.
+func matters(st *crl.Status) (out []notice.Matter) {
+	by := map[string]*notice.Matter{}
+	add := func(key string, point, others bool, state crl.State, f notice.FileAt) {
+		if by[key] == nil {
+			by[key] = &notice.Matter{Key: key, About: &notice.Files{Point: point, Others: others}}
+		}
+		m := by[key]
+		about := m.About.(*notice.Files)
+		about.Files = append(about.Files, f)
+		if grade := grades[state]; grade >= m.Grade {
+			m.Grade, about.Worst = grade, string(state)
+		}
+	}
+	for _, l := range st.Lists {
+		if l.Urgent {
+			key := "the revocation lists of " + l.Issuer
+			if l.Issuer == "" {
+				key = "the revocation list " + l.File
+			}
+			add(key, false, l.Issuer == "", l.State, notice.FileAt{File: l.File, Newest: l.Number, Until: l.NextUpdate, Failure: l.Failure})
+		}
+	}
+	for _, p := range st.Points {
+		if !p.Urgent || p.FailedAt == nil && p.Number == p.Newest && p.State != crl.Unknown {
+			continue
+		}
+		f := notice.FileAt{File: p.File, Address: p.Address, Number: p.Number, Newest: p.Newest, Failure: p.Failure}
+		if p.NextUpdate != nil {
+			f.Until = *p.NextUpdate
+		}
+		if p.FailedAt != nil {
+			f.Since = *p.FailedAt
+		}
+		add("the distribution point "+p.Point, true, false, p.State, f)
+	}
+	for _, m := range by {
+		out = append(out, *m)
+	}
+	return out
+}
+
+// grades says how bad it is: what has not run out, and is urgent all the same, fails.
+var grades = map[crl.State]int{crl.RunningOut: 2, crl.RunOut: 3}
 
 // monitoring is who asks how things stand for metrics and mails.
 func monitoring() audit.Actor { return audit.System("monitoring") }

@@ -23,7 +23,7 @@ type Answered struct {
 
 // Approve decrypts the officer's part of every record of the case, seals it to the recipients, and signs. In a restore it
 // demands what the subject read to the officer of the recipient's fingerprint. The home remembers the answer before anybody
-// sees it: the officer's keys are used once, one decryption and one signature, and a second call says the same again.
+// sees it: the officer's keys are used once, one decryption and one signature (another countersigns the audit log), and a second call says the same again.
 func (o *Officer) Approve(ctx context.Context, x *Examination, heard Heard, comment string) (*Answered, error) {
 	may := func() error {
 		if err := x.Refusal(); err != nil {

@@ -99,7 +99,7 @@ func readByOpenSSL(t *testing.T, dir, name string, n int) {
 	}
 }
 
-// TestApprovingAgain: one decryption and one signature, whatever happens.
+// TestApprovingAgain: one decryption and one answer, whatever happens.
 func TestApprovingAgain(t *testing.T) {
 	t.Parallel()
 	v := alices(t)

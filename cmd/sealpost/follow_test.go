@@ -45,7 +45,7 @@ func newFollower(t *testing.T, i *installation, base string, places ...string) *
 	must(t, os.MkdirAll(i.dir, 0o700))
 	// The configuration's usual place is /etc/sealpost; here it is told each time to whoever reads it.
 	ours := shared.path(program)
-	write(t, f.at("bin/sealpost"), "#!/bin/sh\ncase \"$1\" in init|root) exec "+ours+" \"$@\" ;; esac\nexec "+ours+" \"$@\" --config "+i.path("server.yaml")+"\n")
+	write(t, f.at("bin/sealpost"), "#!/bin/sh\ncase \"$1 $2\" in init*|root*|'crl show'|'crl verify'|'crl watch') exec "+ours+" \"$@\" ;; esac\nexec "+ours+" \"$@\" --config "+i.path("server.yaml")+"\n")
 	must(t, os.Chmod(f.at("bin/sealpost"), 0o700))
 	must(t, os.Symlink(shared.path("sealpost-agent"), f.at("bin/sealpost-agent")))
 	f.places = strings.NewReplacer(append(places,

@@ -36,14 +36,16 @@ func TestCRLRunbook(t *testing.T) {
 	f := newRunbook(t)
 	f.bringRoot()
 	f.says["sealpost crl status"] = "ldap"
+	f.says["sealpost crl verify http"] = "good until"
+	f.says["sealpost crl publish --issuer"] = "issuing: number 4712,"
 	f.says["sealpost root crl"] = "number 2, 0 revoked"
-	f.before["cp /"] = func() { f.carry(f.at("root/root-next.crl"), "stick/root-next.crl") }
+	f.before["sealpost crl verify /"] = func() { f.carry(f.at("root/root-next.crl"), "stick/root-next.crl") }
 	f.document("docs/runbooks/crl-stale.md", "", "")
 	write(t, f.at("published.crl"), string(f.fetch(t, "/crl/root.crl")))
 	if out := openssl(t, f.base, "crl", "-inform", "DER", "-in", "published.crl", "-CAfile", f.path("pki/root.pem"), "-noout", "-crlnumber"); !strings.Contains(out, "verify OK") || !strings.Contains(out, "=0x02") {
 		t.Errorf("the root's list as published: %s", out)
 	}
-	f.done(9)
+	f.done(15)
 }
 
 func TestAuditRunbook(t *testing.T) {

@@ -100,3 +100,23 @@ func child(n *yaml.Node, key string) *yaml.Node {
 	}
 	return nil
 }
+
+// The sample of docs/crl.md can be taken as it is.
+func TestSampleOfPoints(t *testing.T) {
+	text, err := os.ReadFile(filepath.FromSlash("../../../docs/crl.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(text), "```yaml\n")
+	sample, _, _ := strings.Cut(rest, "```")
+	c, err := config.Decode([]byte(sample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(c.CRL.Points) != 3 || c.Issuers[0].LDAP.Lists == "" {
+		t.Errorf("%+v", c.CRL)
+	}
+	if err := c.Validate(); strings.Contains(err.Error(), "crl.") || strings.Contains(err.Error(), "ldap") {
+		t.Error(err)
+	}
+}

@@ -117,7 +117,7 @@ func ToolRefuses(t testing.TB, words, dir, name string, args ...string) {
 // Eventually repeats what fails because it takes a moment; after a while its error fails the test.
 func Eventually(t testing.TB, try func() error) {
 	t.Helper()
-	const patience = time.Minute
+	const patience = 3 * time.Minute // a busy machine takes long
 	for begun := time.Now(); ; {
 		err := try()
 		if err == nil {

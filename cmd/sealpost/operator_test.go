@@ -199,15 +199,18 @@ func TestAuditVerify(t *testing.T) {
 	if out := i.run(t, "audit verify"); !strings.Contains(out, "every one is in the signed tree") {
 		t.Errorf("audit verify: %s", out)
 	}
-	var good audit.Report
-	must(t, json.Unmarshal([]byte(i.run(t, "audit verify --json")), &good))
-	if n := i.db.Count(t, `select count(*) from audit.event`); good.Finding != nil || good.Events != n || good.Outside == 0 {
-		t.Errorf("%+v, and there are %d events", good, n)
-	}
+	e2etest.Eventually(t, func() error { // the server goes on writing
+		var good audit.Report
+		must(t, json.Unmarshal([]byte(i.run(t, "audit verify --json")), &good))
+		if n := i.db.Count(t, `select count(*) from audit.event`); good.Finding != nil || good.Events != n || good.Outside == 0 {
+			return fmt.Errorf("%+v, and there are %d events", good, n)
+		}
+		return nil
+	})
+	r.stop(t)
 	kept := filepath.Join(t.TempDir(), "kept")
 	write(t, kept, read(t, i.path("audit-checkpoints")))
 	i.run(t, "audit verify --kept", kept)
-	r.stop(t)
 
 	event := i.db.Count(t, `select min(id) from audit.event where kind = 'certificate.issued'`)
 	i.db.Exec(t, `update audit.event set body = replace(body, 'certificate.issued', 'certificate.issueD') where id = $1`, event)

@@ -1,9 +1,7 @@
 package ca_test
 
 import (
-	"context"
 	"crypto/x509"
-	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/internal/gpgtest"
 	"github.com/sealpost/sealpost/internal/pkitest"
 )
 
@@ -121,41 +120,14 @@ func TestGpgsmAcceptsChains(t *testing.T) {
 	}
 	t.Parallel()
 	h, certs := judged(t)
-	home, err := os.MkdirTemp("/tmp", "sp-gpg-") // its sockets need a short path
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := func(name string, args ...string) (string, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Env = append(os.Environ(), "GNUPGHOME="+home, "LC_ALL=C")
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	t.Cleanup(func() {
-		if out, err := run("gpgconf", "--kill", "all"); err != nil {
-			t.Errorf("gpgconf --kill: %v %s", err, out)
-		}
-		_ = os.RemoveAll(home)
-	})
-	trust := fmt.Sprintf("%s S relax\n", fingerprint(h.Root.Raw))
-	if err := os.WriteFile(filepath.Join(home, "trustlist.txt"), []byte(trust), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	home := gpgtest.New(t, h.Root)
 	names := []string{ca.SMIMESigning + "-P-256", ca.SMIMESigning + "-RSA-3072", ca.SMIMEEncryption + "-P-256", ca.SMIMEEncryption + "-RSA-3072"}
 	all := [][]byte{h.Root.Raw, h.Issuing.Raw}
 	for _, n := range names {
 		all = append(all, certs[n])
 	}
-	file := filepath.Join(home, "all.pem")
-	if err := os.WriteFile(file, pkitest.PEM(all...), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if out, err := run("gpgsm", "--batch", "--disable-crl-checks", "--import", file); err != nil {
-		t.Fatalf("gpgsm --import: %v\n%s", err, out)
-	}
-	out, err := run("gpgsm", "--batch", "--disable-crl-checks", "--with-validation", "--list-keys", "alice@example.test")
+	home.Import(all...)
+	out, err := home.Try("gpgsm", "--batch", "--disable-crl-checks", "--with-validation", "--list-keys", "alice@example.test")
 	if err != nil || strings.Count(out, "certificate is good") != len(names) {
 		t.Errorf("gpgsm --list-keys: %v\n%s", err, out)
 	}

@@ -1,9 +1,7 @@
 package crl_test
 
 import (
-	"bytes"
-	"context"
-	"crypto/sha1" // what gpgsm's list of trusted roots has
+	"bytes" // what gpgsm's list of trusted roots has
 	"encoding/base64"
 	"fmt"
 	"net/http"
@@ -19,6 +17,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/crl/fetch"
+	"github.com/sealpost/sealpost/internal/gpgtest"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/pkitest"
@@ -70,58 +69,26 @@ func (r *rig) ldap(dn string) string {
 	return r.slapd.StartTLSURL() + "/" + url.PathEscape(dn) + "?certificateRevocationList;binary?base?(objectClass=pkiCA)"
 }
 
-// gnupg is a home of GnuPG that trusts the root.
+// gnupg is a home of GnuPG that trusts the root, with the log of its dirmngr.
 type gnupg struct {
-	t    *testing.T
-	home string
+	*gpgtest.Home
+	t *testing.T
 }
 
 func newGnuPG(t *testing.T, r *rig, dirmngr string) *gnupg {
 	t.Helper()
-	home, err := os.MkdirTemp("/tmp", "sp-gpg-") // its sockets need a short path
-	must(t, err)
-	g := &gnupg{t, home}
-	t.Cleanup(func() {
-		if out, err := g.run("gpgconf", "--kill", "all"); err != nil {
-			t.Errorf("gpgconf --kill: %v %s", err, out)
-		}
-		_ = os.RemoveAll(home)
-	})
-	var colons []string
-	for _, b := range sha1.Sum(r.pki.Root.Raw) {
-		colons = append(colons, fmt.Sprintf("%02X", b))
-	}
-	must(t, os.WriteFile(filepath.Join(home, "trustlist.txt"), []byte(strings.Join(colons, ":")+" S relax\n"), 0o600))
-	must(t, os.WriteFile(filepath.Join(home, "dirmngr.conf"), []byte("verbose\nlog-file "+g.log()+"\n"+dirmngr), 0o600))
-	g.take(r.pki.Root.Raw)
-	g.take(r.pki.Issuing.Raw)
+	g := &gnupg{gpgtest.New(t, r.pki.Root), t}
+	g.Write("dirmngr.conf", []byte("verbose\nlog-file "+g.log()+"\n"+dirmngr))
+	g.Import(r.pki.Root.Raw, r.pki.Issuing.Raw)
 	return g
 }
 
-func (g *gnupg) log() string { return filepath.Join(g.home, "dirmngr.log") }
-
-func (g *gnupg) run(name string, args ...string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(g.t.Context()), 60*time.Second)
-	defer cancel()
-	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "GNUPGHOME="+g.home, "LC_ALL=C")
-	out, err := cmd.CombinedOutput()
-	return string(out), err
-}
-
-func (g *gnupg) take(der []byte) {
-	g.t.Helper()
-	file := filepath.Join(g.home, "in.pem")
-	must(g.t, os.WriteFile(file, pkitest.PEM(der), 0o600))
-	if out, err := g.run("gpgsm", "--batch", "--disable-crl-checks", "--import", file); err != nil {
-		g.t.Fatalf("gpgsm --import: %v\n%s", err, out)
-	}
-}
+func (g *gnupg) log() string { return g.Path("dirmngr.log") }
 
 // judge has gpgsm verify the certificates of somebody, with lists that dirmngr fetches.
 func (g *gnupg) judge(who string) string {
 	g.t.Helper()
-	out, _ := g.run("gpgsm", "--batch", "--with-validation", "--list-keys", who+"@"+pkitest.Domain) // what it says counts
+	out, _ := g.Try("gpgsm", "--batch", "--with-validation", "--list-keys", who+"@"+pkitest.Domain) // what it says counts
 	return out
 }
 
@@ -163,8 +130,7 @@ func TestDirmngrFetchesTheLists(t *testing.T) {
 				})
 			}
 			g := newGnuPG(t, r, c.conf)
-			g.take(alice.Signing.DER)
-			g.take(bob.Signing.DER)
+			g.Import(alice.Signing.DER, bob.Signing.DER)
 			if out := g.judge("alice"); !strings.Contains(out, "certificate is good") {
 				t.Errorf("alice: gpgsm says: %s\ndirmngr: %s", out, g.fetched())
 			}

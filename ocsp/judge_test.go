@@ -1,20 +1,16 @@
 package ocsp_test
 
 import (
-	"context"
 	"crypto"
-	"crypto/sha1"
 	"crypto/x509"
 	"encoding/pem"
-	"fmt"
 	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/internal/gpgtest"
 	"github.com/sealpost/sealpost/internal/pkitest"
 )
 
@@ -125,40 +121,13 @@ func TestGpgsmAsks(t *testing.T) {
 	r.run(t)
 	alice, bob := r.issue(t, "alice"), r.issue(t, "bob")
 	r.revoke(t, bob, ca.KeyCompromise)
-	home, err := os.MkdirTemp("/tmp", "sp-gpg-") // its sockets need a short path
-	if err != nil {
-		t.Fatal(err)
-	}
-	run := func(name string, args ...string) (string, error) {
-		ctx, cancel := context.WithTimeout(context.WithoutCancel(t.Context()), 30*time.Second)
-		defer cancel()
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Env = append(os.Environ(), "GNUPGHOME="+home, "LC_ALL=C")
-		out, err := cmd.CombinedOutput()
-		return string(out), err
-	}
-	t.Cleanup(func() {
-		if out, err := run("gpgconf", "--kill", "all"); err != nil {
-			t.Errorf("gpgconf --kill: %v %s", err, out)
-		}
-		_ = os.RemoveAll(home)
-	})
-	put := func(name, content string) {
-		if err := os.WriteFile(filepath.Join(home, name), []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	put("trustlist.txt", fmt.Sprintf("%X S relax\n", sha1.Sum(r.Root.Raw)))
+	home := gpgtest.New(t, r.Root)
 	// No more than that OCSP may be used: neither responders nor their certificates are configured.
-	log := filepath.Join(home, "dirmngr.log")
-	put("dirmngr.conf", "allow-ocsp\nverbose\nlog-file "+log+"\n")
-	for _, der := range [][]byte{r.Root.Raw, r.Issuing.Raw, alice.DER, bob.DER} {
-		if out, err := run("gpgsm", "--batch", "--import", write(t, "c.der", der)); err != nil {
-			t.Fatalf("%v %s", err, out)
-		}
-	}
+	log := home.Path("dirmngr.log")
+	home.Write("dirmngr.conf", []byte("allow-ocsp\nverbose\nlog-file "+log+"\n"))
+	home.Run("gpgsm", "--batch", "--import", write(t, "all.pem", pkitest.PEM(r.Root.Raw, r.Issuing.Raw, alice.DER, bob.DER)))
 	for _, c := range []struct{ name, status, said string }{{"alice", "good", ""}, {"bob", "revoked", "certificate has been revoked"}} {
-		out, _ := run("gpgsm", "--batch", "--enable-ocsp", "--disable-crl-checks", "--with-validation", "--list-keys", c.name+"@"+pkitest.Domain)
+		out, _ := home.Try("gpgsm", "--batch", "--enable-ocsp", "--disable-crl-checks", "--with-validation", "--list-keys", c.name+"@"+pkitest.Domain)
 		logged, err := os.ReadFile(log)
 		if err != nil {
 			t.Fatal(err)

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/internal/ftptest"
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/jobs"
+	"github.com/sealpost/sealpost/internal/nettest"
 	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/internal/s3test"
 	"github.com/sealpost/sealpost/internal/slapdtest"
@@ -97,7 +97,7 @@ func TestPointsThatHangDelayNoOther(t *testing.T) {
 	healthy := []string{"spare"}
 	r.more = []crl.Point{folderPoint(t, "spare", t.TempDir())}
 	for n := range 10 {
-		place, err := point.NewFTP(point.FTPConfig{Server: silent(t), Security: "none", Login: "x", Password: "x", Timeout: time.Hour})
+		place, err := point.NewFTP(point.FTPConfig{Server: nettest.Silent(t), Security: "none", Login: "x", Password: "x", Timeout: time.Hour})
 		must(t, err)
 		r.more = append(r.more, crl.Point{Name: fmt.Sprintf("silent-%d", n), Place: place})
 	}
@@ -141,24 +141,6 @@ func folderPoint(t testing.TB, name, path string) crl.Point {
 	place, err := point.NewFolder(point.FolderConfig{Path: path})
 	must(t, err)
 	return crl.Point{Name: name, Place: place}
-}
-
-// silent accepts connections and says nothing.
-func silent(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = c.Close() })
-		}
-	}()
-	return l.Addr().String()
 }
 
 // What an operator must mend is named in the status, the old list stays whole, and when it is mended the newest arrives.

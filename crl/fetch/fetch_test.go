@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -27,6 +26,7 @@ import (
 	"github.com/sealpost/sealpost/crl/fetch"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/ftptest"
+	"github.com/sealpost/sealpost/internal/nettest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
@@ -68,23 +68,6 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
-}
-
-func silent(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = c.Close() })
-		}
-	}()
-	return l.Addr().String()
 }
 
 func TestHTTP(t *testing.T) {
@@ -164,21 +147,21 @@ func TestHTTP(t *testing.T) {
 	config.Trust = x509.NewCertPool()
 	_, err = get(t, config, secure.URL+"/good.crl")
 	is(t, "a certificate of others", err, fetch.ErrUnreachable)
-	_, err = get(t, config, "http://"+silent(t)+"/x")
+	_, err = get(t, config, "http://"+nettest.Silent(t)+"/x")
 	is(t, "silence", err, fetch.ErrUnreachable)
-	_, err = get(t, config, "https://"+silent(t)+"/x")
+	_, err = get(t, config, "https://"+nettest.Silent(t)+"/x")
 	is(t, "silence, https", err, fetch.ErrUnreachable)
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if _, err := fetch.New(fetch.Config{}).Open(ctx, "http://"+silent(t)+"/x"); !errors.Is(err, context.Canceled) {
+	if _, err := fetch.New(fetch.Config{}).Open(ctx, "http://"+nettest.Silent(t)+"/x"); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }
 
 // The environment's proxy is not an outsider's.
 func TestNoProxy(t *testing.T) {
-	t.Setenv("HTTP_PROXY", "http://"+silent(t))
-	t.Setenv("http_proxy", "http://"+silent(t))
+	t.Setenv("HTTP_PROXY", "http://"+nettest.Silent(t))
+	t.Setenv("http_proxy", "http://"+nettest.Silent(t))
 	_, err := get(t, fetch.Config{Step: time.Second}, "http://crl.example.invalid/x")
 	is(t, "a name that nobody has", err, fetch.ErrUnreachable)
 	if !strings.Contains(err.Error(), "lookup") {
@@ -226,8 +209,8 @@ func TestLDAP(t *testing.T) {
 		s.TLSURL() + "/" + slapdtest.PersonDN("alice") + "?userPassword":                                           fetch.ErrAbsent,
 		s.TLSURL() + "/cn=Two," + slapdtest.PKI + "?certificateRevocationList;binary":                              fetch.ErrRefused,
 		s.TLSURL() + "/cn=Away," + slapdtest.PKI + "?certificateRevocationList;binary":                             fetch.ErrRefused,
-		"ldap://" + silent(t) + "/" + name + "?certificateRevocationList":                                          fetch.ErrUnreachable,
-		"ldaps://" + silent(t) + "/" + name + "?certificateRevocationList":                                         fetch.ErrUnreachable,
+		"ldap://" + nettest.Silent(t) + "/" + name + "?certificateRevocationList":                                  fetch.ErrUnreachable,
+		"ldaps://" + nettest.Silent(t) + "/" + name + "?certificateRevocationList":                                 fetch.ErrUnreachable,
 	} {
 		b, err := get(t, config, address)
 		is(t, address, err, want)
@@ -278,7 +261,7 @@ func TestFTP(t *testing.T) {
 	}
 	_, err := get(t, config, "ftp://"+s.Address()+"/issuing.crl")
 	is(t, "a server that wants a password", err, fetch.ErrRefused)
-	_, err = get(t, config, "ftp://"+silent(t)+"/issuing.crl")
+	_, err = get(t, config, "ftp://"+nettest.Silent(t)+"/issuing.crl")
 	is(t, "silence", err, fetch.ErrUnreachable)
 
 	for what, strike := range map[string]func(){"frozen": s.Freeze, "killed": s.Kill} {

@@ -15,6 +15,7 @@ import (
 	"github.com/sealpost/sealpost/crl/list"
 	"github.com/sealpost/sealpost/crl/point"
 	"github.com/sealpost/sealpost/internal/ftptest"
+	"github.com/sealpost/sealpost/internal/nettest"
 )
 
 func newFTP(t testing.TB, s *ftptest.Server, change ...func(*point.FTPConfig)) *point.FTP {
@@ -63,9 +64,9 @@ func TestFTPIsAway(t *testing.T) {
 		word   string
 	}{
 		"nobody there": {func(c *point.FTPConfig) { c.Server = nobody(t) }, point.ErrUnreachable, "does not answer"},
-		"silence":      {func(c *point.FTPConfig) { c.Server, c.Timeout = silent(t), 200*time.Millisecond }, point.ErrUnreachable, "does not answer"},
+		"silence":      {func(c *point.FTPConfig) { c.Server, c.Timeout = nettest.Silent(t), 200*time.Millisecond }, point.ErrUnreachable, "does not answer"},
 		"silence, implicit": {func(c *point.FTPConfig) {
-			c.Server, c.Security, c.Timeout = silent(t), "implicit", 200*time.Millisecond
+			c.Server, c.Security, c.Timeout = nettest.Silent(t), "implicit", 200*time.Millisecond
 		}, point.ErrUnreachable, "does not answer"},
 		"wrong password":       {func(c *point.FTPConfig) { c.Password = "wrong" }, point.ErrRefused, "does not accept the login"},
 		"no TLS":               {func(c *point.FTPConfig) { c.Security = "none" }, point.ErrRefused, "does not accept the login"},
@@ -88,7 +89,7 @@ func TestFTPIsAway(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if err := newFTP(t, s, func(c *point.FTPConfig) { c.Server = silent(t) }).Put(ctx, one); !errors.Is(err, context.Canceled) {
+	if err := newFTP(t, s, func(c *point.FTPConfig) { c.Server = nettest.Silent(t) }).Put(ctx, one); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

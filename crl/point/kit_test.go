@@ -164,24 +164,6 @@ func must(t testing.TB, err error) {
 	}
 }
 
-// silent listens, accepts and says nothing; it returns its address.
-func silent(t testing.TB) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	t.Cleanup(func() { _ = l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			t.Cleanup(func() { _ = c.Close() })
-		}
-	}()
-	return l.Addr().String()
-}
-
 // nobody returns an address where nothing listens.
 func nobody(t testing.TB) string {
 	t.Helper()

@@ -11,6 +11,7 @@ import (
 	"github.com/sealpost/sealpost/crl/point"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/housetest"
+	"github.com/sealpost/sealpost/internal/nettest"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
@@ -196,7 +197,7 @@ func TestLDAPIsAway(t *testing.T) {
 	shows(t, p, two)
 	start := time.Now()
 	mute := newLDAP(t, s, "", func(c *directory.Config) {
-		c.URLs, c.Timeout, c.ConnectTimeout = []string{"ldaps://" + silent(t)}, 300*time.Millisecond, 300*time.Millisecond
+		c.URLs, c.Timeout, c.ConnectTimeout = []string{"ldaps://" + nettest.Silent(t)}, 300*time.Millisecond, 300*time.Millisecond
 	})
 	is(t, "silent", mute.Put(t.Context(), ca.full(t, 3)), point.ErrUnreachable)
 	if took := time.Since(start); took > 4*time.Second {

@@ -17,6 +17,7 @@ import (
 
 	"github.com/sealpost/sealpost/crl/list"
 	"github.com/sealpost/sealpost/crl/point"
+	"github.com/sealpost/sealpost/internal/nettest"
 	"github.com/sealpost/sealpost/internal/s3test"
 )
 
@@ -120,8 +121,8 @@ func TestS3IsAway(t *testing.T) {
 		word   string
 	}{
 		"nobody there":   {func(c *point.S3Config) { c.Endpoint = "https://" + nobody(t) }, point.ErrUnreachable, "does not answer"},
-		"silence":        {func(c *point.S3Config) { c.Endpoint, c.Timeout = "https://"+silent(t), 200*time.Millisecond }, point.ErrUnreachable, "does not answer"},
-		"silence, plain": {func(c *point.S3Config) { c.Endpoint, c.Timeout = "http://"+silent(t), 200*time.Millisecond }, point.ErrUnreachable, "does not answer"},
+		"silence":        {func(c *point.S3Config) { c.Endpoint, c.Timeout = "https://"+nettest.Silent(t), 200*time.Millisecond }, point.ErrUnreachable, "does not answer"},
+		"silence, plain": {func(c *point.S3Config) { c.Endpoint, c.Timeout = "http://"+nettest.Silent(t), 200*time.Millisecond }, point.ErrUnreachable, "does not answer"},
 		"wrong secret":   {func(c *point.S3Config) { c.SecretKey = "wrong" }, point.ErrRefused, "check the key"},
 		"wrong key":      {func(c *point.S3Config) { c.AccessKey = "wrong" }, point.ErrRefused, "XAdminUserNotFound"},
 		"no bucket":      {func(c *point.S3Config) { c.Bucket = "none" }, point.ErrRefused, "has no such bucket"},
@@ -141,7 +142,7 @@ func TestS3IsAway(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	time.AfterFunc(50*time.Millisecond, cancel)
-	if err := newS3(t, s, func(c *point.S3Config) { c.Endpoint = "http://" + silent(t) }).Put(ctx, one); !errors.Is(err, context.Canceled) {
+	if err := newS3(t, s, func(c *point.S3Config) { c.Endpoint = "http://" + nettest.Silent(t) }).Put(ctx, one); !errors.Is(err, context.Canceled) {
 		t.Errorf("cancelled: %v", err)
 	}
 }

@@ -202,22 +202,10 @@ func (a *Authority) ByRequest(ctx context.Context, request uuid.UUID) (Progress,
 // People returns those who have a certificate that is valid now and not revoked, in the order of their ids: at most limit
 // that come after one.
 func (a *Authority) People(ctx context.Context, after uuid.UUID, limit int) ([]uuid.UUID, error) {
-	var out []uuid.UUID
-	err := a.db.InTx(ctx, role, func(tx pgx.Tx) error {
-		rows, err := tx.Query(ctx, `
-			select distinct c.person from ca.certificate c left join lateral (
-				select standing from ca.revocation where issuer = c.issuer and serial = c.serial order by change desc limit 1) r on true
-			where c.person > $1 and $2 between c.not_before and c.not_after + interval '1 second' - interval '1 microsecond'
-				and coalesce(r.standing, 'released') = 'released'
-			order by c.person limit $3`, after, a.now().UTC().Truncate(time.Microsecond), limit)
-		if err != nil {
-			return err
-		}
-		out, err = pgx.CollectRows(rows, pgx.RowTo[uuid.UUID])
-		return err
-	})
-	if err != nil {
-		return nil, fmt.Errorf("read people: %w", err)
-	}
-	return out, nil
+	return a.people(ctx, `
+		select distinct c.person from ca.certificate c left join lateral (
+			select standing from ca.revocation where issuer = c.issuer and serial = c.serial order by change desc limit 1) r on true
+		where c.person > $1 and $2 between c.not_before and c.not_after + interval '1 second' - interval '1 microsecond'
+			and coalesce(r.standing, 'released') = 'released'
+		order by c.person limit $3`, after, a.now().UTC().Truncate(time.Microsecond), limit)
 }

@@ -156,23 +156,35 @@ func (f Folder) answersTo(delivery int) ([]Answer, error) {
 }
 
 func (f Folder) answers(suffix string, read func(name string) (*record.Answer, error)) ([]Answer, error) {
+	names, err := f.list(suffix)
+	if err != nil {
+		return nil, err
+	}
+	var out []Answer
+	for _, name := range names {
+		a := Answer{File: f.Path(name)}
+		a.Answer, a.Err = read(name)
+		out = append(out, a)
+	}
+	return sorted(out), nil
+}
+
+// list returns the names of the files that end in suffix.
+func (f Folder) list(suffix string) (out []string, err error) {
 	entries, err := os.ReadDir(f.dir)
 	if err != nil {
 		return nil, ErrFolder.Withf("The folder %s cannot be read.", f.dir).Because(err)
 	}
-	var out []Answer
 	for _, e := range entries {
 		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), suffix) || record.Line(e.Name(), 255) != e.Name() {
 			continue // a name that would mislead whoever reads it is none of ours
 		}
 		if len(out) == maxAnswers {
-			return nil, ErrFolder.Withf("There are more than %d answers in %s.", maxAnswers, f.dir)
+			return nil, ErrFolder.Withf("There are more than %d files *%s in %s.", maxAnswers, suffix, f.dir)
 		}
-		a := Answer{File: f.Path(e.Name())}
-		a.Answer, a.Err = read(e.Name())
-		out = append(out, a)
+		out = append(out, e.Name())
 	}
-	return sorted(out), nil
+	return out, nil
 }
 
 func sorted(list []Answer) []Answer {

@@ -5,11 +5,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"strings"
 
 	"github.com/sealpost/sealpost/api"
-	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/disk"
 )
 
@@ -65,19 +62,13 @@ type Checkpoint struct {
 
 // Checkpoints reads the checkpoints that officers have put into the folder.
 func (f Folder) Checkpoints() ([]Checkpoint, error) {
-	entries, err := os.ReadDir(f.dir)
+	names, err := f.list(checkpointSuffix)
 	if err != nil {
-		return nil, ErrFolder.Withf("The folder %s cannot be read.", f.dir).Because(err)
+		return nil, err
 	}
 	var out []Checkpoint
-	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), checkpointSuffix) || record.Line(e.Name(), 255) != e.Name() {
-			continue // a name that would mislead whoever reads it is none of ours
-		}
-		if len(out) == maxAnswers {
-			return nil, ErrFolder.Withf("There are more than %d checkpoints in %s.", maxAnswers, f.dir)
-		}
-		c := Checkpoint{File: f.Path(e.Name())}
+	for _, name := range names {
+		c := Checkpoint{File: f.Path(name)}
 		if c.Note, err = disk.Read(c.File, maxNote); err != nil {
 			return nil, err
 		}

@@ -175,14 +175,7 @@ func (s *Server) listCases(ctx context.Context, by Caller, in *casesInput) (*ans
 	if err != nil {
 		return nil, err
 	}
-	out := &answer[api.Page[api.Case]]{Body: api.Page[api.Case]{Items: make([]api.Case, len(found))}}
-	for i, k := range found {
-		out.Body.Items[i] = listedCase(k)
-	}
-	if len(found) == limit {
-		out.Body.Next = found[len(found)-1].ID.String()
-	}
-	return out, nil
+	return pageOf(found, limit, listedCase, func(k archive.Listed) string { return k.ID.String() }), nil
 }
 
 // CasePath names a case. (It is exported for huma, which does not look into other embedded structs.)

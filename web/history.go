@@ -52,14 +52,7 @@ func (s *Server) listHistory(ctx context.Context, by Caller, in *historyInput) (
 	if err != nil {
 		return nil, err
 	}
-	out := &answer[api.Page[api.HistoryEntry]]{Body: api.Page[api.HistoryEntry]{Items: make([]api.HistoryEntry, len(found))}}
-	for i, e := range found {
-		out.Body.Items[i] = historyOf(e)
-	}
-	if len(found) == limit {
-		out.Body.Next = found[len(found)-1].Place.String()
-	}
-	return out, nil
+	return pageOf(found, limit, historyOf, func(e archive.HistoryEntry) string { return e.Place.String() }), nil
 }
 
 // whose finds the person of a request. Only auditors may ask who somebody is.

@@ -48,9 +48,8 @@ func (s *Server) listLeavers(ctx context.Context, by Caller, in *leaversInput) (
 	if err != nil {
 		return nil, err
 	}
-	out := &answer[api.Page[api.Leaver]]{Body: api.Page[api.Leaver]{Items: []api.Leaver{}}}
 	if s.Leavers == nil {
-		return out, nil
+		return &answer[api.Page[api.Leaver]]{Body: api.Page[api.Leaver]{Items: []api.Leaver{}}}, nil
 	}
 	var states []leaver.State
 	if in.State != "" {
@@ -60,13 +59,7 @@ func (s *Server) listLeavers(ctx context.Context, by Caller, in *leaversInput) (
 	if err != nil {
 		return nil, err
 	}
-	for _, l := range found {
-		out.Body.Items = append(out.Body.Items, leaverOf(l))
-	}
-	if len(found) == in.Limit {
-		out.Body.Next = strconv.FormatInt(found[len(found)-1].Number, 10)
-	}
-	return out, nil
+	return pageOf(found, in.Limit, leaverOf, func(l *leaver.Leaver) string { return strconv.FormatInt(l.Number, 10) }), nil
 }
 
 type leaverInput struct {

@@ -43,6 +43,18 @@ type operation struct {
 // answer is an answer that is nothing but a body.
 type answer[T any] struct{ Body T }
 
+// pageOf is a page of a list: what was found, as it is shown, and where the next page begins if this one is full.
+func pageOf[T, A any](found []T, limit int, show func(T) A, place func(T) string) *answer[api.Page[A]] {
+	out := &answer[api.Page[A]]{Body: api.Page[A]{Items: make([]A, len(found))}}
+	for i, f := range found {
+		out.Body.Items[i] = show(f)
+	}
+	if len(found) > 0 && len(found) == limit {
+		out.Body.Next = place(found[len(found)-1])
+	}
+	return out
+}
+
 const metadataBody = "body"
 
 // register makes an operation of a handler: the route, its entry in the document, who may come in, and what becomes of

@@ -30,48 +30,21 @@ func (c *Config) Validate() error {
 	f.httpURL("public_url", c.PublicURL)
 	f.either("database", "url", c.Database.URL, "url_file", c.Database.URLFile)
 	f.either("unlock", "passphrase_file", c.Unlock.PassphraseFile, "passphrase_env", c.Unlock.PassphraseEnv)
-	f.address("listen.public", c.Listen.Public)
-	f.address("listen.api", c.Listen.API)
-	if (c.Listen.Certificate == "") != (c.Listen.Key == "") || (len(c.Listen.Hosts) == 0) == (c.Listen.Certificate == "") {
-		f.say("listen", "needs either hosts, or certificate and key")
-	}
-	if c.Listen.Metrics != "" {
-		f.address("listen.metrics", c.Listen.Metrics)
-	}
+	c.validateListen(&f)
 	c.validateIssuers(&f)
 	c.validateArchive(&f)
 	c.validateMail(&f)
 	f.add("directory", c.Directory.Validate())
 	f.add("leavers", c.Leavers.Validate())
 	f.add("gal", c.GAL.Validate())
-	f.add("finding.store", c.Finding.Store.Validate())
-	f.add("finding.vcard", c.Finding.VCard.Validate())
-	f.add("finding.smimea", c.Finding.SMIMEA.Validate())
-	if c.Finding.Burst < 0 {
-		f.say("finding.burst", "must not be negative")
-	}
-	if c.CRL.Lifetime <= c.CRL.Period {
-		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
-	}
-	if d := c.CRL.DeltaLifetime; c.CRL.DeltaPeriod > 0 && (d <= c.CRL.DeltaPeriod || d > c.CRL.Lifetime) {
-		f.say("crl.delta_lifetime", "must be longer than crl.delta_period, and no longer than crl.lifetime")
-	}
-	if c.CRL.Lifetime > c.CRL.Period {
-		f.add("crl", c.CRL.Schedule().Check())
-	}
+	c.validateFinding(&f)
+	c.validateSchedule(&f)
 	c.validatePoints(&f)
 	f.add("ocsp", ocsp.Config{Validity: time.Duration(c.OCSP.Validity), MaxAge: time.Duration(c.OCSP.MaxAge), Keep: c.OCSP.Keep}.Validate())
 	if c.Recovery.Longest < 0 || c.Recovery.Silence < 0 {
 		f.say("recovery", "needs times that are not negative")
 	}
-	for i, p := range c.Publications {
-		at := fmt.Sprintf("publications[%d]", i)
-		if !strings.HasPrefix(p.Path, "/") {
-			f.say(at+".path", "must begin with /")
-		}
-		f.need(at+".file", p.File)
-		f.need(at+".type", p.Type)
-	}
+	c.validatePublications(&f)
 	f.need("audit.origin", c.Audit.Origin)
 	f.need("audit.key", c.Audit.Key)
 	if len(c.Audit.Files)+len(c.Audit.Syslog)+len(c.Audit.Addresses) == 0 {
@@ -85,6 +58,49 @@ func (c *Config) Validate() error {
 		f.say("log.level", "must be debug, info, warn or error")
 	}
 	return errors.Join(f...)
+}
+
+func (c *Config) validateListen(f *faults) {
+	f.address("listen.public", c.Listen.Public)
+	f.address("listen.api", c.Listen.API)
+	if (c.Listen.Certificate == "") != (c.Listen.Key == "") || (len(c.Listen.Hosts) == 0) == (c.Listen.Certificate == "") {
+		f.say("listen", "needs either hosts, or certificate and key")
+	}
+	if c.Listen.Metrics != "" {
+		f.address("listen.metrics", c.Listen.Metrics)
+	}
+}
+
+func (c *Config) validateFinding(f *faults) {
+	f.add("finding.store", c.Finding.Store.Validate())
+	f.add("finding.vcard", c.Finding.VCard.Validate())
+	f.add("finding.smimea", c.Finding.SMIMEA.Validate())
+	if c.Finding.Burst < 0 {
+		f.say("finding.burst", "must not be negative")
+	}
+}
+
+func (c *Config) validateSchedule(f *faults) {
+	if c.CRL.Lifetime <= c.CRL.Period {
+		f.say("crl.lifetime", "must be longer than crl.period, or lists run out before the next one")
+	}
+	if d := c.CRL.DeltaLifetime; c.CRL.DeltaPeriod > 0 && (d <= c.CRL.DeltaPeriod || d > c.CRL.Lifetime) {
+		f.say("crl.delta_lifetime", "must be longer than crl.delta_period, and no longer than crl.lifetime")
+	}
+	if c.CRL.Lifetime > c.CRL.Period {
+		f.add("crl", c.CRL.Schedule().Check())
+	}
+}
+
+func (c *Config) validatePublications(f *faults) {
+	for i, p := range c.Publications {
+		at := fmt.Sprintf("publications[%d]", i)
+		if !strings.HasPrefix(p.Path, "/") {
+			f.say(at+".path", "must begin with /")
+		}
+		f.need(at+".file", p.File)
+		f.need(at+".type", p.Type)
+	}
 }
 
 func (c *Config) validateIssuers(f *faults) {

@@ -3,7 +3,8 @@
 //
 // It owns the bytes of CMS: AuthEnvelopedData with AES-256-GCM for everything
 // Sealpost itself reads, EnvelopedData with AES-256-CBC for mail programs that
-// know nothing newer, SignedData with exactly one signer, reading certificate bundles
+// know nothing newer, SignedData with exactly one signer, what somebody tells their correspondents in a directory
+// (Advertise), reading certificate bundles
 // without a signer ("certs-only"; bundle writes them), and the EncKeyWithID content in which a
 // private key travels to an archive (RFC 4211).
 //

@@ -115,3 +115,25 @@ func FuzzEncKeyWithID(f *testing.F) {
 		}
 	})
 }
+
+// FuzzReadAdvertisement reads altered ones. What is read was said by who signed it.
+func FuzzReadAdvertisement(f *testing.F) {
+	p := thePKI()
+	alice := p.dual("alice", p.p256.key, p.rsa.key)
+	f.Add([]byte{})
+	f.Add(alice.advertise(f))
+	f.Add(alice.right(f).signed(alice.signing))
+	f.Add(sign(f, p.p256, cms.SignOptions{Detached: true}))
+	f.Fuzz(func(t *testing.T, der []byte) {
+		got, err := cms.ReadAdvertisement(der)
+		if err != nil {
+			if got != nil || fault.Of(err) == nil {
+				t.Fatalf("got %v, %v", got, err)
+			}
+			return
+		}
+		if len(der) > cms.MaxAdvertisement || got.Signer == nil || got.Encryption == nil || len(got.Capabilities) == 0 {
+			t.Fatalf("got %+v", got)
+		}
+	})
+}

@@ -18,6 +18,14 @@ var (
 	oidAttrSigningTime   = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 5}
 )
 
+// Attributes of mail programs, RFC 8551 §2.5.2 (also a certificate's extension, RFC 4262) and §2.5.3, and Microsoft's for the
+// same as the latter.
+var (
+	oidAttrCapabilities     = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 15}
+	oidAttrEncrypKeyPref    = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 2, 11}
+	oidAttrMicrosoftKeyPref = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 311, 16, 4}
+)
+
 // Content encryption, RFC 3565, RFC 5084 and RFC 3370.
 var (
 	oidAES128CBC = asn1.ObjectIdentifier{2, 16, 840, 1, 101, 3, 4, 1, 2}

@@ -22,6 +22,8 @@ type SignOptions struct {
 	ContentType asn1.ObjectIdentifier
 	// SigningTime is written as a signed attribute unless it is zero.
 	SigningTime time.Time
+
+	attributes [][]byte // further signed attributes, encoded
 }
 
 // Sign signs content and returns SignedData in DER with one signer, signed
@@ -72,7 +74,7 @@ func buildSignedAttributes(content []byte, s signatureScheme, opt SignOptions) (
 	if err != nil {
 		return nil, err
 	}
-	attrs := [][]byte{typ, digest}
+	attrs := append([][]byte{typ, digest}, opt.attributes...)
 	if !opt.SigningTime.IsZero() {
 		at, err := buildAttribute(oidAttrSigningTime, func(b *cryptobyte.Builder) { addTime(b, opt.SigningTime) })
 		if err != nil {

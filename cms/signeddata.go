@@ -12,10 +12,12 @@ import (
 
 // signedData is a SignedData taken apart, with nothing verified yet.
 type signedData struct {
+	version      int
 	digests      []algorithm
 	contentType  asn1.ObjectIdentifier
 	content      []byte // nil when the content is not in the message
 	certificates []*x509.Certificate
+	crls         bool                // there are some, or something else in their place
 	signers      []cryptobyte.String // bodies of SignerInfo
 }
 
@@ -28,6 +30,7 @@ type signerInfo struct {
 	attributes attributes
 	algorithm  algorithm
 	signature  []byte
+	unsigned   bool // there are unsigned attributes
 }
 
 // maxSigners is how many SignerInfo are counted before a message is refused.
@@ -42,14 +45,13 @@ func parseSignedData(der []byte) (*signedData, error) {
 		return nil, ErrMalformed.Withf("The message is not a signed one (content type %v).", typ)
 	}
 	s := new(signedData)
-	var version int
-	var digests, certs, signers cryptobyte.String
+	var digests, certs, crls, signers cryptobyte.String
 	var hasCerts bool
-	if !body.ReadASN1Integer(&version) || version != 1 && (version < 3 || version > 5) ||
+	if !body.ReadASN1Integer(&s.version) || s.version != 1 && (s.version < 3 || s.version > 5) ||
 		!body.ReadASN1(&digests, cbasn1.SET) || !s.readDigests(digests) ||
 		!s.readContent(&body) ||
 		!body.ReadOptionalASN1(&certs, &hasCerts, context(0)) ||
-		!body.SkipOptionalASN1(context(1)) || // CRLs: of no use here
+		!body.ReadOptionalASN1(&crls, &s.crls, context(1)) || // of no use here
 		!body.ReadASN1(&signers, cbasn1.SET) || !body.Empty() {
 		return nil, ErrMalformed
 	}
@@ -139,7 +141,7 @@ func parseSignerInfo(body cryptobyte.String) (*signerInfo, error) {
 	if !body.PeekASN1Tag(context(0)) {
 		return nil, ErrUnsupported.Withf("The signature has no signed attributes.")
 	}
-	var element, set, signature cryptobyte.String
+	var element, set, signature, unsigned cryptobyte.String
 	if !body.ReadASN1Element(&element, context(0)) {
 		return nil, ErrMalformed
 	}
@@ -151,7 +153,7 @@ func parseSignerInfo(body cryptobyte.String) (*signerInfo, error) {
 		return nil, ErrMalformed
 	}
 	if !readAlgorithm(&body, &s.algorithm) || !body.ReadASN1(&signature, cbasn1.OCTET_STRING) ||
-		!body.SkipOptionalASN1(context(1)) || !body.Empty() { // unsignedAttrs: nothing vouches for them
+		!body.ReadOptionalASN1(&unsigned, &s.unsigned, context(1)) || !body.Empty() { // nothing vouches for them
 		return nil, ErrMalformed
 	}
 	s.signature = signature

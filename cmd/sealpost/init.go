@@ -36,7 +36,7 @@ the root, and their answer to: sealpost init accept`,
 	f.StringVar(&o.Organisation.Name, "organisation", "", "legal name of the organisation (required)")
 	f.StringVar(&o.Organisation.Country, "country", "", "its country, two letters")
 	f.StringVar(&o.PublicURL, "public-url", "", "where relying parties will fetch revocation lists: http://… (required)")
-	f.StringVar(&algorithm, "algorithm", string(keys.P384), "of root and issuing key: P-256, P-384, RSA-3072, RSA-4096")
+	f.StringVar(&algorithm, "algorithm", string(setup.DefaultAlgorithm), "of root and issuing key: RSA-3072, RSA-4096, P-256, P-384; GnuPG 2.2 checks no\nrevocation list that is signed with a P- key")
 	f.BoolVar(&o.OutsideRoot, "outside-root", false, "make a request for a root outside Sealpost to sign")
 	f.StringSliceVar(&t.MailDomains, "mail-domain", nil, "domain of the addresses to certify; may be repeated (required)")
 	f.StringVar(&t.Host, "host", "localhost", "host name of the server, for its own certificate")

@@ -27,7 +27,7 @@ type Options struct {
 	Dir          string // folder; made when absent
 	Organisation ca.Organisation
 	PublicURL    string // where relying parties will reach the public listener
-	Algorithm    keys.Algorithm
+	Algorithm    keys.Algorithm // of root and issuing key; empty means DefaultAlgorithm
 
 	Passphrase     keys.Unlock // of the server's key files; nil: one is made and written beside them
 	RootPassphrase keys.Unlock // of the root's key; nil: likewise, to be taken away from the server
@@ -37,6 +37,10 @@ type Options struct {
 
 	Now func() time.Time // nil means time.Now
 }
+
+// DefaultAlgorithm is of root and issuing key, unless another is asked for: every program can check lists that are signed with
+// it (docs/decisions/0022-issuing-keys.md).
+const DefaultAlgorithm = keys.RSA3072
 
 // Names of the files, in Options.Dir.
 const (
@@ -65,7 +69,7 @@ func Init(ctx context.Context, o Options) error {
 		o.Now = time.Now
 	}
 	if o.Algorithm == "" {
-		o.Algorithm = keys.P384
+		o.Algorithm = DefaultAlgorithm
 	}
 	m := &maker{Options: o, ctx: ctx}
 	if err := m.empty(); err != nil {

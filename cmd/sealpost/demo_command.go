@@ -1,6 +1,8 @@
 package main
 
 import (
+	"os"
+
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/cmd/sealpost/demo"
@@ -12,8 +14,8 @@ func demoCommand() *cobra.Command {
 		Short: "Show the whole of it on this machine, with a small company",
 		Long: `Starts a private PostgreSQL, a private OpenLDAP and a private FTP server, makes an installation with three recovery officers,
 enrols people, sends signed and encrypted mail between them, revokes a certificate, fetches the revocation list from every
-place where it is published, recovers old keys, and lets openssl, gpgsm, ldapsearch, curl and psql check every step. Then it
-serves until interrupted.
+place where it is published, recovers old keys, repairs directory entries that others wrote into, and lets openssl, gpgsm,
+ldapsearch, curl and psql check every step. Then it serves until interrupted.
 
 Everything lies in one folder, which must be new, empty, or a former demo's; nothing is left running.`,
 		Args: cobra.NoArgs,
@@ -28,7 +30,11 @@ Everything lies in one folder, which must be new, empty, or a former demo's; not
 			}
 			*dir = d
 		}
-		return demo.Run(cmd.Context(), demo.Config{Dir: *dir, Once: *once, Out: cmd.OutOrStdout()})
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		return demo.Run(cmd.Context(), demo.Config{Dir: *dir, Once: *once, Program: self, Out: cmd.OutOrStdout()})
 	}
 	return c
 }

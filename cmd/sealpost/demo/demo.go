@@ -22,9 +22,10 @@ import (
 
 // Config says how the demo runs.
 type Config struct {
-	Dir  string // everything lies here; new, empty, or a former demo's
-	Once bool   // end after the tour
-	Out  io.Writer
+	Dir     string // everything lies here; new, empty, or a former demo's
+	Once    bool   // end after the tour
+	Program string // this program's path, to be run as operators do
+	Out     io.Writer
 }
 
 // Demo is a running demo.

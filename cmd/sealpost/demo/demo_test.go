@@ -2,6 +2,7 @@ package demo_test
 
 import (
 	"bytes"
+	"encoding/base64"
 	"encoding/json"
 	"encoding/pem"
 	"os"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/sealpost/sealpost/cmd/sealpost/demo"
 	"github.com/sealpost/sealpost/internal/child"
+	"github.com/sealpost/sealpost/internal/e2etest"
 )
 
 // folder returns a folder for a demo, which the user that servers run as can reach.
@@ -40,8 +42,12 @@ func folder(t *testing.T) string {
 // The contract of `sealpost demo --once --dir DIR`: what is left in DIR, and that other programs agree with it.
 func TestTour(t *testing.T) {
 	dir := folder(t)
+	program := t.TempDir()
+	if err := e2etest.Build(program, "sealpost"); err != nil {
+		t.Fatal(err)
+	}
 	var out bytes.Buffer
-	if err := demo.Run(t.Context(), demo.Config{Dir: dir, Once: true, Out: &out}); err != nil {
+	if err := demo.Run(t.Context(), demo.Config{Dir: dir, Once: true, Program: filepath.Join(program, "sealpost"), Out: &out}); err != nil {
 		t.Fatalf("%v\n%s", err, out.String())
 	}
 	var steps []demo.Step
@@ -58,12 +64,13 @@ func TestTour(t *testing.T) {
 		names = append(names, s.Name)
 	}
 	for _, want := range []string{"laptop-lost", "one-officer-refused", "own-approval-refused", "keys-restored",
-		"ftp-started", "crl-published", "certificate-revoked", "points-read-back", "delta-suffices", "ocsp-agrees"} {
+		"ftp-started", "crl-published", "certificate-revoked", "points-read-back", "delta-suffices", "ocsp-agrees",
+		"directory-drifted", "directory-repaired"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no step %s in %v", want, names)
 		}
 	}
-	if len(steps) < 28 {
+	if len(steps) < 30 {
 		t.Errorf("%d steps", len(steps))
 	}
 	for _, s := range steps {
@@ -94,6 +101,7 @@ func TestTour(t *testing.T) {
 		}
 	}
 	listsAgree(t, dir)
+	entriesAgree(t, dir)
 	openssl(t, dir, "verify", "-CAfile", "pki/root.pem", "pki/issuing.pem")
 	keys := openssl(t, dir, "pkcs12", "-in", "recovered/alice.p12", "-passin", "file:recovered/alice.password", "-nodes", "-nocerts")
 	if n := strings.Count(keys, "BEGIN PRIVATE KEY"); n != 3 {
@@ -138,6 +146,68 @@ func listsAgree(t *testing.T, dir string) {
 			t.Errorf("with %s: %v: %s", trust, err, out)
 		}
 	}
+}
+
+// entriesAgree: before the repair alice's entry had a certificate too many and bob's lacked his; afterwards both are right, and
+// what another authority issued is where it was. gal/diff.txt said so beforehand.
+func entriesAgree(t *testing.T, dir string) {
+	t.Helper()
+	old, now := serial(t, dir, "people/alice/encryption.pem"), serial(t, dir, "recovered/laptop/encryption.pem")
+	bob, hers, his := serial(t, dir, "people/bob/encryption.pem"), serial(t, dir, "gal/other-authority-alice.pem"), serial(t, dir, "gal/other-authority-bob.pem")
+	for file, want := range map[string]map[string][]string{
+		"before.ldif": {"alice": {old, now, hers}, "bob": {his}},
+		"after.ldif":  {"alice": {now, hers}, "bob": {bob, his}},
+	} {
+		ldif, err := os.ReadFile(filepath.Join(dir, "gal", file))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for login, want := range want {
+			got := serialsIn(t, dir, string(ldif), login)
+			slices.Sort(got)
+			slices.Sort(want)
+			if !slices.Equal(got, want) {
+				t.Errorf("%s: %s shows %v, want %v", file, login, got, want)
+			}
+		}
+	}
+	diff, err := os.ReadFile(filepath.Join(dir, "gal", "diff.txt"))
+	for _, want := range []string{"Alice Anders: 0 missing, 1 stale, 1 of others\n", "Bob Brown: 1 missing, 0 stale, 1 of others\n"} {
+		if err != nil || !strings.Contains(string(diff), want) {
+			t.Errorf("diff.txt: %v\n%swant %s", err, diff, want)
+		}
+	}
+}
+
+// serialsIn returns the serial numbers of the certificates in a person's entry in LDIF.
+func serialsIn(t *testing.T, dir, ldif, login string) (out []string) {
+	t.Helper()
+	for entry := range strings.SplitSeq(ldif, "\n\n") {
+		if !strings.HasPrefix(entry, "dn: uid="+login+",") {
+			continue
+		}
+		for line := range strings.Lines(entry) {
+			value, ok := strings.CutPrefix(line, "userCertificate;binary:: ")
+			if !ok {
+				continue
+			}
+			der, err := base64.StdEncoding.DecodeString(strings.TrimSpace(value))
+			if err != nil {
+				t.Fatal(err)
+			}
+			file := filepath.Join(t.TempDir(), "value.der")
+			if err := os.WriteFile(file, der, 0o600); err != nil {
+				t.Fatal(err)
+			}
+			out = append(out, serial(t, dir, file))
+		}
+	}
+	return out
+}
+
+func serial(t *testing.T, dir, file string) string {
+	t.Helper()
+	return strings.TrimSpace(openssl(t, dir, "x509", "-in", file, "-noout", "-serial"))
 }
 
 func leafAlone(t *testing.T, path string) {

@@ -2,6 +2,7 @@ package demo
 
 import (
 	"context"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"log/slog"
@@ -72,6 +73,24 @@ func (d *Demo) ldapsearch(ctx context.Context, base, filter string, attributes .
 	a := d.slapd.Lookup
 	args := append([]string{"-LLL", "-o", "ldif-wrap=no", "-H", d.slapd.TLSURL(), "-x", "-D", a.DN, "-y", a.PasswordFile, "-b", base, filter}, attributes...)
 	return d.programWith(ctx, []string{"LDAPTLS_CACERT=" + d.slapd.TrustFile, "LDAPTLS_REQCERT=demand"}, nil, "ldapsearch", args...)
+}
+
+// ldapmodify changes the directory as its administrator, over TLS.
+func (d *Demo) ldapmodify(ctx context.Context, ldif string) (string, error) {
+	a := d.slapd.Admin
+	return d.programWith(ctx, []string{"LDAPTLS_CACERT=" + d.slapd.TrustFile, "LDAPTLS_REQCERT=demand"}, []byte(ldif), "ldapmodify", "-H", d.slapd.TLSURL(), "-x",
+		"-D", a.DN, "-y", a.PasswordFile)
+}
+
+// writing is LDIF that puts certificates into a person's entry, or leaves nothing else there (how: add, replace).
+func writing(login, how string, certificates ...[]byte) string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "dn: %s\nchangetype: modify\n%s: %s\n", slapdtest.PersonDN(login), how, certificateAttribute)
+	for _, c := range certificates {
+		fmt.Fprintf(&b, "%s:: %s\n", certificateAttribute, base64.StdEncoding.EncodeToString(c))
+	}
+	b.WriteString("\n")
+	return b.String()
 }
 
 // createAuthority makes keys, certificates and configuration, as `sealpost init` does.

@@ -131,11 +131,11 @@ func (d *Demo) encrypt(ctx context.Context) (string, error) {
 
 // shown returns the certificates that a person's directory entry shows.
 func (d *Demo) shown(ctx context.Context, login string) ([][]byte, error) {
-	out, err := d.ldapsearch(ctx, slapdtest.PersonDN(login), "(objectClass=*)", "userCertificate;binary")
+	out, err := d.ldapsearch(ctx, slapdtest.PersonDN(login), "(objectClass=*)", certificateAttribute)
 	if err != nil {
 		return nil, err
 	}
-	return binaryValues(out, "userCertificate;binary")
+	return binaryValues(out, certificateAttribute)
 }
 
 // binaryValues returns the values of an attribute in LDIF.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/sealpost/sealpost/cmd/sealpost/setup"
 )
 
 // programTimeout bounds one run of an independent program.
@@ -44,6 +46,11 @@ func (d *Demo) refused(ctx context.Context, words, name string, args ...string) 
 		return fmt.Errorf("%s failed, but did not say %q: %s", name, words, clip(out))
 	}
 	return nil
+}
+
+// sealpost runs our own program as an operator does, and returns what it printed.
+func (d *Demo) sealpost(ctx context.Context, args ...string) (string, error) {
+	return d.program(ctx, d.Program, append(args, "--config", d.path(setup.ConfigFile))...)
 }
 
 // clip shortens what a program printed to what fits a message.

@@ -31,6 +31,8 @@ func (d *Demo) tourSteps() []tourStep {
 		{"one-officer-refused", "She asks for her old keys; one officer alone opens nothing", d.oneOfficerRefused},
 		{"own-approval-refused", "Nobody approves what they ask for themselves", d.ownApprovalRefused},
 		{"keys-restored", "A second officer agrees: her old mail is readable again", d.keysRestored},
+		{"directory-drifted", "Others write into both entries; the difference is found", d.drifted},
+		{"directory-repaired", "It is put right, and nothing of another authority is lost", d.repaired},
 		{"audit-verified", "The audit log is whole", d.auditWhole},
 		{"tampering-caught", "A row altered in a copy of the log is found", d.auditTampered},
 	}

@@ -39,6 +39,8 @@ func encryption(a *ca.Authority) (out profiles) {
 type wanted struct {
 	certificates [][]byte // the current ones; DER
 	smime        [][]byte // what userSMIMECertificate should have; none unless the policy says so
+	signed       bool     // the person signed it
+	withdrawn    [][]byte // what they signed and should not be shown any more
 }
 
 func (w wanted) equal(o wanted) bool {
@@ -51,16 +53,18 @@ func (p *Publisher) desired(ctx context.Context, people []uuid.UUID) (map[uuid.U
 	if err != nil {
 		return nil, err
 	}
+	kept, err := p.advertisements(ctx, shown)
+	if err != nil {
+		return nil, err
+	}
 	out := make(map[uuid.UUID]wanted, len(shown))
 	for _, c := range shown {
 		w := out[c.Person]
 		w.certificates = append(w.certificates, c.DER)
 		if p.Policy.SMIME == Equal {
-			value, err := p.bundle(c)
-			if err != nil {
-				return nil, fmt.Errorf("bundle of %s: %w", c.Serial, err)
+			if err := p.show(&w, c, kept); err != nil {
+				return nil, err
 			}
-			w.smime = append(w.smime, value)
 		}
 		out[c.Person] = w
 	}
@@ -92,7 +96,7 @@ func (p *Publisher) bundle(c ca.Certificate) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	return bundle.Write(append([]*x509.Certificate{leaf}, issuer.Chain()...))
+	return bundle.Write(append([]*x509.Certificate{leaf}, below(issuer.Chain())...))
 }
 
 // Difference is what separates a person's entry from what it should show.
@@ -153,8 +157,9 @@ func (p *Publisher) compare(want wanted, have directory.Values) Difference {
 }
 
 // compareSMIME is compare for userSMIMECertificate. A value is ours if every person's certificate in it is: one that holds
-// another authority's too, as a mail program may have written it, stays. Where the attribute is kept equal, a value that
-// its owner signed, with the current certificate in it, is as good as ours, and better: it says what their program can do.
+// another authority's too, as a mail program may have written it, stays. Where the attribute is kept equal, and its owner
+// handed nothing in, a value that they signed, with the current certificate in it, is as good as ours, and better: it says what
+// their program can do.
 func (p *Publisher) compareSMIME(d *Difference, want wanted, have [][]byte) {
 	missing := lacking(have, want.smime)
 	for _, value := range have {
@@ -167,7 +172,7 @@ func (p *Publisher) compareSMIME(d *Difference, want wanted, have [][]byte) {
 			d.Undecodable++
 		case slices.ContainsFunc(people, func(c *x509.Certificate) bool { return !p.ours(c) }):
 			d.Foreign++
-		case signed && len(want.smime) == 1 && slices.ContainsFunc(people, func(c *x509.Certificate) bool { return bytes.Equal(c.Raw, want.certificates[0]) }):
+		case signed && !want.signed && len(want.smime) == 1 && !contains(want.withdrawn, value) && slices.ContainsFunc(people, func(c *x509.Certificate) bool { return bytes.Equal(c.Raw, want.certificates[0]) }):
 			missing = nil
 		default:
 			d.SMIMEStale = append(d.SMIMEStale, value)

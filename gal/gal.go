@@ -3,7 +3,8 @@
 // directory: by mail address (Find), and in the domain name system (SMIMEA).
 //
 // It owns the rule: a person's entry shows their current encryption certificates of this authority in userCertificate, and
-// no other certificate of this authority; userSMIMECertificate as Policy says. Certificates of other authorities, and
+// no other certificate of this authority; userSMIMECertificate as Policy says, with what
+// their own program signed for it (Advertise) where there is such. Certificates of other authorities, and
 // everything that is no certificate, are never touched. Every other way shows the same certificates (Shown), to those whom an
 // Audience lets see them. It owns the sweep that holds all entries against the rule, and the
 // report of what it found. How the directory is written is package directory's; what is issued and revoked, package ca's.

@@ -31,7 +31,7 @@ const (
 type Policy struct {
 	// SMIME is what becomes of userSMIMECertificate, which Outlook prefers: a value that was forgotten there hides the
 	// certificate in userCertificate. absent (the default): values of which every person's certificate is ours go. equal:
-	// besides, there is one with the current certificate and its chain. untouched: the attribute is not even read.
+	// besides, there is one with the current certificate and its chain, signed by the person where their program does so. untouched: the attribute is not even read.
 	SMIME SMIME `yaml:"smime"`
 	// Overlap is for how long after a new certificate the one before it is shown beside it, if it is still valid. 0 means
 	// not at all: mail programs that find two take either.

@@ -499,6 +499,17 @@ CREATE TABLE enroll.token (
     CONSTRAINT token_sha256_check CHECK ((length(sha256) = 32))
 );
 
+CREATE TABLE gal.advertisement (
+    certificate bytea NOT NULL,
+    person uuid NOT NULL,
+    signer bigint NOT NULL,
+    value bytea NOT NULL,
+    signed_at timestamp with time zone NOT NULL,
+    kept_at timestamp with time zone NOT NULL,
+    CONSTRAINT advertisement_certificate_check CHECK ((octet_length(certificate) = 32)),
+    CONSTRAINT advertisement_value_check CHECK ((octet_length(value) <= 32768))
+);
+
 CREATE TABLE gal.drift (
     number bigint NOT NULL,
     target text NOT NULL,
@@ -749,6 +760,9 @@ ALTER TABLE ONLY enroll.request
 ALTER TABLE ONLY enroll.token
     ADD CONSTRAINT token_pkey PRIMARY KEY (sha256);
 
+ALTER TABLE ONLY gal.advertisement
+    ADD CONSTRAINT advertisement_pkey PRIMARY KEY (certificate);
+
 ALTER TABLE ONLY gal.drift
     ADD CONSTRAINT drift_number_key UNIQUE (number);
 
@@ -835,6 +849,8 @@ CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) W
 
 CREATE INDEX request_received_at_id_idx ON enroll.request USING btree (received_at, id) WHERE (state = 'submitted'::text);
 
+CREATE INDEX advertisement_person_idx ON gal.advertisement USING btree (person);
+
 CREATE TRIGGER only_held_records_go BEFORE DELETE ON archive.record FOR EACH ROW EXECUTE FUNCTION archive.only_held_records_go();
 
 ALTER TABLE ONLY archive.case_answer
@@ -909,6 +925,7 @@ GRANT USAGE ON SCHEMA public TO sealpost_jobs;
 GRANT USAGE ON SCHEMA publication TO sealpost_jobs;
 GRANT USAGE ON SCHEMA publication TO sealpost_ca;
 GRANT USAGE ON SCHEMA publication TO sealpost_enroll;
+GRANT USAGE ON SCHEMA publication TO sealpost_gal;
 
 GRANT USAGE ON SCHEMA require TO sealpost_jobs;
 GRANT USAGE ON SCHEMA require TO sealpost_audit;
@@ -1054,6 +1071,8 @@ GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.token TO sealpost_enroll;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gal.advertisement TO sealpost_gal;
+
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gal.drift TO sealpost_gal;
 
 GRANT SELECT,INSERT ON TABLE gal.search_key TO sealpost_gal;
@@ -1080,6 +1099,7 @@ GRANT SELECT ON TABLE public.sealpost_migration TO sealpost_jobs;
 GRANT INSERT ON TABLE publication.due TO sealpost_ca;
 GRANT INSERT ON TABLE publication.due TO sealpost_enroll;
 GRANT SELECT,DELETE ON TABLE publication.due TO sealpost_jobs;
+GRANT INSERT ON TABLE publication.due TO sealpost_gal;
 
 GRANT UPDATE(attempts) ON TABLE publication.due TO sealpost_jobs;
 

@@ -23,7 +23,8 @@ var errTooLarge = errors.New("the server's answer is too large")
 // conn is a connection to a server.
 type conn struct {
 	*ldap.Conn
-	wire *wire
+	wire    *wire
+	address string // of the server, as configured
 }
 
 // wire is a network connection that breaks when more arrives than an operation may yield.
@@ -116,7 +117,7 @@ func (d *dialer) connect(ctx context.Context, e endpoint) (*conn, error) {
 		}
 		stream = secure
 	}
-	c := &conn{Conn: ldap.NewConn(stream, e.scheme == "ldaps"), wire: w}
+	c := &conn{Conn: ldap.NewConn(stream, e.scheme == "ldaps"), wire: w, address: e.scheme + "://" + e.address}
 	c.Start()
 	err = c.run(ctx, d.timeout, func(l *ldap.Conn) error {
 		if e.scheme == "ldap" && !d.plain {

@@ -49,6 +49,9 @@ type dialect struct {
 	disabled []Mark
 	expires  string // when the account ends, as Windows counts time
 
+	// changes are the attributes by which changed entries are found, the best first: the first that the server shows counts.
+	changes []rising
+
 	// whole are attributes whose schema has no equality rule, so that the server can neither take out nor add a single
 	// value: all are written at once, on condition that the entry's version is what it was when they were read (RFC
 	// 4528). version is the attribute that changes with every change of an entry. Servers that show none, such as 389
@@ -92,7 +95,8 @@ var dialects = map[string]dialect{
 			{Attribute: "pwdAccountLockedTime", Value: "000001010000Z"}, // locked for good (draft-behera-ldap-password-policy)
 			{Attribute: "nsAccountLock", Value: "true"},                 // 389 Directory Server
 		},
-		whole: []Attribute{UserSMIMECertificate, crlValue, deltaValue}, version: "entryCSN",
+		changes: []rising{csn, modified},
+		whole:   []Attribute{UserSMIMECertificate, crlValue, deltaValue}, version: "entryCSN",
 		wire: map[Attribute]string{
 			UserCertificate: "userCertificate;binary", UserSMIMECertificate: "userSMIMECertificate",
 			caCertificate: "cACertificate;binary", crlValue: "certificateRevocationList;binary", deltaValue: "deltaRevocationList;binary",
@@ -114,6 +118,7 @@ var dialects = map[string]dialect{
 		members: []string{"member:1.2.840.113556.1.4.1941:"}, memberOf: "memberOf", // LDAP_MATCHING_RULE_IN_CHAIN
 		disabled: []Mark{{Attribute: "userAccountControl", Bits: 0x2}}, // ACCOUNTDISABLE
 		expires:  "accountExpires",
+		changes:  []rising{usn},
 		wire: map[Attribute]string{
 			UserCertificate: "userCertificate", UserSMIMECertificate: "userSMIMECertificate",
 			caCertificate: "cACertificate", crlValue: "certificateRevocationList", deltaValue: "deltaRevocationList",

@@ -23,6 +23,7 @@ type Directory struct {
 	lookup     *pool
 	publisher  *pool // nil: nothing is written
 	passwords  *pool // connections on which people's passwords are tried
+	watcher    *pool // one connection, dialled for each look
 	identities *identities
 	persons    *persons
 }
@@ -105,6 +106,7 @@ func (d *Directory) makePools() {
 			timeout: or(d.ConnectTimeout, 5*time.Second), good: good, bind: bind})
 	}
 	d.lookup = open(bindAs(d.Lookup.DN, d.LookupPassword))
+	d.watcher = open(bindAs(d.Lookup.DN, d.LookupPassword))
 	d.passwords = open(nil)
 	if d.Publisher.DN != "" {
 		d.publisher = open(bindAs(d.Publisher.DN, d.PublisherPassword))

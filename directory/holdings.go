@@ -165,35 +165,42 @@ func (d *Directory) Scan(ctx context.Context, attrs []Attribute, fn func([]Liste
 	}
 	request := ldap.NewSearchRequest(d.People.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
 		allOf(d.peopleFilter(), anyOf(present...)), []string{d.dialect.id, d.dialect.mail, d.dialect.proxies}, nil)
-	paging := ldap.NewControlPaging(scanPage)
-	request.Controls = []ldap.Control{paging}
 	return d.lookup.hold(ctx, func(step func(func(*ldap.Conn) error) error) error {
-		for {
-			var result *ldap.SearchResult
-			err := step(func(l *ldap.Conn) (err error) {
-				result, err = l.Search(request)
-				return err
-			})
-			if c := code(err); c == ldap.LDAPResultSizeLimitExceeded || c == ldap.LDAPResultAdminLimitExceeded {
-				return ErrScan.Because(err)
-			}
+		return eachPage(step, request, func(entries []*ldap.Entry) error {
+			list, err := d.listed(entries)
 			if err != nil {
 				return err
 			}
-			list, err := d.listed(result.Entries)
-			if err != nil {
-				return err
-			}
-			if err := fn(list); err != nil {
-				return err
-			}
-			answer, _ := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
-			if answer == nil || len(answer.Cookie) == 0 {
-				return nil
-			}
-			paging.SetCookie(answer.Cookie)
-		}
+			return fn(list)
+		})
 	})
+}
+
+// eachPage searches page by page (RFC 2696), on the connection of step.
+func eachPage(step func(func(*ldap.Conn) error) error, request *ldap.SearchRequest, fn func([]*ldap.Entry) error) error {
+	paging := ldap.NewControlPaging(scanPage)
+	request.Controls = append(request.Controls, paging)
+	for {
+		var result *ldap.SearchResult
+		err := step(func(l *ldap.Conn) (err error) {
+			result, err = l.Search(request)
+			return err
+		})
+		if c := code(err); c == ldap.LDAPResultSizeLimitExceeded || c == ldap.LDAPResultAdminLimitExceeded {
+			return ErrScan.Because(err)
+		}
+		if err != nil {
+			return err
+		}
+		if err := fn(result.Entries); err != nil {
+			return err
+		}
+		answer, _ := ldap.FindControl(result.Controls, ldap.ControlTypePaging).(*ldap.ControlPaging)
+		if answer == nil || len(answer.Cookie) == 0 {
+			return nil
+		}
+		paging.SetCookie(answer.Cookie)
+	}
 }
 
 func (d *Directory) listed(entries []*ldap.Entry) ([]Listed, error) {

@@ -77,6 +77,19 @@ func (m *persons) get(id uuid.UUID, now time.Time) (Person, bool) {
 	return r.person.clone(), true
 }
 
+// forget forgets one person, and clear all.
+func (m *persons) forget(id uuid.UUID) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.byID, id)
+}
+
+func (m *persons) clear() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	clear(m.byID)
+}
+
 func (m *persons) put(p Person, now time.Time) {
 	if m.keep == 0 {
 		return

@@ -45,6 +45,8 @@ type source struct {
 	id     string // the directory's own
 	person Person
 	groups []string // names of groups, where people's entries have them
+
+	created map[string]string // what the entry shows of when it was made, by attribute
 }
 
 // attributes are the attributes of people that a look-up asks for.
@@ -59,6 +61,9 @@ func (d *Directory) attributes() []string {
 	}
 	if d.Membership == "memberOf" {
 		list = append(list, t.memberOf)
+	}
+	for _, r := range t.changes {
+		list = append(list, r.created)
 	}
 	slices.Sort(list)
 	return slices.Compact(list)
@@ -95,6 +100,14 @@ func (d *Directory) read(e *ldap.Entry) (source, error) {
 		p.Disabled = p.Disabled || expired(e.GetEqualFoldAttributeValue(t.expires), d.Now())
 	}
 	s := source{id: id, person: p}
+	for _, r := range t.changes {
+		if v, err := r.mark(e.GetEqualFoldAttributeValue(r.created)); err == nil {
+			if s.created == nil {
+				s.created = map[string]string{}
+			}
+			s.created[r.created] = v
+		}
+	}
 	if d.Membership == "memberOf" {
 		s.groups = e.GetEqualFoldAttributeValues(t.memberOf)
 	}

@@ -35,6 +35,7 @@ type bench struct {
 	config directory.Config
 	log    *buffer
 	db     pgtest.Database
+	twice  bool // the watcher may tell the same again
 }
 
 // config returns the configuration that fits a sample server.

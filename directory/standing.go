@@ -19,54 +19,87 @@ const (
 	StandingUnknown  Standing = "unknown"  // not a person of this directory: the id was minted for none, or for another one
 )
 
+// Look is how somebody stands and what they are called, as the directory itself says, not what is remembered.
+type Look struct {
+	Person    uuid.UUID
+	Standing  Standing
+	Name      string
+	Mailboxes []string
+}
+
+// look is what an entry says of a person, if it is there.
+func (s source) look(person uuid.UUID, there bool) Look {
+	l := Look{Person: person, Standing: StandingGone, Name: s.person.Name, Mailboxes: s.person.Mailboxes}
+	switch {
+	case there && s.person.Disabled:
+		l.Standing = StandingDisabled
+	case there:
+		l.Standing = StandingActive
+	}
+	return l
+}
+
 // MaxStandings bounds what Standings is asked at once: an answer must fit the smallest limit that servers have.
 const MaxStandings = 100
 
-// Standings asks the directory itself, not what is remembered, for the standings of at most MaxStandings people, in one
-// search, and returns them in their order. It looks at no groups. After an error nothing is known of anybody.
+// Standings is Looks for who wants to know no more than that.
 func (d *Directory) Standings(ctx context.Context, people []uuid.UUID) ([]Standing, error) {
+	looks, err := d.Looks(ctx, people)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Standing, len(looks))
+	for i, l := range looks {
+		out[i] = l.Standing
+	}
+	return out, nil
+}
+
+// Looks asks the directory itself, not what is remembered, how at most MaxStandings people stand, in one search, and returns
+// that in their order. It looks at no groups. After an error nothing is known of anybody.
+func (d *Directory) Looks(ctx context.Context, people []uuid.UUID) ([]Look, error) {
 	people = people[:min(len(people), MaxStandings)]
 	sources, err := d.sourcesOf(ctx, people)
 	if err != nil {
 		return nil, err
 	}
-	filters := make([]string, 0, len(sources))
+	entries := make([]string, 0, len(sources))
 	for _, id := range people {
-		if source, ok := sources[id]; ok {
-			value, err := d.dialect.idValue(source)
-			if err != nil {
-				return nil, err
-			}
-			filters = append(filters, equals(d.dialect.id, value))
+		if entry, ok := sources[id]; ok {
+			entries = append(entries, entry)
 		}
 	}
-	found := map[string]Standing{}
-	if len(filters) > 0 {
-		err = d.lookup.do(ctx, func(l *ldap.Conn) error { return d.readStandings(l, anyOf(filters...), found) })
+	read := map[string]source{}
+	if len(entries) > 0 {
+		err = d.lookup.do(ctx, func(l *ldap.Conn) error { return d.readEntries(l, entries, read) })
 	}
 	if err != nil {
 		return nil, err
 	}
-	out := make([]Standing, len(people))
+	out := make([]Look, len(people))
 	for i, id := range people {
-		source, known := sources[id]
-		switch {
-		case !known:
-			out[i] = StandingUnknown
-		case found[source] == "":
-			out[i] = StandingGone
-		default:
-			out[i] = found[source]
+		entry, known := sources[id]
+		s, there := read[entry]
+		if out[i] = s.look(id, there); !known {
+			out[i].Standing = StandingUnknown
 		}
 	}
 	return out, nil
 }
 
-// readStandings reads the entries that the filter matches.
-func (d *Directory) readStandings(l *ldap.Conn, filter string, found map[string]Standing) error {
-	clear(found)
+// readEntries reads those of the entries that are people's, by the directory's own ids.
+func (d *Directory) readEntries(l *ldap.Conn, entries []string, read map[string]source) error {
+	clear(read)
+	filters := make([]string, len(entries))
+	for i, entry := range entries {
+		value, err := d.dialect.idValue(entry)
+		if err != nil {
+			return err
+		}
+		filters[i] = equals(d.dialect.id, value)
+	}
 	result, err := l.Search(ldap.NewSearchRequest(d.People.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-		allOf(d.peopleFilter(), filter), d.attributes(), nil))
+		allOf(d.peopleFilter(), anyOf(filters...)), d.attributes(), nil))
 	switch {
 	case code(err) == ldap.LDAPResultNoSuchObject:
 		return ErrRefused.Withf("The directory has no entry %s, or the lookup account may not see it.", d.People.Base).Because(err)
@@ -80,10 +113,7 @@ func (d *Directory) readStandings(l *ldap.Conn, filter string, found map[string]
 		if err != nil {
 			return err
 		}
-		found[s.id] = StandingActive
-		if s.person.Disabled {
-			found[s.id] = StandingDisabled
-		}
+		read[s.id] = s
 	}
 	return nil
 }

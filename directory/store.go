@@ -26,7 +26,7 @@ func (d *Directory) identify(ctx context.Context, s source) (uuid.UUID, error) {
 		if !errors.Is(err, pgx.ErrNoRows) {
 			return err
 		}
-		id, err = d.mint(ctx, tx, s)
+		id, err = d.mint(ctx, tx, s, false)
 		return err
 	})
 	if err != nil {
@@ -36,9 +36,21 @@ func (d *Directory) identify(ctx context.Context, s source) (uuid.UUID, error) {
 	return id, nil
 }
 
+// join is identify for somebody who is new: the audit log says that too.
+func (d *Directory) join(ctx context.Context, s source) (id uuid.UUID, err error) {
+	err = d.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+		id, err = d.mint(ctx, tx, s, true)
+		return err
+	})
+	if err == nil {
+		d.identities.add(id, s.id)
+	}
+	return id, err
+}
+
 // mint gives an entry its id, or returns the one that another transaction gave it meanwhile. Which entry an id stands
 // for is recorded in the audit log, since everything there speaks of ids.
-func (d *Directory) mint(ctx context.Context, tx pgx.Tx, s source) (uuid.UUID, error) {
+func (d *Directory) mint(ctx context.Context, tx pgx.Tx, s source, joined bool) (uuid.UUID, error) {
 	id, err := uuid.NewRandom()
 	if err != nil {
 		return uuid.Nil, err
@@ -51,9 +63,19 @@ func (d *Directory) mint(ctx context.Context, tx pgx.Tx, s source) (uuid.UUID, e
 	if !added {
 		return selectPerson(ctx, tx, d.Name, s.id)
 	}
-	_, err = audit.Append(ctx, tx, now, audit.System("directory"), audit.Event{Kind: "person.recorded", Subject: "person:" + id.String(),
-		Person: id, Data: map[string]string{"directory": d.Name, "entry": s.id, "login": s.person.Login, "name": s.person.Name}})
-	return id, err
+	recorded := audit.Event{Kind: "person.recorded", Subject: "person:" + id.String(),
+		Person: id, Data: map[string]string{"directory": d.Name, "entry": s.id, "login": s.person.Login, "name": s.person.Name}}
+	events := []audit.Event{recorded}
+	if joined {
+		recorded.Kind = "person.joined"
+		events = append(events, recorded)
+	}
+	for _, e := range events {
+		if _, err := audit.Append(ctx, tx, now, audit.System("directory"), e); err != nil {
+			return id, err
+		}
+	}
+	return id, nil
 }
 
 // sourceOf returns the directory's own id of a person's entry. Ids of another directory's people are unknown here.

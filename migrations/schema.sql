@@ -411,6 +411,24 @@ ALTER TABLE crl.segment ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE directory.change (
+    number bigint NOT NULL,
+    target text NOT NULL,
+    source_id text NOT NULL,
+    stamp text NOT NULL,
+    noticed_at timestamp with time zone NOT NULL,
+    told_at timestamp with time zone
+);
+
+ALTER TABLE directory.change ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME directory.change_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE directory.person (
     id uuid NOT NULL,
     target text NOT NULL,
@@ -420,6 +438,24 @@ CREATE TABLE directory.person (
     first_seen timestamp with time zone NOT NULL,
     CONSTRAINT person_source_id_check CHECK (((octet_length(source_id) >= 1) AND (octet_length(source_id) <= 128))),
     CONSTRAINT person_target_check CHECK ((target <> ''::text))
+);
+
+CREATE TABLE directory.watch (
+    target text NOT NULL,
+    looked_at timestamp with time zone,
+    lost_at timestamp with time zone,
+    failing_since timestamp with time zone,
+    failure text,
+    CONSTRAINT watch_check CHECK (((failing_since IS NULL) = (failure IS NULL)))
+);
+
+CREATE TABLE directory.watermark (
+    target text NOT NULL,
+    server text NOT NULL,
+    attribute text NOT NULL,
+    began text NOT NULL,
+    mark text NOT NULL,
+    since timestamp with time zone NOT NULL
 );
 
 CREATE TABLE enroll.exchange (
@@ -733,11 +769,20 @@ ALTER TABLE ONLY crl.point
 ALTER TABLE ONLY crl.segment
     ADD CONSTRAINT segment_pkey PRIMARY KEY (issuer, id);
 
+ALTER TABLE ONLY directory.change
+    ADD CONSTRAINT change_pkey PRIMARY KEY (target, source_id);
+
 ALTER TABLE ONLY directory.person
     ADD CONSTRAINT person_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY directory.person
     ADD CONSTRAINT person_source UNIQUE (target, source_id);
+
+ALTER TABLE ONLY directory.watch
+    ADD CONSTRAINT watch_pkey PRIMARY KEY (target);
+
+ALTER TABLE ONLY directory.watermark
+    ADD CONSTRAINT watermark_pkey PRIMARY KEY (target, server, attribute);
 
 ALTER TABLE ONLY enroll.exchange
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
@@ -842,6 +887,8 @@ CREATE UNIQUE INDEX prepared_request ON ca.prepared USING btree (request, profil
 CREATE INDEX prepared_unsettled ON ca.prepared USING btree (prepared_at) WHERE (state = 'prepared'::text);
 
 CREATE INDEX revocation_serial ON ca.revocation USING btree (issuer, serial, change);
+
+CREATE INDEX change_target_number_idx ON directory.change USING btree (target, number) WHERE (told_at IS NULL);
 
 CREATE INDEX leaver_state_number_idx ON enroll.leaver USING btree (state, number);
 
@@ -1059,7 +1106,13 @@ GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE crl.point TO sealpost_crl;
 
 GRANT SELECT,INSERT,DELETE ON TABLE crl.segment TO sealpost_crl;
 
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE directory.change TO sealpost_directory;
+
 GRANT SELECT,INSERT ON TABLE directory.person TO sealpost_directory;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE directory.watch TO sealpost_directory;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE directory.watermark TO sealpost_directory;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE enroll.exchange TO sealpost_enroll;
 

@@ -25,6 +25,12 @@ type Config struct {
 	Dir  string    // working folder; must be searchable by the unprivileged user
 	Env  []string  // added to a minimal environment
 	Log  io.Writer // stdout and stderr; nil discards
+
+	Input *os.File // stdin; nil is empty
+	// Apart gives it a network, users and processes of its own (Linux namespaces): it may take any port of a loopback
+	// interface that it must bring up itself, thinks that it is root, and all that it starts ends with it.
+	Apart bool
+	Files []*os.File // that it has open as 3, 4, …; sockets among them belong to our network still
 }
 
 // Process is a running child.
@@ -121,14 +127,18 @@ func Run(ctx context.Context, c Config) error {
 	return nil
 }
 
-// Start starts a child in a process group of its own. It is interrupted (SIGINT) when this process dies, however it
-// dies.
+// Start starts a child in a process group of its own. When this process dies, however it dies, the child is interrupted
+// (SIGINT), or killed if it is Apart.
 func Start(c Config) (*Process, error) {
 	cmd, err := command(c)
 	if err != nil {
 		return nil, err
 	}
-	done, err := StartBound(cmd, syscall.SIGINT)
+	death := syscall.SIGINT
+	if c.Apart {
+		death = syscall.SIGKILL // the first process of a namespace need not heed others
+	}
+	done, err := StartBound(cmd, death)
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(c.Path), err)
 	}
@@ -168,8 +178,30 @@ func command(c Config) (*exec.Cmd, error) {
 	cmd.Env = append([]string{"PATH=/usr/bin:/bin:/usr/sbin:/sbin", "HOME=" + c.Dir, "LC_ALL=C.UTF-8", "TZ=UTC"}, c.Env...)
 	cmd.Stdout, cmd.Stderr = c.Log, c.Log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: cred, Setpgid: true}
+	cmd.ExtraFiles = c.Files
+	if c.Input != nil {
+		cmd.Stdin = c.Input
+	}
 	cmd.WaitDelay = 5 * time.Second
+	if c.Apart {
+		apart(cmd.SysProcAttr)
+	}
 	return cmd, nil
+}
+
+// apart puts a child into namespaces of its own. Its root is the unprivileged user outside, and nobody else exists there.
+func apart(a *syscall.SysProcAttr) {
+	uid, gid := os.Geteuid(), os.Getegid()
+	privileged := a.Credential != nil
+	if privileged {
+		uid, gid = int(a.Credential.Uid), int(a.Credential.Gid)
+	}
+	a.Cloneflags = syscall.CLONE_NEWUSER | syscall.CLONE_NEWNET | syscall.CLONE_NEWPID
+	a.UidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: uid, Size: 1}}
+	a.GidMappings = []syscall.SysProcIDMap{{ContainerID: 0, HostID: gid, Size: 1}}
+	// Only the privileged may, and need to, give up their further groups.
+	a.GidMappingsEnableSetgroups = privileged
+	a.Credential = &syscall.Credential{Uid: 0, Gid: 0, Groups: []uint32{}, NoSetGroups: !privileged}
 }
 
 // Done is closed when the child has ended.

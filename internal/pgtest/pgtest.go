@@ -29,12 +29,16 @@ var shared struct {
 // template is the migrated database that every test's database is a copy of.
 const template = "sealpost_template"
 
-// Main runs a test binary's tests and then stops the cluster they used. Every package whose tests call New has
+// Main runs a test binary's tests and then stops the cluster they used, and what else is given. Every package whose tests
+// call New has
 //
 //	func TestMain(m *testing.M) { pgtest.Main(m) }
-func Main(m *testing.M) {
+func Main(m *testing.M, ends ...func()) {
 	shared.main = true
 	code := m.Run()
+	for _, end := range ends {
+		end()
+	}
 	if shared.cluster != nil {
 		shared.cluster.Stop()
 	}

@@ -21,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 	"github.com/sealpost/sealpost/web"
+	"github.com/sealpost/sealpost/web/allowance"
 )
 
 // Everything that can say who is asking, against an operation that tokens may use and one that they may not.
@@ -184,7 +185,7 @@ func TestRenewal(t *testing.T) {
 }
 
 func TestTooManyFailures(t *testing.T) {
-	r := setup(t, func(c *web.Config) { c.Limits.Failures.Login = web.Allowance{Burst: 3, Every: time.Hour} })
+	r := setup(t, func(c *web.Config) { c.Limits.Failures.Login = allowance.Allowance{Burst: 3, Every: time.Hour} })
 	wrong := as{login: "alice", password: "wrong-one"}
 	for range 3 {
 		if got := r.ask(t, wrong, "GET", "/policy", nil); got.status != 401 {

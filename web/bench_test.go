@@ -16,20 +16,21 @@ import (
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // free lets everybody in: what is measured is the way to an operation, not who goes it.
 type free struct{}
 
-func (free) Authenticate(context.Context, *http.Request) (Caller, error) {
-	return Caller{Actor: audit.Actor{Person: uuid.New(), Method: audit.MethodPassword}}, nil
+func (free) Authenticate(context.Context, *http.Request) (signin.Caller, error) {
+	return signin.Caller{Actor: audit.Actor{Person: uuid.New(), Method: audit.MethodPassword}}, nil
 }
 
 // The cost of everything between net/http and a room, with bodies as large as those of a pair with an RSA key, against a
 // handler that only decodes and encodes.
 func BenchmarkWayToARoom(b *testing.B) {
 	body, out := sampleBodies(b)
-	do := func(context.Context, Caller, *enrolInput) (*enrolAnswer, error) {
+	do := func(context.Context, signin.Caller, *enrolInput) (*enrolAnswer, error) {
 		return &enrolAnswer{Location: "x", Body: out}, nil
 	}
 	for name, lenient := range map[string]bool{"lenient": true, "validated": false} {
@@ -39,7 +40,7 @@ func BenchmarkWayToARoom(b *testing.B) {
 				b.Fatal(err)
 			}
 			s := &Server{Config: Config{Limits: Limits{}.orDefaults(), Now: time.Now, Log: slog.New(slog.NewJSONHandler(io.Discard, nil))}, metrics: m,
-				authenticators: []Authenticator{free{}}, failures: &failureCount{metrics: m}}
+				authenticators: []signin.Authenticator{free{}}, failures: &failureCount{metrics: m}}
 			if err := s.route(); err != nil {
 				b.Fatal(err)
 			}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // call is one request on its way through the server: what its line in the log and the metrics will say.
@@ -18,7 +19,7 @@ type call struct {
 	id        uuid.UUID // shown to the client too
 	operation string    // "" until it is known
 	good      slog.Level
-	caller    Caller
+	caller    signin.Caller
 	err       error // why it was refused, with the cause that is not shown
 	code      string
 }
@@ -35,7 +36,7 @@ func callOf(ctx context.Context) *call {
 
 // Limits bounds what a client may take of the server. What is zero has a default.
 type Limits struct {
-	Failures Failures `yaml:"failures"` // to show who one is
+	Failures signin.Failures `yaml:"failures"` // to show who one is
 
 	// Header is how long the head of a request may take to arrive; zero means 5s. Body is the same for the body, 10s.
 	Header time.Duration `yaml:"header_timeout"`
@@ -49,7 +50,7 @@ type Limits struct {
 }
 
 func (l Limits) orDefaults() Limits {
-	l.Failures = l.Failures.orDefaults()
+	l.Failures = l.Failures.OrDefaults()
 	for _, d := range []struct {
 		value     *time.Duration
 		otherwise time.Duration

@@ -17,6 +17,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyuse"
 	"github.com/sealpost/sealpost/recovery"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // ErrNoArchive is returned where this installation archives no keys.
@@ -85,7 +86,7 @@ func (s *Server) desk() (*recovery.Desk, error) {
 	return s.Recovery, nil
 }
 
-func (s *Server) draftCase(ctx context.Context, by Caller, in *struct{ Body api.CaseQuery }) (*answer[api.CaseDrafts], error) {
+func (s *Server) draftCase(ctx context.Context, by signin.Caller, in *struct{ Body api.CaseQuery }) (*answer[api.CaseDrafts], error) {
 	desk, err := s.desk()
 	if err != nil {
 		return nil, err
@@ -150,7 +151,7 @@ func (s *Server) intermediates() [][]byte {
 	return out
 }
 
-func (s *Server) openCase(ctx context.Context, by Caller, in *struct{ Body api.CaseOpening }) (*answer[api.Case], error) {
+func (s *Server) openCase(ctx context.Context, by signin.Caller, in *struct{ Body api.CaseOpening }) (*answer[api.Case], error) {
 	return s.whole(ctx, func(d *recovery.Desk) (*archive.Case, error) {
 		return d.Open(ctx, by.Actor, in.Body.Case, in.Body.Consent)
 	})
@@ -161,7 +162,7 @@ type casesInput struct {
 	Page
 }
 
-func (s *Server) listCases(ctx context.Context, by Caller, in *casesInput) (*answer[api.Page[api.Case]], error) {
+func (s *Server) listCases(ctx context.Context, by signin.Caller, in *casesInput) (*answer[api.Page[api.Case]], error) {
 	after, err := in.id()
 	if err != nil {
 		return nil, err
@@ -183,7 +184,7 @@ type CasePath struct {
 	ID uuid.UUID `path:"id" doc:"The case's id."`
 }
 
-func (s *Server) getCase(ctx context.Context, by Caller, in *CasePath) (*answer[api.Case], error) {
+func (s *Server) getCase(ctx context.Context, by signin.Caller, in *CasePath) (*answer[api.Case], error) {
 	return s.whole(ctx, func(d *recovery.Desk) (*archive.Case, error) { return d.Get(ctx, by.Actor, in.ID) })
 }
 
@@ -258,7 +259,7 @@ type capsulesInput struct {
 	Page
 }
 
-func (s *Server) getCaseCapsules(ctx context.Context, by Caller, in *capsulesInput) (*answer[api.Blobs], error) {
+func (s *Server) getCaseCapsules(ctx context.Context, by signin.Caller, in *capsulesInput) (*answer[api.Blobs], error) {
 	return s.blobs(in.Page, func(d *recovery.Desk, from int) ([][]byte, error) {
 		return d.Capsules(ctx, by.Actor, in.ID, from, in.Limit)
 	})
@@ -293,7 +294,7 @@ type answerInput struct {
 	Body api.CaseAnswerUpload
 }
 
-func (s *Server) answerCase(ctx context.Context, by Caller, in *answerInput) (*answer[api.Case], error) {
+func (s *Server) answerCase(ctx context.Context, by signin.Caller, in *answerInput) (*answer[api.Case], error) {
 	return s.whole(ctx, func(d *recovery.Desk) (*archive.Case, error) { return d.Answer(ctx, by.Actor, in.ID, in.Body.Answer) })
 }
 
@@ -302,13 +303,13 @@ type cancelInput struct {
 	Body api.CaseCancellation
 }
 
-func (s *Server) cancelCase(ctx context.Context, by Caller, in *cancelInput) (*answer[api.Case], error) {
+func (s *Server) cancelCase(ctx context.Context, by signin.Caller, in *cancelInput) (*answer[api.Case], error) {
 	return s.whole(ctx, func(d *recovery.Desk) (*archive.Case, error) {
 		return d.Cancel(ctx, by.Actor, in.ID, record.Line(in.Body.Reason, 500))
 	})
 }
 
-func (s *Server) closeCase(ctx context.Context, by Caller, in *CasePath) (*answer[api.Case], error) {
+func (s *Server) closeCase(ctx context.Context, by signin.Caller, in *CasePath) (*answer[api.Case], error) {
 	return s.whole(ctx, func(d *recovery.Desk) (*archive.Case, error) { return d.Close(ctx, by.Actor, in.ID) })
 }
 
@@ -317,7 +318,7 @@ type disputeInput struct {
 	Body api.CaseDispute
 }
 
-func (s *Server) disputeCase(ctx context.Context, by Caller, in *disputeInput) (*answer[api.Case], error) {
+func (s *Server) disputeCase(ctx context.Context, by signin.Caller, in *disputeInput) (*answer[api.Case], error) {
 	return s.whole(ctx, func(d *recovery.Desk) (*archive.Case, error) { return d.Dispute(ctx, by.Actor, in.ID, in.Body.Dispute) })
 }
 
@@ -327,7 +328,7 @@ type DeliveryPath struct {
 	Delivery int `path:"delivery" minimum:"0" maximum:"999" doc:"The delivery's place in the case, from 0."`
 }
 
-func (s *Server) collectCase(ctx context.Context, by Caller, in *DeliveryPath) (*answer[api.Case], error) {
+func (s *Server) collectCase(ctx context.Context, by signin.Caller, in *DeliveryPath) (*answer[api.Case], error) {
 	return s.whole(ctx, func(d *recovery.Desk) (*archive.Case, error) { return d.Collect(ctx, by.Actor, in.ID, in.Delivery) })
 }
 
@@ -336,13 +337,13 @@ type recordsInput struct {
 	Page
 }
 
-func (s *Server) getCaseRecords(ctx context.Context, by Caller, in *recordsInput) (*answer[api.Blobs], error) {
+func (s *Server) getCaseRecords(ctx context.Context, by signin.Caller, in *recordsInput) (*answer[api.Blobs], error) {
 	return s.blobs(in.Page, func(d *recovery.Desk, from int) ([][]byte, error) {
 		return d.Records(ctx, by.Actor, in.ID, in.Delivery, from, in.Limit)
 	})
 }
 
-func (s *Server) getCaseSealed(ctx context.Context, by Caller, in *DeliveryPath) (*answer[api.CaseSealed], error) {
+func (s *Server) getCaseSealed(ctx context.Context, by signin.Caller, in *DeliveryPath) (*answer[api.CaseSealed], error) {
 	desk, err := s.desk()
 	if err != nil {
 		return nil, err

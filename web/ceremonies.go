@@ -9,6 +9,7 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) ceremonyOperations() {
@@ -37,13 +38,13 @@ func (s *Server) board() (*archive.Board, error) {
 	return s.Board, nil
 }
 
-func (s *Server) openCeremony(ctx context.Context, by Caller, in *struct{ Body api.CeremonyPlan }) (*answer[api.Ceremony], error) {
+func (s *Server) openCeremony(ctx context.Context, by signin.Caller, in *struct{ Body api.CeremonyPlan }) (*answer[api.Ceremony], error) {
 	return s.wholeCeremony(func(b *archive.Board) (*archive.Ceremony, error) {
 		return b.OpenCeremony(ctx, by.Actor, in.Body.Plan, in.Body.Intermediates)
 	})
 }
 
-func (s *Server) listCeremonies(ctx context.Context, by Caller, _ *struct{}) (*answer[api.Page[api.Ceremony]], error) {
+func (s *Server) listCeremonies(ctx context.Context, by signin.Caller, _ *struct{}) (*answer[api.Page[api.Ceremony]], error) {
 	board, err := s.board()
 	if err != nil {
 		return nil, err
@@ -72,7 +73,7 @@ func (p CeremonyPath) hash() (record.Hash, error) {
 	return h, nil
 }
 
-func (s *Server) getCeremony(ctx context.Context, by Caller, in *CeremonyPath) (*answer[api.Ceremony], error) {
+func (s *Server) getCeremony(ctx context.Context, by signin.Caller, in *CeremonyPath) (*answer[api.Ceremony], error) {
 	return s.wholeCeremony(func(b *archive.Board) (*archive.Ceremony, error) {
 		h, err := in.hash()
 		if err != nil {
@@ -87,7 +88,7 @@ type ceremonyMessageInput struct {
 	Body api.CeremonyMessage
 }
 
-func (s *Server) sendCeremonyMessage(ctx context.Context, by Caller, in *ceremonyMessageInput) (*answer[api.Ceremony], error) {
+func (s *Server) sendCeremonyMessage(ctx context.Context, by signin.Caller, in *ceremonyMessageInput) (*answer[api.Ceremony], error) {
 	return s.wholeCeremony(func(b *archive.Board) (*archive.Ceremony, error) {
 		h, err := in.hash()
 		if err != nil {

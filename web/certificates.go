@@ -15,6 +15,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // ErrNotYours refuses to show what is somebody else's.
@@ -57,7 +58,7 @@ type certificatesInput struct {
 	Page
 }
 
-func (s *Server) listCertificates(ctx context.Context, by Caller, in *certificatesInput) (*answer[api.Page[api.Certificate]], error) {
+func (s *Server) listCertificates(ctx context.Context, by signin.Caller, in *certificatesInput) (*answer[api.Page[api.Certificate]], error) {
 	before, err := in.number()
 	if err != nil {
 		return nil, err
@@ -148,7 +149,7 @@ type certificateAnswer struct {
 	Body        []byte
 }
 
-func (s *Server) getCertificate(ctx context.Context, by Caller, in *getCertificateInput) (*certificateAnswer, error) {
+func (s *Server) getCertificate(ctx context.Context, by signin.Caller, in *getCertificateInput) (*certificateAnswer, error) {
 	c, err := s.find(ctx, by.Actor, in.CertificatePath)
 	if err != nil {
 		return nil, err

@@ -14,6 +14,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyuse"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) enrolmentOperations() {
@@ -64,7 +65,7 @@ func (s *Server) enrolmentOperations() {
 		body:   api.TokenRequest{Mailbox: "alice@example.test", Hours: 72}, answer: exampleToken}, s.makeToken)
 }
 
-func (s *Server) getPolicy(ctx context.Context, by Caller, _ *struct{}) (*answer[api.Policy], error) {
+func (s *Server) getPolicy(ctx context.Context, by signin.Caller, _ *struct{}) (*answer[api.Policy], error) {
 	p, err := s.Registry.Policy(ctx, by.Actor)
 	if err != nil {
 		return nil, err
@@ -82,7 +83,7 @@ type enrolAnswer struct {
 	Body     api.EnrolmentStatus
 }
 
-func (s *Server) enrol(ctx context.Context, by Caller, in *enrolInput) (*enrolAnswer, error) {
+func (s *Server) enrol(ctx context.Context, by signin.Caller, in *enrolInput) (*enrolAnswer, error) {
 	req, err := s.Registry.Submit(ctx, by.Actor, enroll.Submission{Idempotency: in.Idempotency, Enrolment: in.Body.Enrolment,
 		SigningCSR: in.Body.SigningCSR, EncryptionCSR: in.Body.EncryptionCSR, EscrowedKey: in.Body.EscrowedKey, Token: by.Token})
 	if err != nil {
@@ -97,7 +98,7 @@ type EnrolmentPath struct {
 	ID uuid.UUID `path:"id" doc:"The request's id." example:"0195f2c4-7c1e-7000-8000-5f3a9e1b2c4d"`
 }
 
-func (s *Server) getEnrolment(ctx context.Context, by Caller, in *EnrolmentPath) (*answer[api.EnrolmentStatus], error) {
+func (s *Server) getEnrolment(ctx context.Context, by signin.Caller, in *EnrolmentPath) (*answer[api.EnrolmentStatus], error) {
 	req, err := s.Registry.Get(ctx, by.Actor, in.ID)
 	return s.enrolmentAnswer(req, err)
 }
@@ -107,7 +108,7 @@ type enrolmentsInput struct {
 	Page
 }
 
-func (s *Server) listEnrolments(ctx context.Context, by Caller, in *enrolmentsInput) (*answer[api.Page[api.EnrolmentStatus]], error) {
+func (s *Server) listEnrolments(ctx context.Context, by signin.Caller, in *enrolmentsInput) (*answer[api.Page[api.EnrolmentStatus]], error) {
 	after, err := in.id()
 	if err != nil {
 		return nil, err
@@ -133,12 +134,12 @@ type decisionInput struct {
 	Body *api.Decision
 }
 
-func (s *Server) endorse(ctx context.Context, by Caller, in *decisionInput) (*answer[api.EnrolmentStatus], error) {
+func (s *Server) endorse(ctx context.Context, by signin.Caller, in *decisionInput) (*answer[api.EnrolmentStatus], error) {
 	req, err := s.Registry.Endorse(ctx, by.Actor, in.ID)
 	return s.enrolmentAnswer(req, err)
 }
 
-func (s *Server) reject(ctx context.Context, by Caller, in *decisionInput) (*answer[api.EnrolmentStatus], error) {
+func (s *Server) reject(ctx context.Context, by signin.Caller, in *decisionInput) (*answer[api.EnrolmentStatus], error) {
 	var reason string
 	if in.Body != nil {
 		reason = in.Body.Reason
@@ -149,7 +150,7 @@ func (s *Server) reject(ctx context.Context, by Caller, in *decisionInput) (*ans
 
 type tokenInput struct{ Body api.TokenRequest }
 
-func (s *Server) makeToken(ctx context.Context, by Caller, in *tokenInput) (*answer[api.Token], error) {
+func (s *Server) makeToken(ctx context.Context, by signin.Caller, in *tokenInput) (*answer[api.Token], error) {
 	t, err := s.Registry.MintToken(ctx, by.Actor, in.Body.Mailbox, time.Duration(in.Body.Hours)*time.Hour)
 	if err != nil {
 		return nil, err

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // Failures to show who one is are events like all refusals, but anonymous ones: anybody can make as many as they like.
@@ -25,7 +26,7 @@ const failuresEvery = time.Minute
 // count counts a request that was refused for want of good credentials. Those that offered none are only asked for them.
 func (f *failureCount) count(err error, now time.Time) {
 	e := fault.Of(err)
-	if e == nil || e.Code == ErrMissing.Code {
+	if e == nil || e.Code == signin.ErrMissing.Code {
 		return
 	}
 	f.metrics.failures.WithLabelValues(e.Code).Inc()

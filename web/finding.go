@@ -15,6 +15,8 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/allowance"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // Faults of finding a certificate by its mail address.
@@ -29,24 +31,24 @@ type Finding struct {
 	Store gal.Audience // by the HTTP certificate store (RFC 4387)
 	VCard gal.Audience // as vCards
 	// Lookups bounds how often one network may ask; zero means 60 at once, and one more per 2s.
-	Lookups Allowance
+	Lookups allowance.Allowance
 }
 
 // lookups counts what networks ask. Its memory is bounded as that of attempts is.
 type lookups struct {
-	limit Allowance
+	limit allowance.Allowance
 	now   func() time.Time
 
 	mu       sync.Mutex
-	networks recent[network]
+	networks allowance.Recent[network]
 }
 
-// network is an IPv4 address, or the /64 of an IPv6 one, as addressOf has it; or a person.
+// network is an IPv4 address, or the /64 of an IPv6 one, as allowance.Network has it; or a person.
 type network any
 
-func newLookups(a Allowance, now func() time.Time) *lookups {
+func newLookups(a allowance.Allowance, now func() time.Time) *lookups {
 	if a.Burst <= 0 || a.Every <= 0 {
-		a = Allowance{60, 2 * time.Second}
+		a = allowance.Allowance{Burst: 60, Every: 2 * time.Second}
 	}
 	return &lookups{limit: a, now: now}
 }
@@ -55,11 +57,11 @@ func newLookups(a Allowance, now func() time.Time) *lookups {
 func (l *lookups) take(n network) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now, t := l.now(), l.networks.touch(n)
-	if wait := t.wait(l.limit, now); wait > 0 {
-		return later{ErrLookups, wait}
+	now, t := l.now(), l.networks.Touch(n)
+	if wait := t.Wait(l.limit, now); wait > 0 {
+		return allowance.Later{Fault: ErrLookups, After: wait}
 	}
-	t.add(l.limit, now)
+	t.Add(l.limit, now)
 	return nil
 }
 
@@ -100,7 +102,7 @@ func (p public) look(ctx context.Context, r *http.Request, a gal.Audience, find 
 	if p.GAL == nil || a.Closed() {
 		return nil, ErrNotFound
 	}
-	if err := p.lookups.take(addressOf(r.RemoteAddr)); err != nil {
+	if err := p.lookups.take(allowance.Network(r.RemoteAddr)); err != nil {
 		return nil, err
 	}
 	blank := time.NewTimer(blankTime)
@@ -204,7 +206,7 @@ type recipientInput struct {
 	Accept  string `header:"Accept" doc:"application/json, text/vcard or application/x-pem-file."`
 }
 
-func (s *Server) listRecipientCertificates(ctx context.Context, by Caller, in *recipientInput) (*certificateAnswer, error) {
+func (s *Server) listRecipientCertificates(ctx context.Context, by signin.Caller, in *recipientInput) (*certificateAnswer, error) {
 	if s.GAL == nil {
 		return nil, ErrNotFound
 	}

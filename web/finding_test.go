@@ -23,6 +23,7 @@ import (
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/web"
+	"github.com/sealpost/sealpost/web/allowance"
 )
 
 // shows lets the public listener show what it may.
@@ -118,7 +119,7 @@ func TestStoreShowsSeveral(t *testing.T) {
 // Who is not shown: all the same, to the letter and to the time, and never by anything but the exact address.
 func TestStoreTellsNobodyWhoThereIs(t *testing.T) {
 	few := gal.Audience{Show: gal.ShowDomains, Domains: []string{"EXAMPLE.test"}}
-	r := setup(t, shows(few, gal.Audience{}), func(c *web.Config) { c.Finding.Lookups = web.Allowance{Burst: 1000, Every: time.Second} })
+	r := setup(t, shows(few, gal.Audience{}), func(c *web.Config) { c.Finding.Lookups = allowance.Allowance{Burst: 1000, Every: time.Second} })
 	r.enrol(t, "alice", housetest.Pair)
 	revoked := r.issue(t, uuid.New(), "revoked@example.test")
 	must(t, r.PKI.Revoke(t.Context(), pkitest.Actor(), ca.Revocation{Issuer: revoked.Issuer, Serial: revoked.Serial, Reason: ca.Superseded}))
@@ -174,7 +175,7 @@ func TestStoreTellsNobodyWhoThereIs(t *testing.T) {
 
 // A network has to wait when it has asked for many addresses; authorities' own certificates are not counted.
 func TestLookupsAreLimited(t *testing.T) {
-	r := setup(t, shows(everybody, everybody), func(c *web.Config) { c.Finding.Lookups = web.Allowance{Burst: 3, Every: time.Hour} })
+	r := setup(t, shows(everybody, everybody), func(c *web.Config) { c.Finding.Lookups = allowance.Allowance{Burst: 3, Every: time.Hour} })
 	for n := range 3 {
 		if got := r.get(t, "GET", []string{"/vcard?email=x@example.test", escaped("email", "y@example.test"), escaped("uri", "z@example.test")}[n]); got.status != 404 {
 			t.Fatalf("status %d", got.status)

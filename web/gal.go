@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) galOperations() {
@@ -23,7 +24,7 @@ func (s *Server) galOperations() {
 		faults:  []*fault.Error{gal.ErrNotAllowed}, answer: api.Page[api.Drift]{Items: []api.Drift{exampleDrift}}}, s.listDrift)
 }
 
-func (s *Server) getGAL(ctx context.Context, by Caller, _ *struct{}) (*answer[api.GALStatus], error) {
+func (s *Server) getGAL(ctx context.Context, by signin.Caller, _ *struct{}) (*answer[api.GALStatus], error) {
 	if s.GAL == nil {
 		return &answer[api.GALStatus]{GALStatusOf(gal.Status{Phase: gal.Done})}, nil
 	}
@@ -39,7 +40,7 @@ type driftInput struct {
 	Page
 }
 
-func (s *Server) listDrift(ctx context.Context, by Caller, in *driftInput) (*answer[api.Page[api.Drift]], error) {
+func (s *Server) listDrift(ctx context.Context, by signin.Caller, in *driftInput) (*answer[api.Page[api.Drift]], error) {
 	after, err := in.number()
 	if err != nil {
 		return nil, err

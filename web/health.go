@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // Part is one of the things that a server needs to do its work.
@@ -80,7 +81,7 @@ type healthAnswer struct {
 	Body   api.Health
 }
 
-func (s *Server) getHealth(ctx context.Context, _ Caller, _ *struct{}) (*healthAnswer, error) {
+func (s *Server) getHealth(ctx context.Context, _ signin.Caller, _ *struct{}) (*healthAnswer, error) {
 	out := &healthAnswer{Status: http.StatusOK, Body: s.health.ask(ctx)}
 	if !out.Body.OK {
 		out.Status = http.StatusServiceUnavailable

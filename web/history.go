@@ -16,6 +16,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/recovery"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) historyOperations() {
@@ -34,7 +35,7 @@ type historyInput struct {
 	Page
 }
 
-func (s *Server) listHistory(ctx context.Context, by Caller, in *historyInput) (*answer[api.Page[api.HistoryEntry]], error) {
+func (s *Server) listHistory(ctx context.Context, by signin.Caller, in *historyInput) (*answer[api.Page[api.HistoryEntry]], error) {
 	after, err := archive.ParseHistoryPlace(in.After)
 	if err != nil {
 		return nil, err

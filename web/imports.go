@@ -21,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyuse"
 	"github.com/sealpost/sealpost/recovery"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) importOperations() {
@@ -51,7 +52,7 @@ func (s *Server) importOperations() {
 		faults:  []*fault.Error{ErrNoArchive, archive.ErrUnknownCase}, answer: exampleCaseCertificates}, s.getCaseCertificates)
 }
 
-func (s *Server) draftImports(ctx context.Context, by Caller, in *struct{ Body api.ImportQuery }) (*answer[api.ImportDrafts], error) {
+func (s *Server) draftImports(ctx context.Context, by signin.Caller, in *struct{ Body api.ImportQuery }) (*answer[api.ImportDrafts], error) {
 	list := make([]enroll.Foreign, len(in.Body.Items))
 	for i, item := range in.Body.Items {
 		list[i] = foreignOf(item)
@@ -82,7 +83,7 @@ func foreignOf(s api.ImportSubject) enroll.Foreign {
 	return f
 }
 
-func (s *Server) importKey(ctx context.Context, by Caller, in *struct{ Body api.ImportRequest }) (*answer[api.Imported], error) {
+func (s *Server) importKey(ctx context.Context, by signin.Caller, in *struct{ Body api.ImportRequest }) (*answer[api.Imported], error) {
 	found, err := s.Registry.Import(ctx, by.Actor, enroll.ForeignKey{Foreign: foreignOf(in.Body.ImportSubject), Chain: in.Body.Chain, Key: in.Body.Key})
 	if err != nil {
 		return nil, err
@@ -106,7 +107,7 @@ type importsInput struct {
 	Page
 }
 
-func (s *Server) listImports(ctx context.Context, by Caller, in *importsInput) (*answer[api.Page[api.ForeignCertificate]], error) {
+func (s *Server) listImports(ctx context.Context, by signin.Caller, in *importsInput) (*answer[api.Page[api.ForeignCertificate]], error) {
 	after, err := in.number()
 	if err != nil {
 		return nil, err
@@ -138,7 +139,7 @@ func (s *Server) listImports(ctx context.Context, by Caller, in *importsInput) (
 // maxCaseCertificates is how many keys' certificates one page has: each may have several, with chains.
 const maxCaseCertificates = 100
 
-func (s *Server) getCaseCertificates(ctx context.Context, by Caller, in *capsulesInput) (*answer[api.CaseCertificates], error) {
+func (s *Server) getCaseCertificates(ctx context.Context, by signin.Caller, in *capsulesInput) (*answer[api.CaseCertificates], error) {
 	in.Limit = min(in.Limit, maxCaseCertificates)
 	var keys []keyuse.Hash
 	capsules, err := s.blobs(in.Page, func(d *recovery.Desk, from int) ([][]byte, error) {

@@ -11,6 +11,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // ErrNoCRL says that this server has no revocation lists.
@@ -26,7 +27,7 @@ func (s *Server) issuerOperations() {
 		faults: []*fault.Error{ca.ErrUnknownIssuer, ErrNoCRL, crl.ErrNoList}, media: []string{"application/pkix-crl"}}, s.getCRL)
 }
 
-func (s *Server) listIssuers(context.Context, Caller, *struct{}) (*answer[api.Page[api.Issuer]], error) {
+func (s *Server) listIssuers(context.Context, signin.Caller, *struct{}) (*answer[api.Page[api.Issuer]], error) {
 	out := &answer[api.Page[api.Issuer]]{Body: api.Page[api.Issuer]{Items: []api.Issuer{}}}
 	for _, i := range s.Authority.Issuers() {
 		out.Body.Items = append(out.Body.Items, issuerOf(i))
@@ -38,7 +39,7 @@ type issuerInput struct {
 	ID string `path:"id" maxLength:"64" doc:"The issuer's id." example:"issuing"`
 }
 
-func (s *Server) getIssuer(_ context.Context, _ Caller, in *issuerInput) (*answer[api.Issuer], error) {
+func (s *Server) getIssuer(_ context.Context, _ signin.Caller, in *issuerInput) (*answer[api.Issuer], error) {
 	i, err := s.Authority.Issuer(in.ID)
 	if err != nil {
 		return nil, err
@@ -54,7 +55,7 @@ type crlInput struct {
 
 type crlAnswer struct{ Body func(huma.Context) }
 
-func (s *Server) getCRL(_ context.Context, _ Caller, in *crlInput) (*crlAnswer, error) {
+func (s *Server) getCRL(_ context.Context, _ signin.Caller, in *crlInput) (*crlAnswer, error) {
 	i, err := s.Authority.Issuer(in.ID)
 	if err != nil {
 		return nil, err

@@ -11,6 +11,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) leaverOperations() {
@@ -43,7 +44,7 @@ type leaversInput struct {
 	Page
 }
 
-func (s *Server) listLeavers(ctx context.Context, by Caller, in *leaversInput) (*answer[api.Page[api.Leaver]], error) {
+func (s *Server) listLeavers(ctx context.Context, by signin.Caller, in *leaversInput) (*answer[api.Page[api.Leaver]], error) {
 	after, err := in.number()
 	if err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ type leaverInput struct {
 	Body   api.LeaverDecision
 }
 
-func (s *Server) revokeLeaver(ctx context.Context, by Caller, in *leaverInput) (*answer[api.Leaver], error) {
+func (s *Server) revokeLeaver(ctx context.Context, by signin.Caller, in *leaverInput) (*answer[api.Leaver], error) {
 	if s.Leavers == nil {
 		return nil, leaver.ErrUnknown
 	}
@@ -78,7 +79,7 @@ func (s *Server) revokeLeaver(ctx context.Context, by Caller, in *leaverInput) (
 	return &answer[api.Leaver]{leaverOf(l)}, nil
 }
 
-func (s *Server) keepLeaver(ctx context.Context, by Caller, in *leaverInput) (*answer[api.Leaver], error) {
+func (s *Server) keepLeaver(ctx context.Context, by signin.Caller, in *leaverInput) (*answer[api.Leaver], error) {
 	if s.Leavers == nil {
 		return nil, leaver.ErrUnknown
 	}

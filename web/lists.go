@@ -8,6 +8,7 @@ import (
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) listOperations() {
@@ -17,7 +18,7 @@ func (s *Server) listOperations() {
 		faults:  []*fault.Error{crl.ErrNotAllowed, ErrNoCRL}, answer: exampleCRLStatus}, s.getCRLStatus)
 }
 
-func (s *Server) getCRLStatus(ctx context.Context, by Caller, _ *struct{}) (*answer[api.CRLStatus], error) {
+func (s *Server) getCRLStatus(ctx context.Context, by signin.Caller, _ *struct{}) (*answer[api.CRLStatus], error) {
 	if s.CRL == nil {
 		return nil, ErrNoCRL
 	}

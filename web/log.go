@@ -9,6 +9,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/audit/proof"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) logOperations() {
@@ -30,7 +31,7 @@ type Seen struct {
 	Seen []int64 `query:"seen" maxItems:"100" doc:"Sizes of checkpoints that you have, with commas between."`
 }
 
-func (s *Server) getAuditLog(ctx context.Context, _ Caller, in *Seen) (*answer[api.AuditLog], error) {
+func (s *Server) getAuditLog(ctx context.Context, _ signin.Caller, in *Seen) (*answer[api.AuditLog], error) {
 	v, err := s.Audit.View(ctx, audit.Leaf{}, in.Seen...)
 	if err != nil {
 		return nil, err
@@ -44,7 +45,7 @@ type caseLogInput struct {
 	Seen
 }
 
-func (s *Server) getCaseLog(ctx context.Context, by Caller, in *caseLogInput) (*answer[api.CaseLog], error) {
+func (s *Server) getCaseLog(ctx context.Context, by signin.Caller, in *caseLogInput) (*answer[api.CaseLog], error) {
 	desk, err := s.desk()
 	if err != nil {
 		return nil, err
@@ -69,7 +70,7 @@ func (s *Server) getCaseLog(ctx context.Context, by Caller, in *caseLogInput) (*
 
 type countersignInput struct{ Body api.CountersignatureUpload }
 
-func (s *Server) countersignLog(ctx context.Context, by Caller, in *countersignInput) (*answer[api.AuditLog], error) {
+func (s *Server) countersignLog(ctx context.Context, by signin.Caller, in *countersignInput) (*answer[api.AuditLog], error) {
 	desk, err := s.desk()
 	if err != nil {
 		return nil, err

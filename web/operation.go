@@ -18,6 +18,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/pg"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // operation describes one operation of the interface, for the router and for the document.
@@ -59,7 +60,7 @@ const metadataBody = "body"
 
 // register makes an operation of a handler: the route, its entry in the document, who may come in, and what becomes of
 // errors.
-func register[I, O any](s *Server, o operation, do func(context.Context, Caller, *I) (*O, error)) {
+func register[I, O any](s *Server, o operation, do func(context.Context, signin.Caller, *I) (*O, error)) {
 	op := huma.Operation{OperationID: o.id, Method: o.method, Path: api.Base + o.path, Summary: o.summary, Description: o.about,
 		Tags: []string{o.tag}, DefaultStatus: o.status, MaxBodyBytes: o.maxBody() + 1, BodyReadTimeout: s.Limits.Body,
 		SkipValidateBody: o.lenient, SkipValidateParams: o.lenient, Security: o.who.security(),
@@ -153,7 +154,7 @@ func (a access) faults() []*fault.Error {
 	if a == anybody {
 		return nil
 	}
-	out := []*fault.Error{ErrMissing, ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, ErrFailures}
+	out := []*fault.Error{signin.ErrMissing, signin.ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, signin.ErrFailures}
 	if a != enrolling {
 		out = append(out, ErrTokenScope)
 	}

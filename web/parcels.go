@@ -9,6 +9,7 @@ import (
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 const tagParcels = "Parcels"
@@ -39,7 +40,7 @@ type ParcelPath struct {
 	Name string `path:"name" maxLength:"128" pattern:"^[a-z0-9][a-z0-9-]*$" doc:"Lower-case letters, digits and hyphens."`
 }
 
-func (s *Server) listParcels(ctx context.Context, by Caller, _ *struct{}) (*answer[api.Page[api.Parcel]], error) {
+func (s *Server) listParcels(ctx context.Context, by signin.Caller, _ *struct{}) (*answer[api.Page[api.Parcel]], error) {
 	if s.Archive == nil {
 		return nil, ErrNoArchive
 	}
@@ -54,7 +55,7 @@ func (s *Server) listParcels(ctx context.Context, by Caller, _ *struct{}) (*answ
 	return out, nil
 }
 
-func (s *Server) getParcel(ctx context.Context, by Caller, in *ParcelPath) (*answer[api.Parcel], error) {
+func (s *Server) getParcel(ctx context.Context, by signin.Caller, in *ParcelPath) (*answer[api.Parcel], error) {
 	return s.parcel(func(a *archive.Archive) (*archive.Parcel, error) { return a.Parcel(ctx, by.Actor, in.Name) })
 }
 
@@ -63,7 +64,7 @@ type parcelInput struct {
 	Body api.ParcelContent
 }
 
-func (s *Server) keepParcel(ctx context.Context, by Caller, in *parcelInput) (*answer[api.Parcel], error) {
+func (s *Server) keepParcel(ctx context.Context, by signin.Caller, in *parcelInput) (*answer[api.Parcel], error) {
 	var replaces record.Hash
 	if in.Body.Replaces != "" {
 		var err error
@@ -76,7 +77,7 @@ func (s *Server) keepParcel(ctx context.Context, by Caller, in *parcelInput) (*a
 	})
 }
 
-func (s *Server) removeParcel(ctx context.Context, by Caller, in *ParcelPath) (*answer[api.Parcel], error) {
+func (s *Server) removeParcel(ctx context.Context, by signin.Caller, in *ParcelPath) (*answer[api.Parcel], error) {
 	return s.parcel(func(a *archive.Archive) (*archive.Parcel, error) { return a.RemoveParcel(ctx, by.Actor, in.Name) })
 }
 

@@ -15,9 +15,9 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 
 	"github.com/sealpost/sealpost/api"
-	"github.com/sealpost/sealpost/directory"
-	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/allowance"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // Faults of the HTTP side. Those of the work itself are the rooms' own.
@@ -39,22 +39,21 @@ var (
 
 // statusOfCode has the faults whose status is not their kind's.
 var statusOfCode = map[string]int{
-	ErrMissing.Code:               http.StatusUnauthorized,
-	ErrCertificate.Code:           http.StatusUnauthorized,
-	directory.ErrCredentials.Code: http.StatusUnauthorized,
-	enroll.ErrToken.Code:          http.StatusUnauthorized,
-	ErrBodyTooBig.Code:            http.StatusRequestEntityTooLarge,
-	ErrMediaType.Code:             http.StatusUnsupportedMediaType,
-	ErrBodyTimeout.Code:           http.StatusRequestTimeout,
-	ErrMethod.Code:                http.StatusMethodNotAllowed,
-	ErrFailures.Code:              http.StatusTooManyRequests,
-	ErrLookups.Code:               http.StatusTooManyRequests,
+	ErrBodyTooBig.Code:      http.StatusRequestEntityTooLarge,
+	ErrMediaType.Code:       http.StatusUnsupportedMediaType,
+	ErrBodyTimeout.Code:     http.StatusRequestTimeout,
+	ErrMethod.Code:          http.StatusMethodNotAllowed,
+	signin.ErrFailures.Code: http.StatusTooManyRequests,
+	ErrLookups.Code:         http.StatusTooManyRequests,
 }
 
 // statusOf is where kinds of fault become HTTP: nothing else in Sealpost knows a status.
 func statusOf(f *fault.Error) int {
 	if status, ok := statusOfCode[f.Code]; ok {
 		return status
+	}
+	if signin.Unproven(f) {
+		return http.StatusUnauthorized
 	}
 	switch f.Kind {
 	case fault.Malformed:
@@ -74,15 +73,6 @@ func statusOf(f *fault.Error) int {
 // retryUnavailable is what a client is told to wait for something that is away.
 const retryUnavailable = 5 * time.Second
 
-// later is a fault that passes after a while.
-type later struct {
-	fault *fault.Error
-	after time.Duration
-}
-
-func (l later) Error() string { return l.fault.Error() }
-func (l later) Unwrap() error { return l.fault }
-
 // problem is an error as it is shown: RFC 9457. What it hides goes to the log with the call.
 type problem struct {
 	api.Problem
@@ -97,8 +87,8 @@ func problemOf(ctx context.Context, err error) *problem {
 	status := statusOf(f)
 	p := &problem{Problem: api.Problem{Type: api.ProblemType + f.Code, Title: titleOf(f.Code), Status: status, Detail: f.Detail,
 		Instance: "urn:uuid:" + c.id.String()}}
-	if l := (later{}); errors.As(err, &l) {
-		p.after = l.after
+	if l := (allowance.Later{}); errors.As(err, &l) {
+		p.after = l.After
 	} else if status == http.StatusServiceUnavailable {
 		p.after = retryUnavailable
 	}

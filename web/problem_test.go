@@ -19,6 +19,8 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/pg"
+	"github.com/sealpost/sealpost/web/allowance"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // refused answers a request with err and returns the answer.
@@ -47,8 +49,8 @@ func TestFaultsBecomeProblems(t *testing.T) {
 		{fmt.Errorf("signing request: %w", ca.ErrCSRMalformed.Because(errors.New("secret"))), 400, "csr-malformed", ""},
 		{directory.ErrCredentials, 401, "wrong-credentials", "Www-Authenticate"},
 		{enroll.ErrToken, 401, "enrolment-token", "Www-Authenticate"},
-		{ErrMissing, 401, "credentials-missing", "Www-Authenticate"},
-		{ErrCertificate, 401, "client-certificate", "Www-Authenticate"},
+		{signin.ErrMissing, 401, "credentials-missing", "Www-Authenticate"},
+		{signin.ErrCertificate, 401, "client-certificate", "Www-Authenticate"},
 		{directory.ErrDisabled, 403, "person-disabled", ""},
 		{enroll.ErrOwnRequest, 403, "own-request", ""},
 		{enroll.ErrUnknownRequest, 404, "unknown-enrolment-request", ""},
@@ -57,7 +59,7 @@ func TestFaultsBecomeProblems(t *testing.T) {
 		{enroll.ErrIdempotency, 409, "idempotency-key-reused", ""},
 		{ErrBodyTooBig, 413, "request-too-large", ""},
 		{ErrMediaType, 415, "media-type", ""},
-		{later{ErrFailures, 90 * time.Second}, 429, "too-many-failures", "Retry-After"},
+		{allowance.Later{Fault: signin.ErrFailures, After: 90 * time.Second}, 429, "too-many-failures", "Retry-After"},
 		{pg.ErrUnavailable.Because(errors.New("secret")), 503, "database-unavailable", "Retry-After"},
 		{context.DeadlineExceeded, 503, "timeout", "Retry-After"},
 		{errors.Join(enroll.ErrOwnRequest, errors.New("secret")), 403, "own-request", ""},
@@ -73,7 +75,7 @@ func TestFaultsBecomeProblems(t *testing.T) {
 			t.Errorf("the cause is shown: %s", w.Body)
 		}
 	}
-	if w, _, _ := refused(t, later{ErrFailures, 1500 * time.Millisecond}); w.Header().Get("Retry-After") != "2" {
+	if w, _, _ := refused(t, allowance.Later{Fault: signin.ErrFailures, After: 1500 * time.Millisecond}); w.Header().Get("Retry-After") != "2" {
 		t.Errorf("Retry-After %q, want 2", w.Header().Get("Retry-After"))
 	}
 }

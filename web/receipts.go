@@ -10,6 +10,7 @@ import (
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 func (s *Server) receiptOperations() {
@@ -25,7 +26,7 @@ func (s *Server) receiptOperations() {
 		faults: []*fault.Error{archive.ErrUnknownReceipt, audit.ErrNotIndexed, audit.ErrTampered}, answer: exampleProof}, s.getReceiptProof)
 }
 
-func (s *Server) listReceipts(ctx context.Context, by Caller, in *Page) (*answer[api.Page[api.Receipt]], error) {
+func (s *Server) listReceipts(ctx context.Context, by signin.Caller, in *Page) (*answer[api.Page[api.Receipt]], error) {
 	after, err := in.id()
 	if err != nil || s.Archive == nil {
 		return &answer[api.Page[api.Receipt]]{Body: api.Page[api.Receipt]{Items: []api.Receipt{}}}, err
@@ -52,7 +53,7 @@ type receiptInput struct {
 	ID uuid.UUID `path:"id" doc:"The receipt's id."`
 }
 
-func (s *Server) getReceipt(ctx context.Context, by Caller, in *receiptInput) (*answer[api.Receipt], error) {
+func (s *Server) getReceipt(ctx context.Context, by signin.Caller, in *receiptInput) (*answer[api.Receipt], error) {
 	r, err := s.receipt(ctx, by.Actor, in.ID)
 	if err != nil {
 		return nil, err
@@ -64,7 +65,7 @@ func (s *Server) getReceipt(ctx context.Context, by Caller, in *receiptInput) (*
 	return &answer[api.Receipt]{*out}, nil
 }
 
-func (s *Server) getReceiptProof(ctx context.Context, by Caller, in *receiptInput) (*answer[api.ReceiptProof], error) {
+func (s *Server) getReceiptProof(ctx context.Context, by signin.Caller, in *receiptInput) (*answer[api.ReceiptProof], error) {
 	r, err := s.receipt(ctx, by.Actor, in.ID)
 	if err != nil {
 		return nil, err

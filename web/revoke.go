@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyuse"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // ErrRevocation refuses a revocation to who may not ask for it.
@@ -25,7 +26,7 @@ type revokeInput struct {
 	Body api.RevocationRequest
 }
 
-func (s *Server) revoke(ctx context.Context, by Caller, in *revokeInput) (*answer[api.Certificate], error) {
+func (s *Server) revoke(ctx context.Context, by signin.Caller, in *revokeInput) (*answer[api.Certificate], error) {
 	c, err := s.find(ctx, by.Actor, in.CertificatePath)
 	if err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func revocationOf(in api.RevocationRequest) (ca.Revocation, error) {
 type revokeAllInput struct{ Body api.RevocationsRequest }
 
 // revokeAll revokes everything of a person, or with a key.
-func (s *Server) revokeAll(ctx context.Context, by Caller, in *revokeAllInput) (*answer[api.Revocations], error) {
+func (s *Server) revokeAll(ctx context.Context, by signin.Caller, in *revokeAllInput) (*answer[api.Revocations], error) {
 	q, err := s.about(ctx, by.Actor, in.Body)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,7 @@ import (
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/recovery"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // Config is what a Server is made of. Every field without "nil" or "empty" in its comment is required.
@@ -73,8 +74,7 @@ type Lists interface {
 // Server is Sealpost's HTTP side. It is safe for concurrent use.
 type Server struct {
 	Config
-	authenticators []Authenticator
-	attempts       *attempts
+	authenticators []signin.Authenticator
 	lookups        *lookups
 	failures       *failureCount
 	metrics        *metrics
@@ -97,7 +97,7 @@ func New(c Config) (*Server, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Limits = c.Limits.orDefaults()
-	s := &Server{Config: c, attempts: newAttempts(c.Limits.Failures, c.Now), lookups: newLookups(c.Finding.Lookups, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
+	s := &Server{Config: c, lookups: newLookups(c.Finding.Lookups, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err
@@ -113,10 +113,11 @@ func New(c Config) (*Server, error) {
 		}
 	}
 	s.failures = &failureCount{metrics: s.metrics}
-	s.authenticators = []Authenticator{
-		newCertificateWay(c.Authority, c.Directory, c.Now),
-		tokenWay{c.Registry, s.attempts},
-		passwordWay{c.Directory, s.attempts},
+	attempts := signin.NewAttempts(c.Limits.Failures, c.Now)
+	s.authenticators = []signin.Authenticator{
+		signin.NewCertificate(c.Authority, c.Directory, c.Now),
+		signin.Token{Registry: c.Registry, Attempts: attempts},
+		signin.Password{Directory: c.Directory, Attempts: attempts},
 	}
 	return s, s.route()
 }
@@ -128,7 +129,7 @@ func (s *Server) API() http.Handler { return s.entry(s.router, slog.LevelInfo) }
 func (s *Server) Public() http.Handler { return newPublic(s) }
 
 // TLS returns the TLS configuration of the API's listener. Every client certificate is let in, because one that is not
-// good must get an answer that says why; the Authenticator verifies it.
+// good must get an answer that says why; the signin.Authenticator verifies it.
 func (s *Server) TLS() *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, ClientAuth: tls.RequestClientCert, GetCertificate: s.Certificate,
 		NextProtos: []string{"h2", "http/1.1"}}

@@ -27,6 +27,7 @@ import (
 	"github.com/sealpost/sealpost/ocsp"
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/web"
+	"github.com/sealpost/sealpost/web/allowance"
 )
 
 // exchangeLabel is what the exchange's private keys are sealed as.
@@ -149,7 +150,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 	}
 	f := s.Config.Finding
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
-		GAL: s.GAL, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: web.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
+		GAL: s.GAL, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: allowance.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
 		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), []web.Gauge{s.leaverGauge()}), Tables: s.listTables(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)

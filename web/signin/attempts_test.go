@@ -1,4 +1,4 @@
-package web
+package signin
 
 import (
 	"context"
@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/directory"
+	"github.com/sealpost/sealpost/web/allowance"
 )
 
 const (
@@ -21,13 +22,13 @@ const (
 
 // guesser makes attempts at a time of its own.
 type guesser struct {
-	*attempts
+	*Attempts
 	time time.Time
 }
 
 func newGuesser(l Failures) *guesser {
 	g := &guesser{time: time.Date(2026, 3, 4, 12, 0, 0, 0, time.UTC)}
-	g.attempts = newAttempts(l.orDefaults(), func() time.Time { return g.time })
+	g.Attempts = NewAttempts(l, func() time.Time { return g.time })
 	return g
 }
 
@@ -40,11 +41,11 @@ func (g *guesser) guess(t *testing.T, login, from string, ok bool) time.Duration
 		}
 		return directory.ErrCredentials
 	})
-	if l := (later{}); errors.As(err, &l) {
-		if !errors.Is(err, ErrFailures) || l.after <= 0 {
+	if l := (allowance.Later{}); errors.As(err, &l) {
+		if !errors.Is(err, ErrFailures) || l.After <= 0 {
 			t.Fatalf("refused with %v", err)
 		}
-		return l.after
+		return l.After
 	}
 	return 0
 }
@@ -119,10 +120,10 @@ func TestIPv6ClientsCountByTheirNetwork(t *testing.T) {
 	if w := g.guess(t, "alice", "[2001:db8:0:1::1]:443", wrong); w != 0 {
 		t.Errorf("another /64 has to wait %v", w)
 	}
-	if a, b := addressOf("[::ffff:192.0.2.1]:1"), addressOf("192.0.2.1:2"); a != b {
+	if a, b := allowance.Network("[::ffff:192.0.2.1]:1"), allowance.Network("192.0.2.1:2"); a != b {
 		t.Errorf("%v and %v are one address", a, b)
 	}
-	if a := addressOf("@"); a.IsValid() {
+	if a := allowance.Network("@"); a.IsValid() {
 		t.Errorf("no address is %v", a)
 	}
 }
@@ -130,7 +131,7 @@ func TestIPv6ClientsCountByTheirNetwork(t *testing.T) {
 // Many attackers use up the server's allowance; who logged in from where they are now is not kept out.
 func TestServersAllowanceSparesAddressesThatSucceeded(t *testing.T) {
 	t.Parallel()
-	g := newGuesser(Failures{Server: Allowance{Burst: 20, Every: time.Second}})
+	g := newGuesser(Failures{Server: allowance.Allowance{Burst: 20, Every: time.Second}})
 	g.guess(t, "alice", home, right)
 	for i := range 20 {
 		g.guess(t, "alice", fmt.Sprintf("203.0.113.%d:1", i), wrong)
@@ -151,7 +152,7 @@ func TestServersAllowanceSparesAddressesThatSucceeded(t *testing.T) {
 func TestDebtHasABound(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAttempts(Failures{AtOnce: 100}.orDefaults(), time.Now)
+		a := NewAttempts(Failures{AtOnce: 100}, time.Now)
 		var wait sync.WaitGroup
 		for range 100 {
 			wait.Go(func() {
@@ -162,11 +163,11 @@ func TestDebtHasABound(t *testing.T) {
 		begun := time.Now()
 		for {
 			err := a.try(t.Context(), "alice", home, func() error { return nil })
-			l := later{}
+			l := allowance.Later{}
 			if !errors.As(err, &l) {
 				break
 			}
-			time.Sleep(l.after)
+			time.Sleep(l.After)
 		}
 		// 100 failures at once are 10 for the login (6 × 30s), and 100 for the address (51 × 5s).
 		if waited := time.Since(begun); waited != 51*5*time.Second {
@@ -178,7 +179,7 @@ func TestDebtHasABound(t *testing.T) {
 func TestAttemptsTakeTurns(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		a := newAttempts(Failures{AtOnce: 2}.orDefaults(), time.Now)
+		a := NewAttempts(Failures{AtOnce: 2}, time.Now)
 		var at, most int
 		var mu sync.Mutex
 		var wait sync.WaitGroup
@@ -225,22 +226,22 @@ func TestWhatIsNoFailureCostsNothing(t *testing.T) {
 
 func TestMemoryIsBounded(t *testing.T) {
 	t.Parallel()
-	g := newGuesser(Failures{Address: Allowance{Burst: 1 << 30, Every: time.Second}, Server: Allowance{Burst: 1 << 30, Every: time.Second}})
+	g := newGuesser(Failures{Address: allowance.Allowance{Burst: 1 << 30, Every: time.Second}, Server: allowance.Allowance{Burst: 1 << 30, Every: time.Second}})
 	for range 5 {
 		g.guess(t, "alice", home, wrong)
 	}
-	for i := range 3 * recentSize {
+	for i := range 3 * allowance.RecentSize {
 		g.guess(t, fmt.Sprint(i), fmt.Sprintf("10.%d.%d.%d:1", i>>16, i>>8&255, i&255), wrong)
-		if i == recentSize {
+		if i == allowance.RecentSize {
 			if w := g.guess(t, "alice", home, right); w == 0 {
 				t.Error("what was heard of lately is forgotten")
 			}
 		}
 	}
-	if n := len(g.logins.young) + len(g.logins.old); n > 2*recentSize {
-		t.Errorf("%d logins are remembered, more than %d", n, 2*recentSize)
+	if n := g.logins.Len(); n > 2*allowance.RecentSize {
+		t.Errorf("%d logins are remembered, more than %d", n, 2*allowance.RecentSize)
 	}
-	if n := len(g.addresses.young) + len(g.addresses.old); n > 2*recentSize {
-		t.Errorf("%d addresses are remembered, more than %d", n, 2*recentSize)
+	if n := g.addresses.Len(); n > 2*allowance.RecentSize {
+		t.Errorf("%d addresses are remembered, more than %d", n, 2*allowance.RecentSize)
 	}
 }

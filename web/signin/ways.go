@@ -1,4 +1,4 @@
-package web
+package signin
 
 import (
 	"context"
@@ -18,17 +18,18 @@ import (
 	"github.com/sealpost/sealpost/internal/keyuse"
 )
 
-// certificateWay knows people by a certificate that this installation issued to them: the one that they sign with, or one
+// Certificate knows people by a certificate that this installation issued to them: the one that they sign with, or one
 // for authentication. An encryption certificate proves nothing, because its key is in the archive too.
-type certificateWay struct {
+type Certificate struct {
 	authority *ca.Authority
 	directory *directory.Directory
 	now       func() time.Time
 	issuers   *x509.CertPool
 }
 
-func newCertificateWay(a *ca.Authority, d *directory.Directory, now func() time.Time) *certificateWay {
-	w := &certificateWay{authority: a, directory: d, now: now, issuers: x509.NewCertPool()}
+// NewCertificate returns the way.
+func NewCertificate(a *ca.Authority, d *directory.Directory, now func() time.Time) *Certificate {
+	w := &Certificate{authority: a, directory: d, now: now, issuers: x509.NewCertPool()}
 	for _, i := range a.Issuers() {
 		w.issuers.AddCert(i.Certificate())
 	}
@@ -36,9 +37,9 @@ func newCertificateWay(a *ca.Authority, d *directory.Directory, now func() time.
 }
 
 // Authenticate takes the certificate of the TLS connection. TLS itself has made sure that the client has its key.
-func (w *certificateWay) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
+func (w *Certificate) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
 	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
-		return Caller{}, errNotOffered
+		return Caller{}, ErrNotOffered
 	}
 	leaf := r.TLS.PeerCertificates[0]
 	if err := w.verify(leaf); err != nil {
@@ -67,7 +68,7 @@ func (w *certificateWay) Authenticate(ctx context.Context, r *http.Request) (Cal
 }
 
 // verify checks what the certificate itself says: who signed it, when, and for what.
-func (w *certificateWay) verify(leaf *x509.Certificate) error {
+func (w *Certificate) verify(leaf *x509.Certificate) error {
 	now := w.now()
 	if now.After(leaf.NotAfter) {
 		return ErrCertificate.Withf("The client certificate ended on %s. Use login and password, or an enrolment token.", leaf.NotAfter.UTC().Format(time.DateOnly))
@@ -84,7 +85,7 @@ func (w *certificateWay) verify(leaf *x509.Certificate) error {
 }
 
 // fit checks what we know of the certificate.
-func (w *certificateWay) fit(c ca.Certificate) error {
+func (w *Certificate) fit(c ca.Certificate) error {
 	if c.Status.State != ca.Good {
 		return ErrCertificate.Withf("The client certificate is revoked. Use login and password, or an enrolment token.")
 	}
@@ -98,41 +99,46 @@ func (w *certificateWay) fit(c ca.Certificate) error {
 	return nil
 }
 
-// tokenWay knows people by an enrolment token (Authorization: Bearer, RFC 6750).
-type tokenWay struct {
-	registry *enroll.Registry
-	attempts *attempts
+// Token knows people by an enrolment token (Authorization: Bearer, RFC 6750).
+type Token struct {
+	Registry *enroll.Registry
+	Attempts *Attempts
 }
 
 // Authenticate takes a bearer token.
-func (w tokenWay) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
+func (w Token) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
 	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
-		return Caller{}, errNotOffered
+		return Caller{}, ErrNotOffered
 	}
 	c := Caller{Token: token}
-	err := w.attempts.try(ctx, token, r.RemoteAddr, func() (err error) {
-		c.Actor, err = w.registry.TokenActor(ctx, token)
+	err := w.Attempts.try(ctx, token, r.RemoteAddr, func() (err error) {
+		c.Actor, err = w.Registry.TokenActor(ctx, token)
 		return err
 	})
 	return c, err
 }
 
-// passwordWay knows people by their directory's password (Authorization: Basic, RFC 7617).
-type passwordWay struct {
-	directory *directory.Directory
-	attempts  *attempts
+// Password knows people by their directory's password (Authorization: Basic, RFC 7617).
+type Password struct {
+	Directory *directory.Directory
+	Attempts  *Attempts
 }
 
 // Authenticate takes login and password.
-func (w passwordWay) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
+func (w Password) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
 	login, password, ok := r.BasicAuth()
 	if !ok {
-		return Caller{}, errNotOffered
+		return Caller{}, ErrNotOffered
 	}
+	return w.Try(ctx, login, password, r.RemoteAddr)
+}
+
+// Try takes login and password from a remote address, as http.Request has it.
+func (w Password) Try(ctx context.Context, login, password, remote string) (Caller, error) {
 	var person directory.Person
-	err := w.attempts.try(ctx, login, r.RemoteAddr, func() (err error) {
-		person, err = w.directory.Authenticate(ctx, login, password)
+	err := w.Attempts.try(ctx, login, remote, func() (err error) {
+		person, err = w.Directory.Authenticate(ctx, login, password)
 		return err
 	})
 	if err != nil {

@@ -51,6 +51,15 @@ type Config struct {
 	// People says which entries are people. Everybody in it has the role subscriber.
 	People People `yaml:"people"`
 
+	// AttributeNames are what the server calls userCertificate and userSMIMECertificate, where that differs from the dialect:
+	// with ;binary or without. rfc4523 means userCertificate;binary and userSMIMECertificate, as OpenLDAP wants them, ad means
+	// both without.
+	AttributeNames []string `yaml:"attribute_names"`
+
+	// HolderClass is the auxiliary class that an entry gets which has no class that allows these attributes. Empty means the
+	// dialect's: pkiUser, and none in Active Directory.
+	HolderClass string `yaml:"holder_class"`
+
 	// Disabled are marks of entries whose people have left or are suspended, beside those of the dialect: passwords are
 	// refused, and they have no roles.
 	Disabled []Mark `yaml:"disabled"`
@@ -164,6 +173,14 @@ func (c Config) Validate() error {
 	}
 	if c.Authorities.Create && c.Authorities.Base == "" {
 		say("authorities.base", "is missing: entries are created below it")
+	}
+	for i, name := range c.AttributeNames {
+		if _, ok := namedAttribute(name); !ok {
+			say(fmt.Sprintf("attribute_names[%d]", i), "must be userCertificate or userSMIMECertificate, with or without ;binary")
+		}
+	}
+	if c.HolderClass != "" && !attributeName.MatchString(c.HolderClass) {
+		say("holder_class", "%q is no class's name", c.HolderClass)
 	}
 	c.validateRules(say, dn)
 	return errors.Join(errs...)

@@ -2,6 +2,8 @@ package directory
 
 import (
 	"errors"
+	"maps"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -129,6 +131,26 @@ var dialects = map[string]dialect{
 			PointEntry:     {created: []string{"cRLDistributionPoint"}, required: []Attribute{crlValue}},
 		},
 	},
+}
+
+// namedAttribute returns the attribute of people that a name on the wire is of.
+func namedAttribute(name string) (Attribute, bool) {
+	attr := Attribute(strings.TrimSuffix(name, ";binary"))
+	return attr, attr == UserCertificate || attr == UserSMIMECertificate
+}
+
+// with returns the dialect as a configuration changes it.
+func (t dialect) with(c Config) dialect {
+	t.wire = maps.Clone(t.wire)
+	for _, name := range c.AttributeNames {
+		if attr, ok := namedAttribute(name); ok {
+			t.wire[attr] = name
+		}
+	}
+	if c.HolderClass != "" {
+		t.holderClass, t.holderClasses = c.HolderClass, append(slices.Clone(t.holderClasses), c.HolderClass)
+	}
+	return t
 }
 
 // rfc4523Classes allow the attributes of authorities (RFC 4523 §3). The first are auxiliary: any entry can get them.

@@ -56,7 +56,7 @@ func New(c Config) (*Directory, error) {
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
-	d := &Directory{Config: c, dialect: dialects[c.dialectName()], identities: newIdentities(), persons: newPersons(c.Cache)}
+	d := &Directory{Config: c, dialect: dialects[c.dialectName()].with(c), identities: newIdentities(), persons: newPersons(c.Cache)}
 	if err := d.readNames(); err != nil {
 		return nil, err
 	}

@@ -18,6 +18,8 @@ type Holding struct {
 	DN      string    // where the entry is; "" if there is none
 	Entries int       // how many have the id; 1 is right
 	Values  Values
+	// Mailboxes are the addresses by which a Finder finds the entry, in lower case. They are known only where one did.
+	Mailboxes []string
 	// TooLarge says that the entry holds more than is read in one answer. Values are not known then.
 	TooLarge bool
 }
@@ -57,32 +59,49 @@ func (d *Directory) Holdings(ctx context.Context, people []uuid.UUID, attrs ...A
 
 // HoldingsOf is Holdings for entries by the directory's own ids. Those that are not there have no DN.
 func (d *Directory) HoldingsOf(ctx context.Context, entries []string, attrs ...Attribute) (map[string]Holding, error) {
-	for _, a := range attrs {
-		if _, err := d.wireName(a); err != nil {
-			return nil, err
-		}
-	}
+	return d.holdingsOf(ctx, nil, entries, attrs)
+}
+
+func (d *Directory) holdingsOf(ctx context.Context, f *Finder, entries []string, attrs []Attribute) (map[string]Holding, error) {
 	out := make(map[string]Holding, len(entries))
-	return out, d.readHoldings(ctx, entries, attrs, out)
+	q := holdings{keys: entries, finder: f, filter: func(s string) (string, error) {
+		value, err := d.dialect.idValue(s)
+		return equals(d.dialect.id, value), err
+	}}
+	return out, d.readHoldings(ctx, q, attrs, out)
+}
+
+// holdings says which entries are read.
+type holdings struct {
+	keys    []string // of which each leads to an entry
+	filter  func(key string) (string, error)
+	finder  *Finder         // nil: addresses are not wanted
+	tooMany map[string]bool // gets the keys that lead to more entries than the server shows; nil: that is an error
 }
 
 // readHoldings reads entries in one search; when the server or our own limit finds that too much, in two of half of them.
-func (d *Directory) readHoldings(ctx context.Context, entries []string, attrs []Attribute, out map[string]Holding) error {
-	if len(entries) == 0 {
+func (d *Directory) readHoldings(ctx context.Context, q holdings, attrs []Attribute, out map[string]Holding) error {
+	if len(q.keys) == 0 {
 		return nil
 	}
 	found := map[string]Holding{}
-	err := d.searchHoldings(ctx, entries, attrs, found)
-	tooMany := errors.Is(err, errTooLarge) || code(err) == ldap.LDAPResultSizeLimitExceeded || code(err) == ldap.LDAPResultAdminLimitExceeded
+	err := d.searchHoldings(ctx, q, attrs, found)
+	limited := code(err) == ldap.LDAPResultSizeLimitExceeded || code(err) == ldap.LDAPResultAdminLimitExceeded
+	tooLarge := errors.Is(err, errTooLarge)
 	switch {
-	case tooMany && len(entries) > 1:
-		half := len(entries) / 2
-		if err := d.readHoldings(ctx, entries[:half], attrs, out); err != nil {
+	case (limited || tooLarge) && len(q.keys) > 1:
+		half := len(q.keys) / 2
+		first, second := q, q
+		first.keys, second.keys = q.keys[:half], q.keys[half:]
+		if err := d.readHoldings(ctx, first, attrs, out); err != nil {
 			return err
 		}
-		return d.readHoldings(ctx, entries[half:], attrs, out)
-	case errors.Is(err, errTooLarge):
-		if err := d.searchHoldings(ctx, entries, nil, found); err != nil {
+		return d.readHoldings(ctx, second, attrs, out)
+	case limited && q.tooMany != nil:
+		q.tooMany[q.keys[0]] = true
+		return nil
+	case tooLarge:
+		if err := d.searchHoldings(ctx, q, nil, found); err != nil {
 			return err
 		}
 		for s, h := range found {
@@ -98,18 +117,24 @@ func (d *Directory) readHoldings(ctx context.Context, entries []string, attrs []
 	return nil
 }
 
-func (d *Directory) searchHoldings(ctx context.Context, entries []string, attrs []Attribute, found map[string]Holding) error {
+func (d *Directory) searchHoldings(ctx context.Context, q holdings, attrs []Attribute, found map[string]Holding) error {
 	names := []string{d.dialect.id}
 	for _, a := range attrs {
-		names = append(names, d.dialect.wire[a])
-	}
-	filters := make([]string, len(entries))
-	for i, s := range entries {
-		value, err := d.dialect.idValue(s)
+		name, err := d.wireName(a)
 		if err != nil {
 			return err
 		}
-		filters[i] = equals(d.dialect.id, value)
+		names = append(names, name)
+	}
+	if q.finder != nil {
+		names = append(names, q.finder.attributes()...)
+	}
+	filters := make([]string, len(q.keys))
+	for i, key := range q.keys {
+		var err error
+		if filters[i], err = q.filter(key); err != nil {
+			return err
+		}
 	}
 	return d.lookup.do(ctx, func(l *ldap.Conn) error {
 		clear(found)
@@ -127,6 +152,9 @@ func (d *Directory) searchHoldings(ctx context.Context, entries []string, attrs 
 				return err
 			}
 			h := Holding{Entry: s, DN: e.DN, Entries: found[s].Entries + 1, Values: d.valuesOf(e, attrs)}
+			if q.finder != nil {
+				h.Mailboxes = q.finder.mailboxes(e)
+			}
 			found[s] = h
 		}
 		return nil
@@ -154,6 +182,10 @@ type Listed struct {
 // error. It reads no values, and keeps one page in memory. Of entries that come, go or move meanwhile it may see some twice
 // or not at all. A server that ends the list early is ErrScan.
 func (d *Directory) Scan(ctx context.Context, attrs []Attribute, fn func([]Listed) error) error {
+	return d.scan(ctx, nil, attrs, fn)
+}
+
+func (d *Directory) scan(ctx context.Context, f *Finder, attrs []Attribute, fn func([]Listed) error) error {
 	var present []string
 	for _, a := range attrs {
 		name, err := d.wireName(a)
@@ -163,11 +195,15 @@ func (d *Directory) Scan(ctx context.Context, attrs []Attribute, fn func([]Liste
 		name, _, _ = strings.Cut(name, ";") // values with options are found by the name alone
 		present = append(present, "("+name+"=*)")
 	}
+	names := []string{d.dialect.id, d.dialect.mail, d.dialect.proxies}
+	if f != nil {
+		names = append(names, f.attributes()...)
+	}
 	request := ldap.NewSearchRequest(d.People.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false,
-		allOf(d.peopleFilter(), anyOf(present...)), []string{d.dialect.id, d.dialect.mail, d.dialect.proxies}, nil)
+		allOf(d.peopleFilter(), anyOf(present...)), names, nil)
 	return d.lookup.hold(ctx, func(step func(func(*ldap.Conn) error) error) error {
 		return eachPage(step, request, func(entries []*ldap.Entry) error {
-			list, err := d.listed(entries)
+			list, err := d.listed(f, entries)
 			if err != nil {
 				return err
 			}
@@ -203,13 +239,17 @@ func eachPage(step func(func(*ldap.Conn) error) error, request *ldap.SearchReque
 	}
 }
 
-func (d *Directory) listed(entries []*ldap.Entry) ([]Listed, error) {
+func (d *Directory) listed(f *Finder, entries []*ldap.Entry) ([]Listed, error) {
 	quiet := slog.New(slog.DiscardHandler) // what is no mailbox is told when the person is looked up
 	out := make([]Listed, len(entries))
 	for i, e := range entries {
 		s, err := d.entryID(e)
 		if err != nil {
 			return nil, err
+		}
+		if f != nil {
+			out[i] = Listed{s, e.DN, f.mailboxes(e)}
+			continue
 		}
 		out[i] = Listed{s, e.DN, mailboxes(quiet, e.GetEqualFoldAttributeValues(d.dialect.mail), e.GetEqualFoldAttributeValues(d.dialect.proxies))}
 	}

@@ -68,11 +68,6 @@ type Change struct{ Add, Remove [][]byte }
 
 // Revise is Adjust for several attributes in one modification.
 func (d *Directory) Revise(ctx context.Context, person uuid.UUID, attrs []Attribute, decide func(have Values) map[Attribute]Change) error {
-	for _, attr := range attrs {
-		if _, err := d.wireName(attr); err != nil {
-			return err
-		}
-	}
 	if d.publisher == nil {
 		return ErrReadOnly
 	}
@@ -80,15 +75,15 @@ func (d *Directory) Revise(ctx context.Context, person uuid.UUID, attrs []Attrib
 	if err != nil {
 		return err
 	}
-	// Read and written over one connection: a replica may not yet know what was written to its neighbour.
-	return d.publisher.do(ctx, func(l *ldap.Conn) error {
-		return repeat(func() error { return d.revise(l, filter, attrs, decide) })
-	})
+	return d.change(ctx, nil, filter, attrs, func(have Holding) map[Attribute]Change { return decide(have.Values) })
 }
 
 // revise reads the entry and changes what is not as it should be.
-func (d *Directory) revise(l *ldap.Conn, filter string, attrs []Attribute, decide func(have Values) map[Attribute]Change) error {
+func (d *Directory) revise(l *ldap.Conn, f *Finder, filter string, attrs []Attribute, decide func(have Holding) map[Attribute]Change) error {
 	names := []string{"objectClass", d.dialect.version}
+	if f != nil {
+		names = append(names, f.attributes()...)
+	}
 	for _, attr := range attrs {
 		names = append(names, d.dialect.wire[attr])
 	}
@@ -96,7 +91,11 @@ func (d *Directory) revise(l *ldap.Conn, filter string, attrs []Attribute, decid
 	if err != nil {
 		return err
 	}
-	changes := decide(d.valuesOf(e, attrs))
+	have := Holding{DN: e.DN, Entries: 1, Values: d.valuesOf(e, attrs)}
+	if f != nil {
+		have.Mailboxes = f.mailboxes(e)
+	}
+	changes := decide(have)
 	m := d.modify(e)
 	var changed []string
 	var fresh bool

@@ -45,7 +45,7 @@ type Advertised struct {
 // written to now (Shown); with these two and the issuers' below the root, and no other. What is not so is ErrAdvertisement, which
 // the audit log has, or a fault of cms; ErrNotWanted says that the policy is another than Equal.
 func (p *Publisher) Advertise(ctx context.Context, by audit.Actor, value []byte) (Advertised, error) {
-	if p.Policy.SMIME != Equal {
+	if !p.advertises() {
 		return Advertised{}, ErrNotWanted
 	}
 	a, err := p.check(ctx, by.Person, value)

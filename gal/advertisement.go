@@ -17,7 +17,7 @@ import (
 // Unadvertised returns the certificates with which a person is written to for which there is no value that their program signed,
 // or none that is still right, and the policy is to show one.
 func (p *Publisher) Unadvertised(ctx context.Context, person uuid.UUID) ([]ca.Certificate, error) {
-	if p.Policy.SMIME != Equal {
+	if !p.advertises() {
 		return nil, nil
 	}
 	shown, err := p.Shown(ctx, []uuid.UUID{person})
@@ -38,10 +38,22 @@ type advertisement struct {
 	good   bool // the signer's certificate is valid and not revoked
 }
 
-// advertisements returns the values that people signed for any of these certificates, by the hash of that; none if the policy
-// is not to show them.
+// advertises reports whether any directory's policy is to show values that people signed.
+func (p *Publisher) advertises() bool {
+	return slices.ContainsFunc(p.Targets(), func(t *Target) bool { return t.Policy.SMIME == Equal })
+}
+
+// advertisements is Publisher.advertisements; none if the policy is not to show them.
+func (t *Target) advertisements(ctx context.Context, shown []ca.Certificate) (map[[sha256.Size]byte]advertisement, error) {
+	if t.Policy.SMIME != Equal {
+		return nil, nil
+	}
+	return t.p.advertisements(ctx, shown)
+}
+
+// advertisements returns the values that people signed for any of these certificates, by the hash of that.
 func (p *Publisher) advertisements(ctx context.Context, shown []ca.Certificate) (map[[sha256.Size]byte]advertisement, error) {
-	if p.Policy.SMIME != Equal || len(shown) == 0 {
+	if len(shown) == 0 {
 		return nil, nil
 	}
 	var out map[[sha256.Size]byte]advertisement

@@ -7,6 +7,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -48,37 +49,42 @@ func (w wanted) equal(o wanted) bool {
 }
 
 // desired returns what people's entries should show: the certificates that are Shown, as the policy says.
-func (p *Publisher) desired(ctx context.Context, people []uuid.UUID) (map[uuid.UUID]wanted, error) {
-	shown, err := p.Shown(ctx, people)
+func (t *Target) desired(ctx context.Context, people []uuid.UUID) (map[uuid.UUID]wanted, error) {
+	shown, err := t.p.shown(ctx, people, t.Policy.Overlap)
 	if err != nil {
 		return nil, err
 	}
-	kept, err := p.advertisements(ctx, shown)
+	kept, err := t.advertisements(ctx, shown)
 	if err != nil {
 		return nil, err
 	}
 	out := make(map[uuid.UUID]wanted, len(shown))
 	for _, c := range shown {
-		w := out[c.Person]
-		w.certificates = append(w.certificates, c.DER)
-		if p.Policy.SMIME == Equal {
-			if err := p.show(&w, c, kept); err != nil {
-				return nil, err
-			}
+		if out[c.Person], err = t.with(out[c.Person], c, kept); err != nil {
+			return nil, err
 		}
-		out[c.Person] = w
 	}
 	return out, nil
 }
 
+// with is what an entry should show that shows a certificate too.
+func (t *Target) with(w wanted, c ca.Certificate, kept map[[sha256.Size]byte]advertisement) (wanted, error) {
+	w.certificates = append(w.certificates, c.DER)
+	if t.Policy.SMIME != Equal {
+		return w, nil
+	}
+	err := t.p.show(&w, c, kept)
+	return w, err
+}
+
 // current returns the first certificate of each person, and the one after it while the overlap lasts.
-func (p *Publisher) current(newest []ca.Certificate) (out []ca.Certificate) {
+func (p *Publisher) current(newest []ca.Certificate, overlap time.Duration) (out []ca.Certificate) {
 	since := map[uuid.UUID]ca.Certificate{}
 	for _, c := range newest {
 		first, second := since[c.Person]
 		if !second {
 			since[c.Person] = c
-		} else if !p.Now().Before(first.NotBefore.Add(p.Policy.Overlap)) {
+		} else if !p.Now().Before(first.NotBefore.Add(overlap)) {
 			continue
 		}
 		out = append(out, c)
@@ -126,7 +132,7 @@ func (d Difference) changes() map[directory.Attribute]directory.Change {
 	}
 }
 
-func (p *Publisher) compare(want wanted, have directory.Values) Difference {
+func (t *Target) compare(want wanted, have directory.Values) Difference {
 	var d Difference
 	certificates := have[directory.UserCertificate]
 	d.Held = len(certificates)
@@ -139,19 +145,19 @@ func (p *Publisher) compare(want wanted, have directory.Values) Difference {
 		switch {
 		case err != nil:
 			d.Undecodable++
-		case p.ours(c):
+		case t.p.ours(c):
 			d.Stale = append(d.Stale, value)
 		default:
 			d.Foreign++
 		}
 	}
 	after := d.Held - len(d.Stale) + len(d.Missing)
-	d.Near = after >= p.Policy.near()
-	if len(d.Missing) > 0 && after > p.Policy.MaxValues {
+	d.Near = after >= t.Policy.near()
+	if len(d.Missing) > 0 && after > t.Policy.MaxValues {
 		d.Full, d.Missing = true, nil
 	}
-	if p.Policy.SMIME != Untouched {
-		p.compareSMIME(&d, want, have[directory.UserSMIMECertificate])
+	if t.Policy.SMIME != Untouched {
+		t.compareSMIME(&d, want, have[directory.UserSMIMECertificate])
 	}
 	return d
 }
@@ -160,7 +166,7 @@ func (p *Publisher) compare(want wanted, have directory.Values) Difference {
 // another authority's too, as a mail program may have written it, stays. Where the attribute is kept equal, and its owner
 // handed nothing in, a value that they signed, with the current certificate in it, is as good as ours, and better: it says what
 // their program can do.
-func (p *Publisher) compareSMIME(d *Difference, want wanted, have [][]byte) {
+func (t *Target) compareSMIME(d *Difference, want wanted, have [][]byte) {
 	missing := lacking(have, want.smime)
 	for _, value := range have {
 		if contains(want.smime, value) {
@@ -170,7 +176,7 @@ func (p *Publisher) compareSMIME(d *Difference, want wanted, have [][]byte) {
 		switch {
 		case err != nil || len(people) == 0:
 			d.Undecodable++
-		case slices.ContainsFunc(people, func(c *x509.Certificate) bool { return !p.ours(c) }):
+		case slices.ContainsFunc(people, func(c *x509.Certificate) bool { return !t.p.ours(c) }):
 			d.Foreign++
 		case signed && !want.signed && len(want.smime) == 1 && !contains(want.withdrawn, value) && slices.ContainsFunc(people, func(c *x509.Certificate) bool { return bytes.Equal(c.Raw, want.certificates[0]) }):
 			missing = nil

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -17,13 +18,17 @@ import (
 // to their owner, but nobody should encrypt to them any more, except for the policy's Overlap. It is the one rule for every
 // place where certificates are shown.
 func (p *Publisher) Shown(ctx context.Context, people []uuid.UUID) ([]ca.Certificate, error) {
+	return p.shown(ctx, people, p.Policy.Overlap)
+}
+
+func (p *Publisher) shown(ctx context.Context, people []uuid.UUID, overlap time.Duration) ([]ca.Certificate, error) {
 	var found []ca.Certificate
 	for _, names := range [][]string{p.profiles.people, p.profiles.roles} {
 		list, err := p.Authority.Newest(ctx, people, names, 2)
 		if err != nil {
 			return nil, err
 		}
-		found = append(found, p.current(list)...)
+		found = append(found, p.current(list, overlap)...)
 	}
 	if p.Left == nil {
 		return found, nil

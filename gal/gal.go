@@ -13,22 +13,17 @@ package gal
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
 	"github.com/google/uuid"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/pg"
-)
-
-const (
-	publishTimeout   = 10 * time.Second // of one person
-	publishersAtOnce = 4
 )
 
 // Config is what a Publisher is made of. Every field without "nil" in its comment is required.
@@ -38,6 +33,8 @@ type Config struct {
 	Directory *directory.Directory
 	Audit     *audit.Log
 	Policy    Policy
+	// Further are directories beside the one that people are looked up in, in which their certificates are shown too.
+	Further []TargetConfig
 	// Searchable says that FindKey finds what was published or swept since; false saves a row for each key.
 	Searchable bool
 	// Left returns those of the people who have left, whose entries show nothing of ours; nil: nobody has.
@@ -49,10 +46,12 @@ type Config struct {
 	After func(step string)
 }
 
-// Publisher keeps the directory as it should be. It is safe for concurrent use, and any number of servers may publish.
+// Publisher keeps directories as they should be. It is safe for concurrent use, and any number of servers may publish.
 type Publisher struct {
 	Config
+	*Target  // the directory that people are looked up in
 	profiles profiles
+	further  []*Target
 }
 
 // New returns a publisher.
@@ -70,146 +69,62 @@ func New(c Config) (*Publisher, error) {
 	if c.After == nil {
 		c.After = func(string) {}
 	}
-	return &Publisher{c, encryption(c.Authority)}, nil
+	p := &Publisher{Config: c, profiles: encryption(c.Authority)}
+	p.Target = newTarget(p, TargetConfig{Directory: c.Directory, Policy: c.Policy})
+	for _, f := range c.Further {
+		if f.Find == nil || p.has(f.Directory.Name) {
+			return nil, fmt.Errorf("directory %q: a further directory needs a name of its own, and a way to find entries by mail address", f.Directory.Name)
+		}
+		if err := f.Policy.Validate(); err != nil {
+			return nil, fmt.Errorf("directory %q: %w", f.Directory.Name, err)
+		}
+		f.Policy = f.Policy.orDefaults()
+		p.further = append(p.further, newTarget(p, f))
+	}
+	return p, nil
 }
 
-// Register makes the queue publish whoever is due, and sweep as often as the policy says, in one process of all.
-func (p *Publisher) Register(q *jobs.Queue) {
-	q.HandlePublications(jobs.Publications{Now: p.Now, Log: p.Log, Publish: func(ctx context.Context, people []uuid.UUID) []error {
-		_, failed := p.publish(ctx, people)
-		for n, err := range failed {
-			if errors.Is(err, directory.ErrUnknownPerson) {
-				p.Log.Info("person is no longer in the directory", "person", people[n])
-				failed[n] = nil
-			}
+// Targets returns all directories, the one that people are looked up in first.
+func (p *Publisher) Targets() []*Target { return append([]*Target{p.Target}, p.further...) }
+
+// At returns the directory of a name; "" is the one that people are looked up in.
+func (p *Publisher) At(name string) (*Target, error) {
+	for _, t := range p.Targets() {
+		if name == "" || name == t.Name() {
+			return t, nil
 		}
-		return failed
-	}})
-	jobs.Handle(q, sweepTimeout, func(ctx context.Context, _ jobs.SweepGAL) error {
-		err := p.Sweep(ctx, audit.System("gal"), Sweeping{})
+	}
+	return nil, ErrNoTarget.Withf("There is no directory %q in which certificates are shown.", name)
+}
+
+func (p *Publisher) has(name string) bool {
+	_, err := p.At(name)
+	return err == nil
+}
+
+// Register makes the queue publish whoever is due, and sweep as often as the policies say, in one process of all.
+func (p *Publisher) Register(q *jobs.Queue) {
+	for _, t := range p.Targets() {
+		name := ""
+		if t != p.Target {
+			name = t.Name()
+			q.FurtherDirectory(name)
+		}
+		q.HandlePublications(jobs.Publications{Directory: name, Now: p.Now, Log: p.Log, Publish: t.settle})
+		q.Every(lookEvery, jobs.SweepGAL{Directory: name})
+	}
+	jobs.Handle(q, sweepTimeout, func(ctx context.Context, j jobs.SweepGAL) error {
+		t, err := p.At(j.Directory)
+		if err != nil { // it is no longer in the configuration
+			return jobs.Cancel(err)
+		}
+		err = t.Sweep(ctx, audit.System("gal"), Sweeping{})
 		if errors.Is(err, context.DeadlineExceeded) { // the next run goes on
 			return nil
 		}
 		return err
 	})
-	q.Every(lookEvery, jobs.SweepGAL{})
 }
 
-// Compare returns how a person's entry differs from what it should show.
-func (p *Publisher) Compare(ctx context.Context, person uuid.UUID) (Difference, error) {
-	people := []uuid.UUID{person}
-	desired, err := p.desired(ctx, people)
-	if err != nil {
-		return Difference{}, err
-	}
-	held, err := p.Directory.Holdings(ctx, people, p.attributes()...)
-	switch {
-	case err != nil:
-		return Difference{}, err
-	case held[0].Entries > 1:
-		return Difference{}, directory.ErrSeveral
-	case held[0].DN == "":
-		return Difference{}, directory.ErrUnknownPerson
-	case held[0].TooLarge:
-		return Difference{}, ErrTooLarge
-	}
-	return p.compare(desired[person], held[0].Values), nil
-}
-
-// Publish compares a person's entry and repairs it, and records what it changed.
-func (p *Publisher) Publish(ctx context.Context, person uuid.UUID) (Difference, error) {
-	found, failed := p.publish(ctx, []uuid.UUID{person})
-	return found[0], failed[0]
-}
-
-// publish is Publish for many: it returns what was found of each, and what failed.
-func (p *Publisher) publish(ctx context.Context, people []uuid.UUID) ([]Difference, []error) {
-	found, failed := make([]Difference, len(people)), make([]error, len(people))
-	desired, err := p.desired(ctx, people)
-	if err != nil {
-		for n := range failed {
-			failed[n] = err
-		}
-		return found, failed
-	}
-	p.remember(ctx, desired)
-	var g errgroup.Group
-	g.SetLimit(publishersAtOnce)
-	for n, person := range people {
-		g.Go(func() error {
-			found[n], failed[n] = p.repair(ctx, person, desired[person])
-			return nil
-		})
-	}
-	_ = g.Wait() // what failed is in failed
-	failed = p.record(ctx, people, found, failed)
-	p.again(ctx, people, desired, found, failed)
-	return found, failed
-}
-
-// again looks once more at those whose entries were changed: what is right for them may have become another thing since it
-// was read, and another server have written that before us.
-func (p *Publisher) again(ctx context.Context, people []uuid.UUID, was map[uuid.UUID]wanted, found []Difference, failed []error) {
-	var changed []uuid.UUID
-	places := map[uuid.UUID]int{}
-	for n, d := range found {
-		if failed[n] == nil && !d.Empty() {
-			changed = append(changed, people[n])
-			places[people[n]] = n
-		}
-	}
-	if len(changed) == 0 {
-		return
-	}
-	desired, err := p.desired(ctx, changed)
-	for _, person := range changed {
-		n := places[person]
-		if err == nil && desired[person].equal(was[person]) {
-			continue
-		}
-		if failed[n] = err; err == nil {
-			d, errs := p.publish(ctx, []uuid.UUID{person})
-			found[n], failed[n] = d[0], errs[0]
-		}
-	}
-}
-
-// repair makes a person's entry show what it should.
-func (p *Publisher) repair(ctx context.Context, person uuid.UUID, desired wanted) (d Difference, err error) {
-	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
-	defer cancel()
-	err = p.Directory.Revise(ctx, person, p.attributes(), func(have directory.Values) map[directory.Attribute]directory.Change {
-		d = p.compare(desired, have)
-		return d.changes()
-	})
-	if err == nil && d.Full {
-		err = ErrFull.Withf("The entry holds %d values of others, and systems that copy it drop all of them above %d. "+
-			"An administrator of the directory must take some out before the certificate can be shown.", d.Foreign+d.Undecodable, p.Policy.MaxValues)
-	}
-	return d, err
-}
-
-// record records what was changed, all at once. It returns what failed, its own failure included.
-func (p *Publisher) record(ctx context.Context, people []uuid.UUID, found []Difference, failed []error) []error {
-	var events []audit.Event
-	var places []int
-	for n, d := range found {
-		if (failed[n] == nil || errors.Is(failed[n], ErrFull)) && !d.Empty() {
-			places = append(places, n)
-			data := map[string]any{"added": names(d.Missing), "removed": names(d.Stale)}
-			if len(d.SMIMEMissing)+len(d.SMIMEStale) > 0 {
-				data["smime_added"], data["smime_removed"] = len(d.SMIMEMissing), digests(d.SMIMEStale)
-			}
-			events = append(events, audit.Event{Kind: "gal.published", Subject: "person:" + people[n].String(), Person: people[n], Data: data})
-		}
-	}
-	// Not cut off with the work: the directory has changed, and the log must say so.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
-	defer cancel()
-	if _, err := p.Audit.Record(ctx, audit.System("gal"), events...); err != nil {
-		for _, n := range places {
-			failed[n] = err
-		}
-	}
-	return failed
-}
+// now returns the time as the database keeps it.
+func (p *Publisher) now() time.Time { return p.Now().UTC().Truncate(time.Microsecond) }

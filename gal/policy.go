@@ -13,6 +13,7 @@ import (
 var (
 	ErrFull       = fault.New(fault.Conflict, "gal-entry-full", "The entry holds as many values of others as systems that copy it take.")
 	ErrTooLarge   = fault.New(fault.Conflict, "gal-entry-too-large", "The entry holds more than is read in one answer. An administrator of the directory must look at it.")
+	ErrNoTarget   = fault.New(fault.NotFound, "unknown-directory", "There is no such directory in which certificates are shown.")
 	ErrNotAllowed = fault.New(fault.Denied, "gal-not-allowed", "Only operators and auditors see how the directory differs from what it should show.")
 	ErrNotYours   = fault.New(fault.Denied, "gal-sweep-not-allowed", "Only operators have the directory compared and repaired.")
 )
@@ -99,8 +100,8 @@ func (p Policy) orDefaults() Policy {
 func (p Policy) near() int { return p.MaxValues * 4 / 5 }
 
 // attributes returns what is read and written.
-func (p *Publisher) attributes() []directory.Attribute {
-	if p.Policy.SMIME == Untouched {
+func (t *Target) attributes() []directory.Attribute {
+	if t.Policy.SMIME == Untouched {
 		return []directory.Attribute{directory.UserCertificate}
 	}
 	return []directory.Attribute{directory.UserCertificate, directory.UserSMIMECertificate}

@@ -80,21 +80,21 @@ func sees(by audit.Actor) bool { return by.Has(audit.Operator) || by.Has(audit.A
 
 // Status returns the newest sweep, and how many entries are not as they should be, by kind. Operators and auditors may see
 // it.
-func (p *Publisher) Status(ctx context.Context, by audit.Actor) (Status, error) {
+func (t *Target) Status(ctx context.Context, by audit.Actor) (Status, error) {
 	if !sees(by) {
 		return Status{}, ErrNotAllowed
 	}
-	return p.status(ctx)
+	return t.status(ctx)
 }
 
-func (p *Publisher) status(ctx context.Context) (s Status, err error) {
-	err = p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		s, err = selectSweep(ctx, tx, p.Directory.Name, "")
+func (t *Target) status(ctx context.Context) (s Status, err error) {
+	err = t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		s, err = selectSweep(ctx, tx, t.Directory.Name, "")
 		if errors.Is(err, pgx.ErrNoRows) {
-			s, err = Status{Target: p.Directory.Name, Phase: Done}, nil
+			s, err = Status{Target: t.Directory.Name, Phase: Done}, nil
 		}
 		if err == nil {
-			s.Drift, err = countKinds(ctx, tx, p.Directory.Name)
+			s.Drift, err = countKinds(ctx, tx, t.Directory.Name)
 		}
 		return err
 	})
@@ -103,29 +103,29 @@ func (p *Publisher) status(ctx context.Context) (s Status, err error) {
 
 // Drift returns entries that were not as they should be when they were last looked at, of a kind ("": any), in the order in
 // which they were found: those after a number, at most limit. Operators and auditors may see them.
-func (p *Publisher) Drift(ctx context.Context, by audit.Actor, kind Kind, after int64, limit int) (out []Finding, err error) {
+func (t *Target) Drift(ctx context.Context, by audit.Actor, kind Kind, after int64, limit int) (out []Finding, err error) {
 	if !sees(by) {
 		return nil, ErrNotAllowed
 	}
-	err = p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		out, err = selectFindings(ctx, tx, p.Directory.Name, kind, after, min(max(limit, 1), 500))
+	err = t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		out, err = selectFindings(ctx, tx, t.Directory.Name, kind, after, min(max(limit, 1), 500))
 		return err
 	})
 	return out, err
 }
 
 // Count returns how many entries are of a kind.
-func (p *Publisher) Count(ctx context.Context, kind Kind) (n int, err error) {
-	err = p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		n, err = countKind(ctx, tx, p.Directory.Name, kind)
+func (t *Target) Count(ctx context.Context, kind Kind) (n int, err error) {
+	err = t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		n, err = countKind(ctx, tx, t.Directory.Name, kind)
 		return err
 	})
 	return n, err
 }
 
 // LastEnded returns when the newest sweep that came to its end did so; zero if none has, or one is under way.
-func (p *Publisher) LastEnded(ctx context.Context) (time.Time, error) {
-	s, err := p.status(ctx)
+func (t *Target) LastEnded(ctx context.Context) (time.Time, error) {
+	s, err := t.status(ctx)
 	if err != nil || s.Ended == nil {
 		return time.Time{}, err
 	}
@@ -136,9 +136,11 @@ func (p *Publisher) LastEnded(ctx context.Context) (time.Time, error) {
 const (
 	entryPrefix  = "entry:"  // with certificates of ours that are nobody's
 	doublePrefix = "double:" // with another one's address
+	mailPrefix   = "mail:"   // an address that leads to no entry, or to several
 )
 
 func entryKey(entry string) string  { return entryPrefix + entry }
+func mailboxKey(m string) string    { return mailPrefix + m }
 func doubleKey(entry string) string { return doublePrefix + entry }
 func entryOf(key string) string     { return strings.TrimPrefix(key, entryPrefix) }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/directory"
@@ -51,12 +50,12 @@ type Sweeping struct {
 // entry that holds one. What it finds is written down before anything is repaired. It keeps how far it came after each page:
 // after an error or a crash the next Sweep goes on from there, and two at once share the work. When the directory does not
 // answer it ends, and nothing is lost but time.
-func (p *Publisher) Sweep(ctx context.Context, by audit.Actor, how Sweeping) error {
+func (t *Target) Sweep(ctx context.Context, by audit.Actor, how Sweeping) error {
 	if how.Now && by.Method != audit.MethodSystem && !by.Has(audit.Operator) {
-		_, err := p.Audit.Record(ctx, by, audit.Event{Kind: "gal.sweep-refused", Data: map[string]any{"code": ErrNotYours.Code}})
+		_, err := t.p.Audit.Record(ctx, by, audit.Event{Kind: "gal.sweep-refused", Data: map[string]any{"code": ErrNotYours.Code}})
 		return errors.Join(ErrNotYours, err)
 	}
-	s, err := p.begin(ctx, by, how)
+	s, err := t.begin(ctx, by, how)
 	if err != nil {
 		return err
 	}
@@ -66,25 +65,25 @@ func (p *Publisher) Sweep(ctx context.Context, by audit.Actor, how Sweeping) err
 		var next Status
 		switch s.Phase {
 		case People:
-			next, n, err = p.comparePeople(ctx, s)
+			next, n, err = t.comparePeople(ctx, s)
 		case Entries:
-			next, err = p.scanEntries(ctx, s, how.Progress)
+			next, err = t.scanEntries(ctx, s, how.Progress)
 		default:
-			next, err = p.repairSome(ctx, s)
+			next, err = t.repairSome(ctx, s)
 		}
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
 		if err != nil {
-			p.noteFailure(ctx, s, err)
+			t.noteFailure(ctx, s, err)
 			return err
 		}
 		s = next
-		p.After("gal." + string(s.Phase))
+		t.p.After("gal." + string(s.Phase))
 		if how.Progress != nil && s.Number == number {
 			how.Progress(s)
 		}
-		if err := p.rest(ctx, started, n); err != nil {
+		if err := t.rest(ctx, started, n); err != nil {
 			return err
 		}
 	}
@@ -92,38 +91,38 @@ func (p *Publisher) Sweep(ctx context.Context, by audit.Actor, how Sweeping) err
 }
 
 // rest waits until as much time has passed as the policy wants n entries to take.
-func (p *Publisher) rest(ctx context.Context, started time.Time, n int) error {
+func (t *Target) rest(ctx context.Context, started time.Time, n int) error {
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-time.After(time.Duration(n)*time.Second/time.Duration(p.Policy.Rate) - time.Since(started)):
+	case <-time.After(time.Duration(n)*time.Second/time.Duration(t.Policy.Rate) - time.Since(started)):
 		return ctx.Err()
 	}
 }
 
 // begin returns the sweep that is under way, begun anew if one is due or wanted.
-func (p *Publisher) begin(ctx context.Context, by audit.Actor, how Sweeping) (s Status, err error) {
-	now := p.now()
-	err = p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		s, err = lockSweep(ctx, tx, p.Directory.Name)
+func (t *Target) begin(ctx context.Context, by audit.Actor, how Sweeping) (s Status, err error) {
+	now := t.p.now()
+	err = t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		s, err = lockSweep(ctx, tx, t.Directory.Name)
 		since := now.Sub(s.Begun)
-		if err != nil || !how.Now && (s.Phase != Done || 0 <= since && since < p.Policy.Every) {
+		if err != nil || !how.Now && (s.Phase != Done || 0 <= since && since < t.Policy.Every) {
 			return err
 		}
 		repair := how.Repair
 		if !how.Now {
-			repair = !p.Policy.ReportOnly
+			repair = !t.Policy.ReportOnly
 		}
 		s = Status{Target: s.Target, Number: s.Number + 1, Begun: now, Phase: People, Repair: repair, Beyond: how.Now && how.Beyond}
 		if err := updateSweep(ctx, tx, s); err != nil {
 			return err
 		}
-		return p.append(ctx, tx, now, by, "gal.sweep-begun", s)
+		return t.append(ctx, tx, now, by, "gal.sweep-begun", s)
 	})
 	return s, err
 }
 
-func (p *Publisher) append(ctx context.Context, tx pgx.Tx, now time.Time, by audit.Actor, kind string, s Status) error {
+func (t *Target) append(ctx context.Context, tx pgx.Tx, now time.Time, by audit.Actor, kind string, s Status) error {
 	data := map[string]any{"directory": s.Target, "sweep": s.Number, "repair": s.Repair, "beyond_limit": s.Beyond}
 	if kind == "gal.sweep-ended" {
 		data["people"], data["repaired"], data["stopped"] = s.People, s.Changed, s.Stopped
@@ -132,13 +131,10 @@ func (p *Publisher) append(ctx context.Context, tx pgx.Tx, now time.Time, by aud
 	return err
 }
 
-// now returns the time as the database keeps it.
-func (p *Publisher) now() time.Time { return p.Now().UTC().Truncate(time.Microsecond) }
-
 // advance writes a page's findings and where the sweep is then, unless another was faster: then it returns where that is.
-func (p *Publisher) advance(ctx context.Context, was Status, findings []Finding, clean []string, change func(*Status)) (s Status, err error) {
-	now := p.now()
-	err = p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+func (t *Target) advance(ctx context.Context, was Status, findings []Finding, clean []string, change func(*Status)) (s Status, err error) {
+	now := t.p.now()
+	err = t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
 		if s, err = lockSweep(ctx, tx, was.Target); err != nil || !s.at(was) {
 			return err
 		}
@@ -146,7 +142,7 @@ func (p *Publisher) advance(ctx context.Context, was Status, findings []Finding,
 		s.Failure = ""
 		if s.Phase == Done {
 			s.Ended = &now
-			if err := p.append(ctx, tx, now, audit.System("gal"), "gal.sweep-ended", s); err != nil {
+			if err := t.append(ctx, tx, now, audit.System("gal"), "gal.sweep-ended", s); err != nil {
 				return err
 			}
 		}
@@ -159,63 +155,45 @@ func (p *Publisher) advance(ctx context.Context, was Status, findings []Finding,
 }
 
 // comparePeople compares the next people. n is how many they are.
-func (p *Publisher) comparePeople(ctx context.Context, s Status) (next Status, n int, err error) {
-	people, err := p.Authority.Holders(ctx, p.profiles.all(), s.cursor, pageSize)
+func (t *Target) comparePeople(ctx context.Context, s Status) (next Status, n int, err error) {
+	people, err := t.p.Authority.Holders(ctx, t.p.profiles.all(), s.cursor, pageSize)
 	if err != nil {
 		return s, 0, err
 	}
 	if len(people) == 0 {
-		next, err = p.advance(ctx, s, nil, nil, func(s *Status) { s.Phase = Entries })
+		next, err = t.advance(ctx, s, nil, nil, func(s *Status) { s.Phase = Entries })
 		return next, 0, err
 	}
-	held, err := p.Directory.Holdings(ctx, people, p.attributes()...)
+	c, err := t.entries.compare(ctx, people)
 	if err != nil {
 		return s, 0, err
 	}
-	// Read after the directory: what is published meanwhile must not look stale.
-	desired, err := p.desired(ctx, people)
-	if err != nil {
-		return s, 0, err
-	}
-	p.remember(ctx, desired)
-	var findings []Finding
-	var clean []string
-	foreign := 0
-	for _, h := range held {
-		f := p.finding(h, desired[h.Person])
-		foreign += f.Foreign
-		if len(f.Kinds) > 0 {
-			findings = append(findings, f)
-		} else {
-			clean = append(clean, f.entry)
-		}
-	}
-	next, err = p.advance(ctx, s, findings, clean, func(s *Status) {
-		s.cursor, s.People, s.Foreign = people[len(people)-1], s.People+len(people), s.Foreign+foreign
+	next, err = t.advance(ctx, s, c.findings, c.clean, func(s *Status) {
+		s.cursor, s.People, s.Foreign = people[len(people)-1], s.People+c.people, s.Foreign+c.foreign
 	})
 	return next, len(people), err
 }
 
 // finding is what there is to say of a person's entry.
-func (p *Publisher) finding(h directory.Holding, want wanted) Finding {
-	f := Finding{Person: h.Person, DN: h.DN, entry: h.Person.String()}
+func (t *Target) finding(h directory.Holding, want wanted, key string) Finding {
+	f := Finding{Person: h.Person, DN: h.DN, entry: key}
 	say := func(is bool, k Kind) {
 		if is {
 			f.Kinds = append(f.Kinds, k)
 		}
 	}
 	switch {
-	case h.DN == "":
-		say(len(want.certificates) > 0, NoEntry)
-		return f
 	case h.Entries > 1:
 		say(true, Several)
+		return f
+	case h.DN == "":
+		say(len(want.certificates) > 0, NoEntry)
 		return f
 	case h.TooLarge:
 		say(true, TooLarge)
 		return f
 	}
-	d := p.compare(want, h.Values)
+	d := t.compare(want, h.Values)
 	f.Missing, f.Stale = len(d.Missing)+len(d.SMIMEMissing), len(d.Stale)+len(d.SMIMEStale)
 	f.Foreign, f.Undecodable, f.Held = d.Foreign, d.Undecodable, d.Held
 	say(f.Missing > 0, Missing)
@@ -229,25 +207,22 @@ func (p *Publisher) finding(h directory.Holding, want wanted) Finding {
 // scanEntries looks at entries that hold certificates and are none of the people who have any: such a certificate of ours
 // was copied there. It also finds mail addresses that two of these entries have: a mail program takes either's certificate.
 // What was gone through before an interruption is only passed over.
-func (p *Publisher) scanEntries(ctx context.Context, s Status, progress func(Status)) (Status, error) {
+func (t *Target) scanEntries(ctx context.Context, s Status, progress func(Status)) (Status, error) {
 	seen, number := 0, s.Number
 	addresses := map[string]string{} // the entry that has it
-	err := p.Directory.Scan(ctx, p.attributes(), func(page []directory.Listed) error {
+	err := t.entries.scan(ctx, func(page []directory.Listed) error {
 		started := time.Now()
-		findings, err := p.doubles(page, addresses)
-		if err != nil {
-			return err
-		}
+		findings := t.entries.doubles(page, addresses)
 		seen += len(page)
 		if seen <= s.Entries {
 			return nil
 		}
-		strange, err := p.strangers(ctx, page)
+		strange, err := t.entries.strangers(ctx, page)
 		if err != nil {
 			return err
 		}
 		at := seen
-		if s, err = p.advance(ctx, s, append(findings, strange...), nil, func(s *Status) { s.Entries = at }); err != nil {
+		if s, err = t.advance(ctx, s, append(findings, strange...), nil, func(s *Status) { s.Entries = at }); err != nil {
 			return err
 		}
 		if s.Number != number || s.Phase != Entries {
@@ -256,91 +231,29 @@ func (p *Publisher) scanEntries(ctx context.Context, s Status, progress func(Sta
 		if progress != nil {
 			progress(s)
 		}
-		return p.rest(ctx, started, len(page))
+		return t.rest(ctx, started, len(page))
 	})
 	stopped := ""
 	switch {
 	case errors.Is(err, errOvertaken):
 		return s, nil
 	case errors.Is(err, directory.ErrScan):
-		p.Log.Warn("entries of people without certificates were not all looked at", "error", err)
+		t.p.Log.Warn("entries of people without certificates were not all looked at", "error", err)
 		stopped = StoppedScan
 	case err != nil:
 		return s, err
 	}
-	return p.endOfReport(ctx, s, stopped)
+	return t.endOfReport(ctx, s, stopped)
 }
 
 // errOvertaken says that another has taken the sweep further.
 var errOvertaken = errors.New("another server has gone on with the sweep")
 
-// strangers returns findings of entries with certificates of ours that are nobody's who ever had one.
-func (p *Publisher) strangers(ctx context.Context, page []directory.Listed) ([]Finding, error) {
-	entries := make([]string, len(page))
-	for i, e := range page {
-		entries[i] = e.Entry
-	}
-	known, err := p.Directory.Known(ctx, entries)
-	if err != nil {
-		return nil, err
-	}
-	people := make([]uuid.UUID, 0, len(known))
-	for _, id := range known {
-		people = append(people, id)
-	}
-	holders, err := p.Authority.AmongHolders(ctx, p.profiles.all(), people)
-	if err != nil {
-		return nil, err
-	}
-	compared := make(map[uuid.UUID]bool, len(holders))
-	for _, id := range holders {
-		compared[id] = true
-	}
-	var strange []string
-	for _, e := range entries {
-		if id, ok := known[e]; !ok || !compared[id] {
-			strange = append(strange, e)
-		}
-	}
-	var out []Finding
-	for len(strange) > 0 {
-		n := min(len(strange), pageSize)
-		held, err := p.Directory.HoldingsOf(ctx, strange[:n], p.attributes()...)
-		if err != nil {
-			return nil, err
-		}
-		for s, h := range held {
-			h.Person = known[s]
-			if f := p.finding(h, wanted{}); f.Stale > 0 {
-				f.entry, f.Kinds = entryKey(s), []Kind{Stale} // the rest is not ours to say
-				out = append(out, f)
-			}
-		}
-		strange = strange[n:]
-	}
-	return out, nil
-}
-
-// doubles returns findings of entries that share a mail address with one before.
-func (p *Publisher) doubles(page []directory.Listed, addresses map[string]string) (out []Finding, err error) {
-	for _, e := range page {
-		for _, m := range e.Mailboxes {
-			key := foldMailbox(m)
-			if first, ok := addresses[key]; ok && first != e.Entry {
-				out = append(out, Finding{DN: e.DN, Kinds: []Kind{Several}, entry: doubleKey(e.Entry)})
-				break
-			}
-			addresses[key] = e.Entry
-		}
-	}
-	return out, nil
-}
-
 // endOfReport ends the comparison: what it did not find again is no longer so. Then the repair begins, unless it is not
 // wanted, or would take out more than may be taken without an operator's word.
-func (p *Publisher) endOfReport(ctx context.Context, s Status, stopped string) (next Status, err error) {
+func (t *Target) endOfReport(ctx context.Context, s Status, stopped string) (next Status, err error) {
 	var losing int
-	err = p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+	err = t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
 		if err := deleteUnseen(ctx, tx, s); err != nil {
 			return err
 		}
@@ -350,10 +263,10 @@ func (p *Publisher) endOfReport(ctx context.Context, s Status, stopped string) (
 	if err != nil {
 		return s, err
 	}
-	return p.advance(ctx, s, nil, nil, func(s *Status) {
+	return t.advance(ctx, s, nil, nil, func(s *Status) {
 		s.Phase, s.Stopped = Repair, stopped
-		if s.Repair && !s.Beyond && losing > max(alwaysRepair, int(p.Policy.Limit*float64(s.People))) {
-			p.Log.Error("so many entries of the directory would lose certificates that an operator must say so", "entries", losing, "people", s.People)
+		if s.Repair && !s.Beyond && losing > max(alwaysRepair, int(t.Policy.Limit*float64(s.People))) {
+			t.p.Log.Error("so many entries of the directory would lose certificates that an operator must say so", "entries", losing, "people", s.People)
 			s.Phase, s.Stopped = Done, StoppedLimit
 		}
 		if !s.Repair {
@@ -363,9 +276,9 @@ func (p *Publisher) endOfReport(ctx context.Context, s Status, stopped string) (
 }
 
 // repairSome puts the next entries right.
-func (p *Publisher) repairSome(ctx context.Context, s Status) (Status, error) {
+func (t *Target) repairSome(ctx context.Context, s Status) (Status, error) {
 	var list []Finding
-	err := p.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+	err := t.p.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
 		list, err = selectRepairable(ctx, tx, s.Target, s.repaired, pageSize)
 		return err
 	})
@@ -373,41 +286,25 @@ func (p *Publisher) repairSome(ctx context.Context, s Status) (Status, error) {
 		return s, err
 	}
 	if len(list) == 0 {
-		return p.advance(ctx, s, nil, nil, func(s *Status) { s.Phase = Done })
+		return t.advance(ctx, s, nil, nil, func(s *Status) { s.Phase = Done })
 	}
-	errs := make([]error, len(list))
-	people := make([]uuid.UUID, len(list))
-	for i, f := range list {
-		if people[i], errs[i] = p.owner(ctx, f); errs[i] != nil && errors.Is(errs[i], fault.Unavailable) {
-			return s, errs[i]
-		}
+	failed, err := t.entries.mend(ctx, list)
+	if err != nil {
+		return s, err
 	}
-	_, failed := p.publish(ctx, people)
 	changed, refused := 0, error(nil)
-	for i, err := range failed {
-		if errs[i] == nil {
-			errs[i] = err
-		}
-		if errs[i] == nil {
+	for _, err := range failed {
+		if err == nil {
 			changed++
-		} else if errors.Is(errs[i], fault.Unavailable) || fault.Of(errs[i]) == nil {
-			refused = errs[i]
+		} else if errors.Is(err, fault.Unavailable) || fault.Of(err) == nil {
+			refused = err
 		}
 	}
 	if changed == 0 && refused != nil { // the directory is away, or takes nothing: it is tried again from here
 		return s, refused
 	}
-	findings, clean := afterRepair(list, errs)
-	return p.advance(ctx, s, findings, clean, func(s *Status) { s.repaired, s.Changed = list[len(list)-1].Number, s.Changed+changed })
-}
-
-// owner returns whose the entry of a finding is. Somebody who is new to us gets their id now.
-func (p *Publisher) owner(ctx context.Context, f Finding) (uuid.UUID, error) {
-	if f.Person != uuid.Nil {
-		return f.Person, nil
-	}
-	person, err := p.Directory.ByEntry(ctx, entryOf(f.entry))
-	return person.ID, err
+	findings, clean := afterRepair(list, failed)
+	return t.advance(ctx, s, findings, clean, func(s *Status) { s.repaired, s.Changed = list[len(list)-1].Number, s.Changed+changed })
 }
 
 // afterRepair returns what there still is to say of entries whose repair was tried.
@@ -431,12 +328,12 @@ func afterRepair(list []Finding, errs []error) (findings []Finding, clean []stri
 }
 
 // noteFailure keeps why a sweep does not go on. The next attempt takes it off again.
-func (p *Publisher) noteFailure(ctx context.Context, s Status, failure error) {
+func (t *Target) noteFailure(ctx context.Context, s Status, failure error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
-	err := p.DB.InTx(ctx, role, func(tx pgx.Tx) error { return updateFailure(ctx, tx, s, describe(failure)) })
+	err := t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error { return updateFailure(ctx, tx, s, describe(failure)) })
 	if err != nil {
-		p.Log.Error("why the sweep stopped is not written down", "error", err)
+		t.p.Log.Error("why the sweep stopped is not written down", "error", err)
 	}
 }
 

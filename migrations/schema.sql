@@ -654,9 +654,28 @@ CREATE TABLE publication.due (
     id bigint NOT NULL,
     person uuid NOT NULL,
     attempts integer DEFAULT 0 NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    copied boolean DEFAULT false NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
+
+CREATE TABLE publication.due_further (
+    id bigint NOT NULL,
+    directory text NOT NULL,
+    person uuid NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
     not_before timestamp with time zone NOT NULL
 )
 WITH (autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='10000');
+
+ALTER TABLE publication.due_further ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME publication.due_further_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
 
 ALTER TABLE publication.due ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     SEQUENCE NAME publication.due_id_seq
@@ -835,6 +854,9 @@ ALTER TABLE ONLY notice.revealed
 ALTER TABLE ONLY public.sealpost_migration
     ADD CONSTRAINT sealpost_migration_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY publication.due_further
+    ADD CONSTRAINT due_further_pkey PRIMARY KEY (id);
+
 ALTER TABLE ONLY publication.due
     ADD CONSTRAINT due_pkey PRIMARY KEY (id);
 
@@ -897,6 +919,8 @@ CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) W
 CREATE INDEX request_received_at_id_idx ON enroll.request USING btree (received_at, id) WHERE (state = 'submitted'::text);
 
 CREATE INDEX advertisement_person_idx ON gal.advertisement USING btree (person);
+
+CREATE INDEX due_further_next ON publication.due_further USING btree (directory, not_before, id);
 
 CREATE TRIGGER only_held_records_go BEFORE DELETE ON archive.record FOR EACH ROW EXECUTE FUNCTION archive.only_held_records_go();
 
@@ -1157,4 +1181,12 @@ GRANT INSERT ON TABLE publication.due TO sealpost_gal;
 GRANT UPDATE(attempts) ON TABLE publication.due TO sealpost_jobs;
 
 GRANT UPDATE(not_before) ON TABLE publication.due TO sealpost_jobs;
+
+GRANT UPDATE(copied) ON TABLE publication.due TO sealpost_jobs;
+
+GRANT SELECT,INSERT,DELETE ON TABLE publication.due_further TO sealpost_jobs;
+
+GRANT UPDATE(attempts) ON TABLE publication.due_further TO sealpost_jobs;
+
+GRANT UPDATE(not_before) ON TABLE publication.due_further TO sealpost_jobs;
 

@@ -35,7 +35,7 @@ type Queue struct {
 	worker   *river.Client[pgx.Tx]
 
 	db           *pg.DB
-	publications *publisher // nil if nothing is done for them here
+	publications []*publisher // none if nothing is done for them here
 	stopRecall   context.CancelFunc
 }
 
@@ -133,6 +133,11 @@ func (q *Queue) Point(name string) {
 	q.config.Queues[pointQueue(name)] = river.QueueConfig{MaxWorkers: 1}
 }
 
+// FurtherDirectory makes this process work on the sweeps through a further directory, one at a time.
+func (q *Queue) FurtherDirectory(name string) {
+	q.config.Queues[directoryQueue(name)] = river.QueueConfig{MaxWorkers: 1}
+}
+
 // Every enqueues args once per interval, in one process of all that share the database, and once at start.
 func (q *Queue) Every(interval time.Duration, args river.JobArgs) {
 	q.config.PeriodicJobs = append(q.config.PeriodicJobs, river.NewPeriodicJob(river.PeriodicInterval(interval),
@@ -145,9 +150,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	if q.worker, err = river.NewClient(q.driver, &q.config); err != nil {
 		return fmt.Errorf("job queue: %w", err)
 	}
-	if q.publications != nil {
-		q.publications.start(ctx)
-	}
+	q.startPublications(ctx)
 	recall, stop := context.WithCancel(ctx)
 	q.stopRecall = stop
 	go q.recallLost(recall)
@@ -156,8 +159,8 @@ func (q *Queue) Start(ctx context.Context) error {
 
 // Stop waits for the jobs at work until ctx ends, then cancels them.
 func (q *Queue) Stop(ctx context.Context) error {
-	if q.publications != nil {
-		q.publications.stop()
+	for _, p := range q.publications {
+		p.stop()
 	}
 	if q.worker == nil {
 		return nil

@@ -107,14 +107,24 @@ func (SweepLeavers) Kind() string { return "leaver.sweep" }
 // InsertOpts keeps one at a time.
 func (SweepLeavers) InsertOpts() river.InsertOpts { return once }
 
-// SweepGAL compares the directory with what it should show (package gal).
-type SweepGAL struct{}
+// SweepGAL compares a directory with what it should show (package gal).
+type SweepGAL struct {
+	Directory string `json:"directory,omitempty"` // of a further one, its name
+}
 
 // Kind names the job.
 func (SweepGAL) Kind() string { return "gal.sweep" }
 
-// InsertOpts keeps one at a time.
-func (SweepGAL) InsertOpts() river.InsertOpts { return once }
+// InsertOpts keeps one of each directory at a time, of a further one in its own queue: one that hangs holds up no other.
+func (j SweepGAL) InsertOpts() river.InsertOpts {
+	o := onceEach
+	if j.Directory != "" {
+		o.Queue = directoryQueue(j.Directory)
+	}
+	return o
+}
+
+func directoryQueue(name string) string { return "directory-" + name }
 
 // RenewServiceCertificates renews what the system itself needs before it runs out: the exchange certificate (package
 // enroll) and the OCSP responder's (package ocsp).

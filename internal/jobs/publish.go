@@ -3,6 +3,7 @@ package jobs
 import (
 	"context"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -19,6 +20,9 @@ import (
 //
 // A row is never changed by who adds it, and only the rows that were read before the work are taken off after it. So
 // somebody who is added while their entry is being looked at is looked at again.
+//
+// Further directories have lists of their own, so that one that is away holds up no other: an act adds one row, whatever
+// directories there are, and a loop of its own copies it to each further one's list before the first one's turn.
 
 // QueuePublication puts a person on the list, in the caller's transaction.
 func QueuePublication(b *pgx.Batch, now time.Time, person uuid.UUID) {
@@ -27,6 +31,8 @@ func QueuePublication(b *pgx.Batch, now time.Time, person uuid.UUID) {
 
 const (
 	publishAtOnce = 256                    // people of one pass
+	copyAtOnce    = 1000                   // rows that are copied to further directories' lists in one transaction
+	forgetAfter   = 24 * time.Hour         // rows of directories that nobody works for any more
 	publishPause  = 200 * time.Millisecond // between passes that found nobody
 	publishLimit  = 30 * time.Second       // for the people of one pass; who is not reached is tried again later, behind others
 	passTimeout   = 50 * time.Second       // less than the database lets a transaction idle
@@ -34,36 +40,84 @@ const (
 
 // Publications is what HandlePublications needs.
 type Publications struct {
+	// Directory is the name of a further directory; "" is the one that people are looked up in.
+	Directory string
 	// Publish brings people's entries up to date and returns, in their order, what failed: a nil error settles the person.
 	Publish func(context.Context, []uuid.UUID) []error
 	Now     func() time.Time
 	Log     *slog.Logger
 }
 
-// HandlePublications registers what is done for the people on the list. It is called before Start.
+// HandlePublications registers what is done for the people on a directory's list. It is called before Start, once for each
+// directory.
 func (q *Queue) HandlePublications(p Publications) {
-	q.publications = &publisher{Publications: p, db: q.db}
+	q.publications = append(q.publications, &publisher{Publications: p, db: q.db, list: publishList})
 }
 
-// publisher works on the list.
+// startPublications begins to work on all lists.
+func (q *Queue) startPublications(ctx context.Context) {
+	var further []string
+	for _, p := range q.publications {
+		if p.Directory != "" {
+			p.list = listOf(p.Directory)
+			further = append(further, p.Directory)
+		}
+	}
+	for _, p := range q.publications {
+		if p.Directory == "" {
+			if len(further) > 0 {
+				p.list = copiedList
+			}
+			p.forget(ctx, further)
+		}
+		p.start(ctx, p.pass)
+	}
+	if len(further) > 0 && len(q.publications) > len(further) {
+		first := q.publications[slices.IndexFunc(q.publications, func(p *publisher) bool { return p.Directory == "" })]
+		c := &publisher{Publications: first.Publications, db: q.db}
+		q.publications = append(q.publications, c)
+		c.start(ctx, func(ctx context.Context) (int, error) { return c.copy(ctx, further) })
+	}
+}
+
+// list is where the rows of a directory are.
+type list struct {
+	lock  string // held by the one server that works on it
+	table string
+	where string // which rows; $3 is the directory
+}
+
+var (
+	publishList = list{lock: "publications", table: "publication.due", where: "$3 = ''"}
+	// copiedList holds the rows that are on the further directories' lists already.
+	copiedList = list{lock: "publications", table: "publication.due", where: "copied and $3 = ''"}
+)
+
+func listOf(directory string) list {
+	return list{lock: "publications of " + directory, table: "publication.due_further", where: "directory = $3"}
+}
+
+// publisher works on a list.
 type publisher struct {
 	Publications
+	list   list
 	db     *pg.DB
 	cancel context.CancelFunc
 	ended  sync.WaitGroup
 }
 
-func (p *publisher) start(ctx context.Context) {
+// start runs pass again and again: at once when it was full.
+func (p *publisher) start(ctx context.Context, pass func(context.Context) (int, error)) {
 	ctx, p.cancel = context.WithCancel(ctx)
 	p.ended.Go(func() {
 		for ctx.Err() == nil {
-			n, err := p.pass(ctx)
+			n, err := pass(ctx)
 			pause := publishPause
 			if err != nil && ctx.Err() == nil {
-				p.Log.Error("publications are not worked on", "error", err)
+				p.Log.Error("publications are not worked on", "directory", p.Directory, "error", err)
 				pause = 5 * time.Second
 			}
-			if err == nil && n == publishAtOnce {
+			if err == nil && n >= publishAtOnce {
 				continue // there are probably more
 			}
 			select {
@@ -82,6 +136,35 @@ func (p *publisher) stop() {
 	}
 }
 
+// copy puts new rows on the further directories' lists too. Several servers may do so at once: who comes second finds the
+// row marked.
+func (p *publisher) copy(ctx context.Context, further []string) (n int, err error) {
+	ctx, cancel := context.WithTimeout(ctx, passTimeout)
+	defer cancel()
+	err = p.db.InTx(ctx, pg.IdleRole, func(tx pgx.Tx) error {
+		tag, err := tx.Exec(ctx, `with new as (
+				update publication.due set copied = true where not copied and id in (select id from publication.due where not copied order by id limit $2)
+				returning person, not_before)
+			insert into publication.due_further (directory, person, not_before)
+			select d, person, not_before from new cross join unnest($1::text[]) as d`, further, copyAtOnce)
+		n = int(tag.RowsAffected())
+		return err
+	})
+	return n, err
+}
+
+// forget takes rows off the list of directories that have not been worked for in a long time, and are not known here: their
+// configuration is gone.
+func (p *publisher) forget(ctx context.Context, further []string) {
+	err := p.db.InTx(ctx, pg.IdleRole, func(tx pgx.Tx) error {
+		_, err := tx.Exec(ctx, `delete from publication.due_further where directory <> all($1) and not_before < $2`, append([]string{}, further...), p.Now().Add(-forgetAfter))
+		return err
+	})
+	if err != nil {
+		p.Log.Warn("publications of directories that are no more are not taken off the list", "error", err)
+	}
+}
+
 // due is a row of the list.
 type due struct {
 	ID       int64
@@ -94,11 +177,11 @@ func (p *publisher) pass(ctx context.Context) (n int, err error) {
 	ctx, cancel := context.WithTimeout(ctx, passTimeout)
 	defer cancel()
 	err = p.db.InTx(ctx, pg.IdleRole, func(tx pgx.Tx) error {
-		ok, err := pg.TryLock(ctx, tx, "publications")
+		ok, err := pg.TryLock(ctx, tx, p.list.lock)
 		if err != nil || !ok {
 			return err
 		}
-		rows, err := selectDue(ctx, tx, p.Now())
+		rows, err := p.selectDue(ctx, tx)
 		if err != nil || len(rows) == 0 {
 			return err
 		}
@@ -129,15 +212,16 @@ func (p *publisher) work(ctx context.Context, tx pgx.Tx, rows []due) error {
 			continue
 		}
 		again := nextTry(p.Now(), r.Attempts+1)
-		p.Log.Warn("person not published", "person", r.Person, "attempts", r.Attempts+1, "again", again, "error", err)
-		b.Queue(`update publication.due set attempts = attempts + 1, not_before = $2 where id = $1`, r.ID, again)
+		p.Log.Warn("person not published", "directory", p.Directory, "person", r.Person, "attempts", r.Attempts+1, "again", again, "error", err)
+		b.Queue(`update `+p.list.table+` set attempts = attempts + 1, not_before = $2 where id = $1`, r.ID, again)
 	}
-	b.Queue(`delete from publication.due where id = any($1)`, done)
+	b.Queue(`delete from `+p.list.table+` where id = any($1)`, done)
 	return tx.SendBatch(ctx, b).Close()
 }
 
-func selectDue(ctx context.Context, tx pgx.Tx, now time.Time) ([]due, error) {
-	rows, err := tx.Query(ctx, `select id, person, attempts from publication.due where not_before <= $1 order by not_before, id limit $2`, now, publishAtOnce)
+func (p *publisher) selectDue(ctx context.Context, tx pgx.Tx) ([]due, error) {
+	rows, err := tx.Query(ctx, `select id, person, attempts from `+p.list.table+` where not_before <= $1 and `+p.list.where+` order by not_before, id limit $2`,
+		p.Now(), publishAtOnce, p.Directory)
 	if err != nil {
 		return nil, err
 	}

@@ -80,9 +80,10 @@ func benchFlags(c *cobra.Command) (*bench.Config, *bool) {
 	f.IntVar(&conf.CasePeople, "case-people", 1000, "people in the large recovery case; 0 leaves out what officers and recipients do")
 	f.IntVar(&conf.CaseEach, "case-keys", 10, "archived keys of each of them")
 	f.IntSliceVar(&conf.Entries, "list-entries", []int{1_000, 100_000, 1_000_000}, "sizes of the revocation lists, rising")
+	f.IntVar(&conf.GALEntries, "gal-entries", 100_000, "people in the directory whose entries are compared and written; 0 leaves that out")
 	f.StringSliceVar(&conf.Parts, "parts", bench.Parts, "what is measured")
 	f.StringVar(&conf.KRA, "kra", "", "the officers' tool (default: the sealpost-kra beside this program)")
-	f.StringVar(&conf.Profile, "cpu-profile", "", "write a CPU profile to this file, for go tool pprof: of the server, or with --parts archive of what takes the deposits")
+	f.StringVar(&conf.Profile, "cpu-profile", "", "write a CPU profile to this file, for go tool pprof: of the server, or with --parts archive of what takes the deposits, with --parts gal of what compares and publishes")
 	asJSON := f.Bool("json", false, "print the figures as JSON")
 	return conf, asJSON
 }

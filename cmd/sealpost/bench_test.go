@@ -23,7 +23,7 @@ func TestBench(t *testing.T) {
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	must(t, os.Chmod(dir, 0o755))
 	cmd := exec.Command(shared.path(program), "bench", "--json", "--dir", filepath.Join(dir, "b"), "--rounds", "1", "--seconds", "0.3", "--clients", "1,2",
-		"--people", "40", "--stored", "150", "--starts", "1", "--deposits", "3", "--case-people", "3", "--case-keys", "2", "--list-entries", "20,2500")
+		"--people", "40", "--stored", "150", "--starts", "1", "--deposits", "3", "--case-people", "3", "--case-keys", "2", "--list-entries", "20,2500", "--gal-entries", "300")
 	var out, progress bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &progress
 	if err := cmd.Run(); err != nil {
@@ -66,6 +66,7 @@ func TestBench(t *testing.T) {
 	for _, d := range r.Delays {
 		saneSpread(t, d.Kind, d.MS)
 	}
+	saneGAL(t, r.GAL)
 	if len(r.OCSP) != 2 {
 		t.Errorf("%+v", r.OCSP)
 	}
@@ -87,6 +88,22 @@ func saneLists(t *testing.T, all []bench.Lists) {
 		}
 		if l.Size < int64(40*l.Entries) || l.First <= 0 || l.AllocatedMiB <= 0 || l.Ratio <= 0 || l.DeltaEntries < 1000 {
 			t.Errorf("%+v", l)
+		}
+	}
+}
+
+func saneGAL(t *testing.T, g *bench.GAL) {
+	t.Helper()
+	if g == nil || g.Entries != 300 || g.Each != 75 || g.PerSecond <= 0 || g.Raw <= 0 || g.Together <= 0 || g.Ratio <= 0 || g.RatioTogether <= 0 || len(g.Sweeps) != 3 {
+		t.Fatalf("%+v", g)
+	}
+	for n, s := range g.Sweeps {
+		want := 3 * g.Each
+		if n == 2 { // everybody has been published
+			want = 0
+		}
+		if s.Rate < 2000 || s.Seconds <= 0 || s.People <= 0 || s.People > s.Seconds || s.CPU <= 0 || s.Missing != want || s.Drift != want {
+			t.Errorf("%+v", s)
 		}
 	}
 }
@@ -146,8 +163,8 @@ func saneSpread(t *testing.T, what string, s bench.Spread) {
 func TestBenchRefusesNonsense(t *testing.T) {
 	shared.open(t)
 	out, err := exec.Command(shared.path(program), "bench", "--rounds", "0", "--clients", "0", "--keys", "X25519", "--by", "magic",
-		"--deposits", "-1", "--case-keys", "0", "--kra", "nowhere/sealpost-kra").CombinedOutput()
-	for _, want := range []string{"--rounds", "--clients", "--keys", "--by", "--deposits", "--case-keys", "--kra"} {
+		"--deposits", "-1", "--gal-entries", "7", "--case-keys", "0", "--kra", "nowhere/sealpost-kra").CombinedOutput()
+	for _, want := range []string{"--rounds", "--clients", "--keys", "--by", "--deposits", "--gal-entries", "--case-keys", "--kra"} {
 		if err == nil || !bytes.Contains(out, []byte(want)) {
 			t.Errorf("%v: %s, want %s", err, out, want)
 		}

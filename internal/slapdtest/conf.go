@@ -44,7 +44,7 @@ suffix "{{.Base}}"
 rootdn "{{.Admin.DN}}"
 rootpw {{.AdminHash}}
 directory "{{.Dir}}/data"
-maxsize 268435456
+maxsize 4294967296
 {{if not .Durable}}dbnosync
 {{end -}}
 index objectClass,uid,mail,member,entryUUID eq

@@ -115,6 +115,7 @@ func Start(ctx context.Context, c Config) (*Server, error) {
 	if err := s.prepare(ctx); err != nil {
 		return nil, err
 	}
+	s.conf.More = "" // it may be large, and is in the database now
 	// Another process may take a port between our look and slapd's bind.
 	for range 10 {
 		if s.ports, err = child.FreePorts(2); err != nil {

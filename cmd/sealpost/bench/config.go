@@ -21,7 +21,7 @@ const (
 )
 
 // Parts are what can be measured by itself.
-var Parts = []string{"enrolments", "archive", "lists", "ocsp", "points"}
+var Parts = []string{"enrolments", "archive", "lists", "ocsp", "points", "gal"}
 
 // measures reports whether a part is to be measured.
 func (c *Config) measures(part string) bool { return slices.Contains(c.Parts, part) }
@@ -42,6 +42,7 @@ type Config struct {
 	CasePeople int           // people in the large recovery case; 0 leaves out what officers and recipients do
 	CaseEach   int           // archived keys of each of them
 	Entries    []int         // sizes of the revocation lists; rising
+	GALEntries int           // people in the large directory; 0 leaves that out
 	Parts      []string      // what is measured: of Parts
 	KRA        string        // the program sealpost-kra; empty for the one beside this program
 	Profile    string        // file for a CPU profile of the server; empty for none
@@ -87,6 +88,9 @@ func (c *Config) check() error {
 	}
 	if n := c.CasePeople * c.CaseEach; c.CasePeople > 0 && (c.CaseEach < 1 || n > record.MaxRecords) {
 		errs = append(errs, fmt.Errorf("--case-people, --case-keys: a case has 1 to %d keys", record.MaxRecords))
+	}
+	if c.GALEntries < 0 || c.GALEntries > 1_000_000 || c.GALEntries > 0 && c.GALEntries < 32*c.Rounds {
+		errs = append(errs, errors.New("--gal-entries must be 0, or lie between 32 for each round and 1000000"))
 	}
 	for n, size := range c.Entries {
 		if size < 1 || size > 5_000_000 || n > 0 && size <= c.Entries[n-1] {

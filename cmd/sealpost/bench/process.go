@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -141,6 +142,17 @@ func watchMemory(pid int) (peak func() float64) {
 		}
 	}()
 	return func() float64 { close(done); return <-result }
+}
+
+// forgetPeak gives back what memory it can and has the kernel forget how much of this process was resident at most. It returns how
+// much is now, in MiB.
+func forgetPeak() (float64, error) {
+	debug.FreeOSMemory()
+	if err := os.WriteFile("/proc/self/clear_refs", []byte("5"), 0); err != nil { // proc(5)
+		return 0, err
+	}
+	now, _ := memoryOf(os.Getpid())
+	return now, nil
 }
 
 // memoryOf returns how much memory of a process is resident now, and was at most, in MiB; 0 where there is no /proc.

@@ -27,6 +27,7 @@ type Report struct {
 	Lists        []Lists        `json:"lists,omitempty"`
 	OCSP         []OCSP         `json:"ocsp,omitempty"`
 	Delays       []Delay        `json:"delays,omitempty"`
+	GAL          *GAL           `json:"gal,omitempty"`
 }
 
 // Machine is where it was measured.
@@ -166,6 +167,9 @@ func (r *Report) Print(out io.Writer) error {
 	}
 	if len(r.Delays) > 0 {
 		printDelays(w, r.Delays)
+	}
+	if r.GAL != nil {
+		printGAL(w, r.GAL)
 	}
 	return w.Flush()
 }

@@ -24,6 +24,8 @@ CREATE SCHEMA publication;
 
 CREATE SCHEMA require;
 
+CREATE SCHEMA web;
+
 CREATE FUNCTION archive.only_held_records_go() RETURNS trigger
     LANGUAGE plpgsql
     AS $$
@@ -686,6 +688,21 @@ ALTER TABLE publication.due ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE web.session (
+    id uuid NOT NULL,
+    secret bytea NOT NULL,
+    person uuid NOT NULL,
+    method text NOT NULL,
+    strength text NOT NULL,
+    roles text[] NOT NULL,
+    began_at timestamp with time zone NOT NULL,
+    seen_at timestamp with time zone NOT NULL,
+    proven_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    agent text NOT NULL,
+    CONSTRAINT session_secret_check CHECK ((octet_length(secret) = 32))
+);
+
 ALTER TABLE ONLY archive.case_answer
     ADD CONSTRAINT case_answer_pkey PRIMARY KEY (case_id, agent);
 
@@ -860,6 +877,12 @@ ALTER TABLE ONLY publication.due_further
 ALTER TABLE ONLY publication.due
     ADD CONSTRAINT due_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY web.session
+    ADD CONSTRAINT session_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY web.session
+    ADD CONSTRAINT session_secret_key UNIQUE (secret);
+
 CREATE INDEX case_party_case_id_idx ON archive.case_party USING btree (case_id);
 
 CREATE INDEX case_record_capsule_sha256_idx ON archive.case_record USING btree (capsule_sha256);
@@ -921,6 +944,10 @@ CREATE INDEX request_received_at_id_idx ON enroll.request USING btree (received_
 CREATE INDEX advertisement_person_idx ON gal.advertisement USING btree (person);
 
 CREATE INDEX due_further_next ON publication.due_further USING btree (directory, not_before, id);
+
+CREATE INDEX session_ends_at_idx ON web.session USING btree (ends_at);
+
+CREATE INDEX session_person_idx ON web.session USING btree (person);
 
 CREATE TRIGGER only_held_records_go BEFORE DELETE ON archive.record FOR EACH ROW EXECUTE FUNCTION archive.only_held_records_go();
 
@@ -1008,6 +1035,8 @@ GRANT USAGE ON SCHEMA require TO sealpost_enroll;
 GRANT USAGE ON SCHEMA require TO sealpost_crl;
 GRANT USAGE ON SCHEMA require TO sealpost_gal;
 GRANT USAGE ON SCHEMA require TO sealpost_web;
+
+GRANT USAGE ON SCHEMA web TO sealpost_web;
 
 GRANT SELECT,INSERT ON TABLE archive.case_answer TO sealpost_archive;
 
@@ -1189,4 +1218,6 @@ GRANT SELECT,INSERT,DELETE ON TABLE publication.due_further TO sealpost_jobs;
 GRANT UPDATE(attempts) ON TABLE publication.due_further TO sealpost_jobs;
 
 GRANT UPDATE(not_before) ON TABLE publication.due_further TO sealpost_jobs;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE web.session TO sealpost_web;
 

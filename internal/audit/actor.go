@@ -60,8 +60,8 @@ func (s Strength) String() string {
 	}
 }
 
-// parseStrength is the reverse of String. What it does not know is none.
-func parseStrength(s string) Strength {
+// ParseStrength is the reverse of String. What it does not know is StrengthNone.
+func ParseStrength(s string) Strength {
 	for _, k := range []Strength{StrengthPassword, StrengthCertificate, StrengthHardware} {
 		if k.String() == s {
 			return k

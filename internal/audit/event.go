@@ -195,7 +195,7 @@ func decode(b []byte) (Entry, error) {
 		return Entry{}, fmt.Errorf("event body: %w", err)
 	}
 	e := Entry{Index: -1, At: at, Kind: v.Kind, Subject: v.Subject, Data: v.Data, Body: b,
-		By: Actor{Name: v.Actor.Name, Roles: v.Actor.Roles, Method: v.Actor.Method, Strength: parseStrength(v.Actor.Strength)}}
+		By: Actor{Name: v.Actor.Name, Roles: v.Actor.Roles, Method: v.Actor.Method, Strength: ParseStrength(v.Actor.Strength)}}
 	if v.Person != nil {
 		e.Person = *v.Person
 	}

@@ -31,6 +31,8 @@ type Policy struct {
 	Enrolments []Enrolment `json:"enrolments" doc:"What may be asked for."`
 	Exchange   *Exchange   `json:"exchange,omitempty" doc:"How a private encryption key is sent to the archive; absent where none is archived."`
 	RenewAfter float64     `json:"renew_after" doc:"The part of a certificate's life after which it is renewed, between 0 and 1."`
+
+	Advertise []CertificateName `json:"advertise,omitempty" doc:"Certificates for which the person's program, if it has them, should sign what the directory entry says, and hand it in. Absent if there are none, or the directory shows no such values."`
 }
 
 // Person is somebody in the directory.

@@ -70,7 +70,9 @@ func (s *Server) getPolicy(ctx context.Context, by signin.Caller, _ *struct{}) (
 	if err != nil {
 		return nil, err
 	}
-	return &answer[api.Policy]{policyOf(p)}, nil
+	out := policyOf(p)
+	out.Advertise, err = s.wanted(ctx, by)
+	return &answer[api.Policy]{out}, err
 }
 
 type enrolInput struct {

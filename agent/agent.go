@@ -14,7 +14,7 @@
 // A request, with its keys, is on disk before the server sees it, under a name that makes repeating it safe. Whatever
 // stops the agent, the next run finds the request and goes on with it: there is never a certificate whose key is lost,
 // and never a second pair. The order is: request kept → sent → issued → verified → identity kept → files written →
-// request forgotten.
+// request forgotten. What comes after it can wait for the next run: to have the directory show what the person signs.
 package agent
 
 import (

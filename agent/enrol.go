@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -36,6 +37,14 @@ func (a *Agent) Enrol(ctx context.Context, opt EnrolOptions) (*Identity, error) 
 		return nil, err
 	}
 	defer unlock()
+	id, err := a.enrol(ctx, opt)
+	if id != nil && (err == nil || errors.Is(err, ErrEnrolled)) {
+		a.advertise(ctx, id)
+	}
+	return id, err
+}
+
+func (a *Agent) enrol(ctx context.Context, opt EnrolOptions) (*Identity, error) {
 	if !a.hasCredentials() {
 		return nil, ErrConfig.Withf("Say who is enrolling: with a login and password, or with an enrolment token.")
 	}

@@ -69,3 +69,6 @@ func ReadMessage(name string, data []byte) error {
 	}
 	return nil
 }
+
+// Tell has f hear what happens.
+func (a *Agent) Tell(f func(step, text string)) { a.cfg.Progress = f }

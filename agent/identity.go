@@ -22,6 +22,8 @@ type Identity struct {
 	Pairs       []Pair    `json:"pairs"`
 	History     []Held    `json:"history,omitempty"` // encryption keys that came from the archive or another device; see addHistory
 	Resealed    *Resealed `json:"resealed,omitempty"`
+
+	Advertised *Advertised `json:"advertised,omitempty"`
 }
 
 // Person is whose identity it is.

@@ -50,6 +50,7 @@ func (a *Agent) Renew(ctx context.Context, opt RenewOptions) (*Renewal, error) {
 		r.Renewed = true
 	}
 	a.reseal(ctx, r.Identity)
+	a.advertise(ctx, r.Identity)
 	r.Due, err = r.Identity.Due()
 	return r, err
 }

@@ -18,6 +18,7 @@ import (
 	"math/big"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -53,6 +54,11 @@ type server struct {
 	spent    map[string]string          // token to idempotency key
 	seen     []string                   // "POST certificate" and the like
 	revoked  []string
+
+	wants      bool     // what the directory should show, signed
+	advertised [][]byte // and what came
+	unwelcome  bool     // it is refused
+	both       bool     // the certificate to sign with is to encrypt to, too
 }
 
 type served struct {
@@ -112,6 +118,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.enrol(w, r)
 	case strings.HasPrefix(path, "/enrolments/"):
 		s.enrolment(w, strings.TrimPrefix(path, "/enrolments/"))
+	case path == "/advertisements":
+		s.advertise(w, r)
 	case path == "/certificates":
 		s.certificates(w)
 	case strings.HasSuffix(path, "/revoke"):
@@ -138,7 +146,7 @@ func (s *server) who(r *http.Request) string {
 	if len(r.TLS.PeerCertificates) > 0 {
 		for _, req := range s.requests {
 			for _, c := range req.status.Certificates {
-				if bytes.Equal(c.DER, r.TLS.PeerCertificates[0].Raw) && c.Use == "signing" {
+				if bytes.Equal(c.DER, r.TLS.PeerCertificates[0].Raw) && c.Use != "encryption" {
 					return "certificate"
 				}
 			}
@@ -155,7 +163,38 @@ func (s *server) policy() api.Policy {
 	if s.exchange != nil {
 		s.exchange(p.Exchange)
 	}
+	if s.wants {
+		p.Advertise = s.unadvertised()
+	}
 	return p
+}
+
+// unadvertised names the certificates of all requests for which nothing signed has come.
+func (s *server) unadvertised() (out []api.CertificateName) {
+	for _, req := range s.requests {
+		for _, c := range req.status.Certificates {
+			if c.Use != "signing" && !slices.ContainsFunc(s.advertised, func(value []byte) bool {
+				a, err := cms.ReadAdvertisement(value)
+				return err == nil && bytes.Equal(a.Encryption.Raw, c.DER)
+			}) {
+				out = append(out, api.CertificateName{Issuer: c.Issuer, Serial: c.Serial})
+			}
+		}
+	}
+	return append(out, api.CertificateName{Issuer: s.name, Serial: "4711"}) // of another device
+}
+
+func (s *server) advertise(w http.ResponseWriter, r *http.Request) {
+	var req api.Advertisement
+	if err := json.NewDecoder(r.Body).Decode(&req); err != nil || s.unwelcome {
+		refuse(w, 403, "advertisement-refused", "Not so.")
+		return
+	}
+	if _, err := cms.ReadAdvertisement(req.Value); err != nil {
+		s.t.Error(err)
+	}
+	s.advertised = append(s.advertised, req.Value)
+	reply(w, api.Advertised{})
 }
 
 func (s *server) enrol(w http.ResponseWriter, r *http.Request) {
@@ -236,7 +275,11 @@ func (s *server) issue(req api.EnrolmentRequest) (st api.EnrolmentStatus, err er
 		if err != nil {
 			return st, err
 		}
-		st.Certificates = append(st.Certificates, s.certify("signing", csr.PublicKey, x509.KeyUsageDigitalSignature))
+		use, usage := "signing", x509.KeyUsageDigitalSignature
+		if s.both {
+			use, usage = "single", usage|x509.KeyUsageKeyAgreement
+		}
+		st.Certificates = append(st.Certificates, s.certify(use, csr.PublicKey, usage))
 	}
 	if len(req.EncryptionCSR) == 0 {
 		return st, nil

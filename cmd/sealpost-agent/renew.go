@@ -16,8 +16,8 @@ func renewCommand(s *session) *cobra.Command {
 		Use:   "renew",
 		Short: "Replace certificates whose time has come",
 		Long: `Makes new keys and gets new certificates when the old ones have lived the part of their life that the server says, and
-otherwise does nothing: let it run once a day. It needs no login, because the signing certificate shows who is asking;
-once that has ended, give --login or --token-file.
+otherwise only asks, once a day, whether the directory shows what you sign: let it run once a day. It needs no login,
+because the signing certificate shows who is asking; once that has ended, give --login or --token-file.
 
 Old encryption keys stay in identity.p12 and in the key stores, so that old mail stays readable. Key stores that
 "enroll" or "install" filled are filled again.`,

@@ -284,6 +284,18 @@ func TestPublishCRL(t *testing.T) {
 	}
 }
 
+// idle waits until the server has nothing left to do about the directory.
+func (i *installation) idle(t *testing.T) {
+	t.Helper()
+	e2etest.Eventually(t, func() error {
+		if left := i.psql(t, `select 'due ' || id from publication.due union all select 'sweep ' || number from gal.sweep where number = 0 or ended_at is null
+			union all select 'no sweep' where not exists (select from gal.sweep)`); len(left) > 0 {
+			return fmt.Errorf("the server is still at it: %v", left)
+		}
+		return nil
+	})
+}
+
 // gal diff tells how an entry differs, and gal publish repairs it, without touching what is not ours.
 func TestPublishGAL(t *testing.T) {
 	t.Parallel()
@@ -298,13 +310,7 @@ func TestPublishGAL(t *testing.T) {
 			return nil
 		}
 	}
-	e2etest.Eventually(t, func() error { // otherwise the server is faster than the commands
-		if left := i.psql(t, `select 'due ' || id from publication.due union all select 'sweep ' || number from gal.sweep where number = 0 or ended_at is null
-			union all select 'no sweep' where not exists (select from gal.sweep)`); len(left) > 0 {
-			return fmt.Errorf("the server is still at it: %v", left)
-		}
-		return nil
-	})
+	i.idle(t) // otherwise the server is faster than the commands
 	must(t, says("Alice Anders: 0 missing, 0 stale, 0 of others", "gal diff")())
 	foreign := filepath.Join(t.TempDir(), "foreign.der")
 	openssl(t, "", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", "/dev/null", "-subj", "/CN=Other", "-outform", "DER", "-out", foreign)

@@ -163,7 +163,7 @@ func saneSpread(t *testing.T, what string, s bench.Spread) {
 func TestBenchRefusesNonsense(t *testing.T) {
 	shared.open(t)
 	out, err := exec.Command(shared.path(program), "bench", "--rounds", "0", "--clients", "0", "--keys", "X25519", "--by", "magic",
-		"--deposits", "-1", "--gal-entries", "7", "--case-keys", "0", "--kra", "nowhere/sealpost-kra").CombinedOutput()
+		"--deposits", "-1", "--gal-entries", "-1", "--case-keys", "0", "--kra", "nowhere/sealpost-kra").CombinedOutput()
 	for _, want := range []string{"--rounds", "--clients", "--keys", "--by", "--deposits", "--gal-entries", "--case-keys", "--kra"} {
 		if err == nil || !bytes.Contains(out, []byte(want)) {
 			t.Errorf("%v: %s, want %s", err, out, want)

@@ -38,6 +38,14 @@ type dialect struct {
 	parseID func([]byte) (string, error)
 	idValue func(string) (string, error)
 
+	// byID makes a distinguished name of that text, if the server takes such names: a change then meets that entry, whatever
+	// its name is by then.
+	byID func(string) string
+
+	// shown is an attribute that each entry of the class accounts has: one that lacks it is not shown whole, and nobody knows
+	// whether it is disabled.
+	shown, accounts string
+
 	logins    []string // what a login may be; the first is the one we show
 	name      []string // the first that has a value counts, here and below
 	givenName []string
@@ -114,6 +122,8 @@ var dialects = map[string]dialect{
 		people:  "(&(objectCategory=person)(objectClass=user))", // without computers
 		id:      "objectGUID",
 		parseID: parseGUID, idValue: guidValue,
+		byID:  func(id string) string { return "<GUID=" + id + ">" }, // MS-ADTS §3.1.1.3.1.2.4
+		shown: "userAccountControl", accounts: "user",
 		logins: []string{"sAMAccountName", "userPrincipalName"},
 		name:   []string{"displayName", "cn"}, givenName: []string{"givenName"}, surname: []string{"sn"}, employee: []string{"employeeID", "employeeNumber"},
 		mail: "mail", proxies: "proxyAddresses",

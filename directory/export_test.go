@@ -64,3 +64,19 @@ func ParseAttributeURL(s string) (address, dn, attribute, filter string, err err
 	u, err := World{}.parse(s)
 	return u.server.address, u.dn, u.attribute, u.filter, err
 }
+
+// ReadOn reads an attribute of an entry from a range of its values on, as if the server had shown that range of itself.
+func (d *Directory) ReadOn(ctx context.Context, dn, attribute string) (list [][]byte, err error) {
+	err = d.lookup.do(ctx, func(l *ldap.Conn) error {
+		result, err := l.Search(entryOnly(dn, "(objectClass=*)", []string{d.dialect.id, attribute}))
+		if err == nil {
+			err = d.readOn(l, result.Entries[0])
+			list = values(result.Entries[0], attribute)
+		}
+		return err
+	})
+	return list, err
+}
+
+// Unfinished reads what an attribute is called that is shown in part.
+var Unfinished = unfinished

@@ -151,6 +151,9 @@ func (d *Directory) searchHoldings(ctx context.Context, q holdings, attrs []Attr
 			if err != nil {
 				return err
 			}
+			if err := d.readOn(l, e); err != nil {
+				return err
+			}
 			h := Holding{Entry: s, DN: e.DN, Entries: found[s].Entries + 1, Values: d.valuesOf(e, attrs)}
 			if q.finder != nil {
 				h.Mailboxes = q.finder.mailboxes(e)

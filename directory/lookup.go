@@ -96,7 +96,7 @@ func (d *Directory) onePerson(l *ldap.Conn, filter string, attributes []string) 
 	case 0:
 		return nil, ErrUnknownPerson
 	case 1:
-		return result.Entries[0], nil
+		return result.Entries[0], d.readOn(l, result.Entries[0])
 	default:
 		return nil, ErrSeveral
 	}

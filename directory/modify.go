@@ -23,7 +23,16 @@ type modification struct {
 }
 
 func (d *Directory) modify(e *ldap.Entry) *modification {
-	return &modification{directory: d, entry: e, request: ldap.NewModifyRequest(e.DN, nil)}
+	return &modification{directory: d, entry: e, request: ldap.NewModifyRequest(d.target(e), nil)}
+}
+
+// target is the name by which an entry is met again: one that does not change, where the server has such names.
+func (d *Directory) target(e *ldap.Entry) string {
+	id, err := d.dialect.parseID(e.GetEqualFoldRawAttributeValue(d.dialect.id))
+	if err != nil || d.dialect.byID == nil {
+		return e.DN
+	}
+	return d.dialect.byID(id)
 }
 
 // values takes the values remove out of an attribute and puts add in, as far as they are there or not yet there. It

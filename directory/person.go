@@ -56,6 +56,9 @@ func (d *Directory) attributes() []string {
 	for _, m := range slices.Concat(t.disabled, d.Disabled) {
 		list = append(list, m.Attribute)
 	}
+	if t.shown != "" {
+		list = append(list, t.shown, "objectClass")
+	}
 	if t.expires != "" {
 		list = append(list, t.expires)
 	}
@@ -76,6 +79,10 @@ func (d *Directory) read(e *ldap.Entry) (source, error) {
 	if err != nil || e.DN == "" {
 		return source{}, ErrRefused.Withf("The directory does not show the attribute %s of a person. "+
 			"An operator must let Sealpost's lookup account read it.", t.id).Because(err)
+	}
+	if t.shown != "" && hasClass(e, t.accounts) && len(e.GetEqualFoldAttributeValues(t.shown)) == 0 {
+		return source{}, ErrRefused.Withf("The directory does not show the attribute %s of a person, so that a disabled account looks like any other. "+
+			"An operator must let Sealpost's lookup account read it.", t.shown)
 	}
 	log := d.Log.With("entry", id)
 	text := func(attributes ...string) string {

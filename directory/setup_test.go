@@ -23,10 +23,11 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/pg"
 	"github.com/sealpost/sealpost/internal/pgtest"
+	"github.com/sealpost/sealpost/internal/sambatest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m, sambatest.Ends()) }
 
 // bench is what most tests start from: a directory before a real slapd and a real database.
 type bench struct {

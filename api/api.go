@@ -180,12 +180,13 @@ const (
 	LeaverKept    LeaverState = "kept"    // a registrar said so
 )
 
-// Leaver is somebody with certificates whom the directory shows as disabled or no longer.
+// Leaver is somebody with certificates whom the directory shows as disabled, no longer, or without an address that they name.
 type Leaver struct {
 	Person    uuid.UUID   `json:"person"`
 	Name      string      `json:"name" doc:"As in their newest certificate, and so is the address."`
 	Mailbox   string      `json:"mailbox,omitempty"`
-	Standing  string      `json:"standing" enum:"disabled,gone" doc:"What the directory says."`
+	Standing  string      `json:"standing" enum:"disabled,gone,moved" doc:"What the directory says. moved: certificates name addresses that it no longer has for the person."`
+	Lost      []string    `json:"lost,omitempty" doc:"Of moved: those addresses, in lower case."`
 	State     LeaverState `json:"state" enum:"noticed,waiting,leaving,left,kept"`
 	Why       string      `json:"why,omitempty" enum:"policy,limit" doc:"Why a registrar is waited for: the policy asks for it, or so many people are missing that the directory may be wrong."`
 	NoticedAt time.Time   `json:"noticed_at"`

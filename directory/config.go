@@ -83,6 +83,9 @@ type Config struct {
 	// go unnoticed. 0 means that the directory is asked each time. Signing in with a password always asks.
 	Cache time.Duration `yaml:"cache"`
 
+	// Watch is how often it is looked what has changed in the directory; 0 means 30s.
+	Watch time.Duration `yaml:"watch"`
+
 	// Connections is how many connections each of lookups, publishing and passwords uses at most; 0 means 8.
 	Connections int `yaml:"connections"`
 
@@ -214,6 +217,9 @@ func (c Config) validateRules(say func(path, format string, args ...any), dn fun
 	}
 	if c.Cache < 0 {
 		say("cache", "is negative")
+	}
+	if c.Watch < 0 {
+		say("watch", "is negative")
 	}
 	if c.ConnectTimeout < 0 {
 		say("connect_timeout", "is negative")

@@ -50,6 +50,9 @@ func New(c Config) (*Directory, error) {
 	if c.Publisher.DN != "" && c.PublisherPassword == "" {
 		return nil, fmt.Errorf("publisher.password_file: %s holds no password", c.Publisher.PasswordFile)
 	}
+	if c.Watch == 0 {
+		c.Watch = 30 * time.Second
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}

@@ -14,7 +14,7 @@ import (
 )
 
 // Shown returns the certificates with which these people are written to: of each the newest that is valid, not revoked, and
-// reads mail, and the same for the role mailboxes that they stand for; unless they have left. The ones before it stay usable
+// reads mail, and the same for the role mailboxes that they stand for; unless they have left, or lost an address that it names. The ones before it stay usable
 // to their owner, but nobody should encrypt to them any more, except for the policy's Overlap. It is the one rule for every
 // place where certificates are shown.
 func (p *Publisher) Shown(ctx context.Context, people []uuid.UUID) ([]ca.Certificate, error) {
@@ -30,14 +30,26 @@ func (p *Publisher) shown(ctx context.Context, people []uuid.UUID, overlap time.
 		}
 		found = append(found, p.current(list, overlap)...)
 	}
-	if p.Left == nil {
-		return found, nil
+	return p.withoutThoseWhoLeft(ctx, people, found)
+}
+
+// withoutThoseWhoLeft leaves out certificates of people who left, and what names an address that its owner has lost.
+func (p *Publisher) withoutThoseWhoLeft(ctx context.Context, people []uuid.UUID, found []ca.Certificate) (_ []ca.Certificate, err error) {
+	var left map[uuid.UUID]bool
+	var lost map[uuid.UUID][]string
+	if p.Left != nil {
+		if left, err = p.Left(ctx, people); err != nil {
+			return nil, err
+		}
 	}
-	left, err := p.Left(ctx, people)
-	if err != nil {
-		return nil, err
+	if p.Lost != nil {
+		if lost, err = p.Lost(ctx, people); err != nil {
+			return nil, err
+		}
 	}
-	return slices.DeleteFunc(found, func(c ca.Certificate) bool { return left[c.Person] }), nil
+	return slices.DeleteFunc(found, func(c ca.Certificate) bool {
+		return left[c.Person] || slices.ContainsFunc(c.Mailboxes, func(m string) bool { return slices.Contains(lost[c.Person], m) })
+	}), nil
 }
 
 // maxFound bounds how many certificates of one address are looked at.

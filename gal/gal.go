@@ -39,6 +39,8 @@ type Config struct {
 	Searchable bool
 	// Left returns those of the people who have left, whose entries show nothing of ours; nil: nobody has.
 	Left func(context.Context, []uuid.UUID) (map[uuid.UUID]bool, error)
+	// Lost returns addresses, in lower case, that people have lost: certificates that name one are not shown; nil: nobody has.
+	Lost func(context.Context, []uuid.UUID) (map[uuid.UUID][]string, error)
 	Now  func() time.Time // nil means time.Now
 	Log  *slog.Logger     // nil discards
 

@@ -481,9 +481,11 @@ CREATE TABLE enroll.leaver (
     changed_at timestamp with time zone NOT NULL,
     decided_by jsonb,
     reason text,
+    lost text[] DEFAULT '{}'::text[] NOT NULL,
     CONSTRAINT leaver_check CHECK (((state = 'waiting'::text) = (why IS NOT NULL))),
     CONSTRAINT leaver_check1 CHECK (((decided_by IS NULL) = (reason IS NULL))),
-    CONSTRAINT leaver_standing_check CHECK ((standing = ANY (ARRAY['disabled'::text, 'gone'::text]))),
+    CONSTRAINT leaver_check2 CHECK (((standing = 'moved'::text) = (lost <> '{}'::text[]))),
+    CONSTRAINT leaver_standing_check CHECK ((standing = ANY (ARRAY['disabled'::text, 'gone'::text, 'moved'::text]))),
     CONSTRAINT leaver_state_check CHECK ((state = ANY (ARRAY['noticed'::text, 'waiting'::text, 'leaving'::text, 'left'::text, 'kept'::text]))),
     CONSTRAINT leaver_why_check CHECK ((why = ANY (ARRAY['policy'::text, 'limit'::text])))
 );

@@ -16,7 +16,7 @@ import (
 
 func (s *Server) leaverOperations() {
 	register(s, operation{id: "listLeavers", method: http.MethodGet, path: "/leavers", tag: tagDecide, who: known,
-		summary: "People with certificates whom the directory shows as disabled or no longer",
+		summary: "People with certificates whom the directory shows as disabled, no longer, or without an address that they name",
 		about:   "In the order in which that was noticed. For registrars, operators and auditors.",
 		faults:  []*fault.Error{leaver.ErrNotAllowed}, answer: api.Page[api.Leaver]{Items: []api.Leaver{exampleLeaver}}}, s.listLeavers)
 
@@ -24,7 +24,8 @@ func (s *Server) leaverOperations() {
 	register(s, operation{id: "revokeLeaver", method: http.MethodPost, path: "/leavers/{person}/revoke", tag: tagDecide, who: known,
 		summary: "Say that somebody has left",
 		about: "For registrars and operators, and not about themselves. What the person signs with is revoked (affiliationChanged), their " +
-			"encryption certificate is taken out of the directory, their archived keys stay. The directory is asked once more before.",
+			"encryption certificate is taken out of the directory, their archived keys stay. Of somebody who has lost an address, all that names it " +
+			"is revoked, and nothing else. The directory is asked once more before.",
 		faults: decided, body: api.LeaverDecision{Reason: "Left on Friday."}, answer: leaverAs(api.LeaverLeft, "Left on Friday.")}, s.revokeLeaver)
 	register(s, operation{id: "keepLeaver", method: http.MethodPost, path: "/leavers/{person}/keep", tag: tagDecide, who: known,
 		summary: "Say that somebody's certificates stay",
@@ -92,7 +93,7 @@ func (s *Server) keepLeaver(ctx context.Context, by signin.Caller, in *leaverInp
 
 func leaverOf(l *leaver.Leaver) api.Leaver {
 	out := api.Leaver{Person: l.Person, Name: l.Name, Mailbox: l.Mailbox, Standing: string(l.Standing), State: api.LeaverState(l.State), Why: l.Why,
-		NoticedAt: utc(l.Noticed), ChangedAt: utc(l.Changed), Reason: l.Reason}
+		NoticedAt: utc(l.Noticed), ChangedAt: utc(l.Changed), Reason: l.Reason, Lost: l.Lost}
 	if l.By != nil {
 		out.DecidedBy = l.By.Name
 	}

@@ -19,12 +19,12 @@ import (
 func leaversCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use:   "leavers",
-		Short: "People with certificates whom the directory shows as disabled or no longer",
+		Short: "People with certificates whom the directory shows as disabled, no longer, or without an address of theirs",
 		Long: `Lists them, and says what becomes of their certificates. A running server looks at everybody as often as leavers.every in the
 configuration says, and does what the policy there says; registrars decide about the others, over the REST interface or here.`,
 	}
 	c.AddCommand(leaversListCommand(), leaversSweepCommand(),
-		leaversDecideCommand("revoke", "Say that somebody has left: revoke what they sign with, take them out of the directory", (*leaver.Desk).Revoke),
+		leaversDecideCommand("revoke", "Say that somebody has left: revoke what they sign with, take them out of the directory; or what names an address that they lost", (*leaver.Desk).Revoke),
 		leaversDecideCommand("keep", "Say that somebody's certificates stay as they are", (*leaver.Desk).Keep))
 	return c
 }
@@ -94,13 +94,16 @@ func printLeavers(ctx context.Context, w io.Writer, d *leaver.Desk) error {
 			return err
 		}
 		if after == 0 && len(list) == 0 {
-			fmt.Fprintln(t, "Nobody with certificates is disabled or gone in the directory, as far as is known.")
+			fmt.Fprintln(t, "Nobody with certificates is disabled, gone or without an address of theirs in the directory, as far as is known.")
 		} else if after == 0 {
 			fmt.Fprintln(t, "STATE\tSINCE\tDIRECTORY\tPERSON\tNAME\tMAILBOX\tWHY")
 		}
 		for _, l := range list {
 			after = l.Number
 			why := l.Why
+			if len(l.Lost) > 0 {
+				why = strings.TrimSpace(why + " lost " + strings.Join(l.Lost, ", "))
+			}
 			if l.By != nil {
 				why = l.By.Name + ": " + l.Reason
 			}

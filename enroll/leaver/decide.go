@@ -85,14 +85,14 @@ func (d *Desk) decide(ctx context.Context, by audit.Actor, person uuid.UUID, rea
 	if _, err := d.get(ctx, person); err != nil {
 		return nil, err
 	}
-	standings, err := d.Directory.Standings(ctx, []uuid.UUID{person})
+	list, err := d.ask(ctx, []uuid.UUID{person})
 	if err != nil {
 		return nil, err
 	}
 	now := d.now()
 	var l *Leaver
 	err = d.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		err := d.note(ctx, tx, now, now, []uuid.UUID{person}, standings, nil)
+		err := d.note(ctx, tx, now, now, list, nil)
 		if err == nil {
 			l, err = lockLeaver(ctx, tx, person)
 		}
@@ -109,6 +109,11 @@ func (d *Desk) decide(ctx context.Context, by audit.Actor, person uuid.UUID, rea
 		l.State, l.Why, l.Changed, l.By, l.Reason = to, "", now, &by, reason
 		if err := updateLeaver(ctx, tx, l); err != nil {
 			return err
+		}
+		if l.Standing == Moved {
+			if err := publish(ctx, tx, now, l.Person); err != nil {
+				return err
+			}
 		}
 		return d.record(ctx, tx, now, by, l, "leaver."+string(to), map[string]any{"standing": l.Standing, "reason": reason})
 	})

@@ -8,30 +8,31 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/ca"
-	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/fault"
-	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/keyuse"
 )
 
-// leave revokes what somebody signs with, and has their encryption certificate taken out of the directory. It may be
-// repeated after a crash at any point. The directory is asked once more before: who is back loses nothing.
+// leave revokes what somebody signs with, and has their encryption certificate taken out of the directory; or revokes what
+// names an address that they lost. It may be repeated after a crash at any point. The directory is asked once more before: who is back loses nothing.
 func (d *Desk) leave(ctx context.Context, l *Leaver) error {
-	people := []uuid.UUID{l.Person}
-	standings, err := d.Directory.Standings(ctx, people)
+	list, err := d.ask(ctx, []uuid.UUID{l.Person})
 	if err != nil {
 		return err
 	}
-	if s := standings[0]; s != directory.StandingDisabled && s != directory.StandingGone {
+	s := list[0]
+	if !s.missing() || (s.standing == Moved) != (l.Standing == Moved) {
 		now := d.now()
-		return d.DB.InTx(ctx, role, func(tx pgx.Tx) error { return d.note(ctx, tx, now, now, people, standings, nil) })
+		return d.DB.InTx(ctx, role, func(tx pgx.Tx) error { return d.note(ctx, tx, now, now, list, nil) })
 	}
-	by, why := system(), "The directory shows the person as "+string(standings[0])+"."
+	by, why, which := system(), "The directory shows the person as "+string(s.standing)+".", d.signs
+	if s.standing == Moved {
+		why, which = "The directory no longer has an address for the person that this names.", d.naming(s.lost)
+	}
 	if l.By != nil {
 		by, why = *l.By, l.Reason
 	}
 	r := ca.Revocation{Reason: ca.AffiliationChanged, Note: why}
-	revoked, err := d.Authority.RevokeAll(ctx, by, ca.Query{Person: &l.Person, State: ca.Good}, r, d.signs)
+	revoked, err := d.Authority.RevokeAll(ctx, by, ca.Query{Person: &l.Person, State: ca.Good}, r, which)
 	if err != nil {
 		return err
 	}
@@ -49,9 +50,7 @@ func (d *Desk) leave(ctx context.Context, l *Leaver) error {
 		if err := updateLeaver(ctx, tx, l); err != nil {
 			return err
 		}
-		b := &pgx.Batch{}
-		jobs.QueuePublication(b, now, l.Person)
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+		if err := publish(ctx, tx, now, l.Person); err != nil {
 			return err
 		}
 		return d.record(ctx, tx, now, by, l, "leaver.left", map[string]any{"standing": l.Standing, "revoked": len(revoked)})

@@ -3,15 +3,19 @@
 // certificates to sign with are revoked (affiliationChanged), and their encryption certificate is taken out of the
 // directory (package gal asks Left); their archived keys stay in the archive, which is what it is for.
 //
-// It owns the list of leavers and the sweep that goes through everybody. Who is there, package directory says; revoking
-// is package ca's. Observe is for whoever hears of one person's change and need not wait for the sweep.
+// Who is there and has lost a mail address that their certificates name (Moved) is on the same list: nobody is shown such a
+// certificate from then on (package gal asks Lost), and it is revoked as the policy says. The address, with its new owner, gets
+// certificates of its own by their next renewal.
+//
+// It owns the list of leavers and the sweep that goes through everybody. Who is there, and who has changed since a moment ago
+// (Heard), package directory says; revoking is package ca's. Observe is for whoever hears of one person's change.
 //
 // # States
 //
 //	(not listed) ──▶ noticed ──grace──▶ waiting ──registrar──▶ kept
 //	     ▲              │                  │
 //	     │              └─────policy───────┴──registrar──▶ leaving ──▶ left
-//	     └──── the directory shows the person as active again, from every state
+//	     └──── the directory shows the person as active again, with all addresses, from every state
 //
 // # A directory that answers wrongly
 //
@@ -62,6 +66,9 @@ type Policy struct {
 	Disabled Action `yaml:"disabled"`
 	// Gone is the same for when the directory has the entry no more.
 	Gone Action `yaml:"gone"`
+	// Moved is the same for when the directory no longer has an address for somebody that their certificates name: what names
+	// it is revoked. Nobody is shown it from the moment that this is noticed.
+	Moved Action `yaml:"moved"`
 	// Grace is how long somebody must have been disabled or gone before anything is done; who comes back meanwhile has lost
 	// nothing. 0 means 24h.
 	Grace time.Duration `yaml:"grace"`
@@ -76,7 +83,7 @@ type Policy struct {
 // Validate returns every fault of the policy, each with its path, joined.
 func (p Policy) Validate() error {
 	var errs []error
-	for path, a := range map[string]Action{"disabled": p.Disabled, "gone": p.Gone} {
+	for path, a := range map[string]Action{"disabled": p.Disabled, "gone": p.Gone, "moved": p.Moved} {
 		if a != "" && a != Ask && a != Revoke && a != Ignore {
 			errs = append(errs, fmt.Errorf("%s: %q is not ask, revoke or ignore", path, a))
 		}
@@ -93,7 +100,7 @@ func (p Policy) Validate() error {
 }
 
 func (p Policy) orDefaults() Policy {
-	for _, a := range []*Action{&p.Disabled, &p.Gone} {
+	for _, a := range []*Action{&p.Disabled, &p.Gone, &p.Moved} {
 		if *a == "" {
 			*a = Ask
 		}
@@ -117,6 +124,8 @@ func (p Policy) action(s directory.Standing) Action {
 		return p.Disabled
 	case directory.StandingGone:
 		return p.Gone
+	case Moved:
+		return p.Moved
 	default:
 		return Ignore
 	}
@@ -134,7 +143,7 @@ const (
 	Kept    State = "kept"    // a registrar said so, until the directory says something else
 )
 
-// Leaver is somebody whom the directory shows as disabled or no longer.
+// Leaver is somebody whom the directory shows as disabled, no longer, or without an address that their certificates name.
 type Leaver struct {
 	Number   int64 // order of notice; a cursor
 	Person   uuid.UUID
@@ -146,7 +155,8 @@ type Leaver struct {
 	Noticed  time.Time
 	Changed  time.Time // of the state
 	By       *audit.Actor
-	Reason   string // what By said
+	Reason   string   // what By said
+	Lost     []string // addresses that their certificates name and that are no longer theirs, of Moved; in lower case
 }
 
 // Why somebody waits for a registrar.

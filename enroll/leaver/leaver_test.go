@@ -58,7 +58,7 @@ func setup(t *testing.T, p leaver.Policy) *company {
 	c.config = leaver.Config{DB: h.DB, Authority: h.PKI.Authority, Directory: h.Directory, Audit: h.Audit, Policy: p, Now: h.Clock.Now}
 	c.Desk = c.desk(t, c.config)
 	var err error
-	c.gal, err = gal.New(gal.Config{DB: h.DB, Authority: h.PKI.Authority, Directory: h.Directory, Audit: h.Audit, Left: c.Left, Now: h.Clock.Now})
+	c.gal, err = gal.New(gal.Config{DB: h.DB, Authority: h.PKI.Authority, Directory: h.Directory, Audit: h.Audit, Left: c.Left, Lost: c.Lost, Now: h.Clock.Now})
 	must(t, err)
 	for _, login := range everybody {
 		c.publish(t, login)

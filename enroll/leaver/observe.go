@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -12,6 +13,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/pg"
 )
@@ -23,17 +25,11 @@ func system() audit.Actor { return audit.System("leavers") }
 // off, and after the grace what the policy says. It returns nil for somebody who is not on the list. It is safe to be
 // called at any time, any number of times; when the directory does not answer, it changes nothing.
 func (d *Desk) Observe(ctx context.Context, person uuid.UUID) (*Leaver, error) {
-	people := []uuid.UUID{person}
-	standings, err := d.Directory.Standings(ctx, people)
+	list, err := d.ask(ctx, []uuid.UUID{person})
 	if err != nil {
 		return nil, err
 	}
-	now := d.now()
-	fresh, err := d.fresh(ctx, people, standings)
-	if err != nil {
-		return nil, err
-	}
-	err = d.DB.InTx(ctx, role, func(tx pgx.Tx) error { return d.note(ctx, tx, now, now, people, standings, fresh) })
+	failed, err := d.settled(ctx, list)
 	if err != nil {
 		return nil, err
 	}
@@ -41,18 +37,60 @@ func (d *Desk) Observe(ctx context.Context, person uuid.UUID) (*Leaver, error) {
 	if errors.Is(err, ErrUnknown) {
 		return nil, nil
 	}
-	if err == nil && l.State == Noticed && !l.Noticed.Add(d.Policy.Grace).After(now) {
-		if err = d.settle(ctx, []*Leaver{l}); err == nil {
-			l, err = d.get(ctx, person)
+	return l, errors.Join(err, failed[person])
+}
+
+// settled brings the list up to date, and does about those who are on it what is to be done now. It returns who could not be
+// revoked, and why; the sweep tries again.
+func (d *Desk) settled(ctx context.Context, list []seen) (failed map[uuid.UUID]error, err error) {
+	now := d.now()
+	fresh, err := d.fresh(ctx, list)
+	if err != nil {
+		return nil, err
+	}
+	var on map[uuid.UUID]*Leaver
+	err = d.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		if err := d.note(ctx, tx, now, now, list, fresh); err != nil {
+			return err
+		}
+		on, err = lockLeavers(ctx, tx, peopleOf(list))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	failed = map[uuid.UUID]error{}
+	for _, l := range on {
+		if l.State == Noticed && !l.Noticed.Add(d.Policy.Grace).After(d.now()) {
+			if err := d.settle(ctx, []*Leaver{l}); err != nil {
+				return nil, err
+			}
+			if l, err = d.get(ctx, l.Person); errors.Is(err, ErrUnknown) {
+				continue
+			} else if err != nil {
+				return nil, err
+			}
+		}
+		if l.State != Leaving {
+			continue
+		}
+		if err := d.leave(ctx, l); err != nil {
+			if ctx.Err() != nil || errors.Is(err, fault.Unavailable) {
+				return nil, err
+			}
+			d.Log.Warn("somebody who left was not revoked yet", "person", l.Person, "error", err)
+			failed[l.Person] = err
 		}
 	}
-	if err != nil || l.State != Leaving {
-		return l, err
+	return failed, nil
+}
+
+func peopleOf(list []seen) []uuid.UUID {
+	out := make([]uuid.UUID, len(list))
+	for i, s := range list {
+		out[i] = s.person
 	}
-	if err := d.leave(ctx, l); err != nil {
-		return l, err
-	}
-	return d.get(ctx, person)
+	return out
 }
 
 func (d *Desk) get(ctx context.Context, person uuid.UUID) (l *Leaver, err error) {
@@ -65,11 +103,11 @@ func (d *Desk) get(ctx context.Context, person uuid.UUID) (l *Leaver, err error)
 
 // fresh returns those of the people who are missing and not on the list, as their newest certificate names them. Somebody
 // without any is nobody's concern.
-func (d *Desk) fresh(ctx context.Context, people []uuid.UUID, standings []directory.Standing) (map[uuid.UUID]*Leaver, error) {
+func (d *Desk) fresh(ctx context.Context, list []seen) (map[uuid.UUID]*Leaver, error) {
 	var missing []uuid.UUID
-	for i, s := range standings {
-		if d.Policy.action(s) != Ignore {
-			missing = append(missing, people[i])
+	for _, s := range list {
+		if d.Policy.action(s.standing) != Ignore {
+			missing = append(missing, s.person)
 		}
 	}
 	out := map[uuid.UUID]*Leaver{}
@@ -124,62 +162,91 @@ func (d *Desk) among(ctx context.Context, people []uuid.UUID) (map[uuid.UUID]boo
 }
 
 // note brings the list up to date with what the directory said, at a time that counts as seen.
-func (d *Desk) note(ctx context.Context, tx pgx.Tx, now, seen time.Time, people []uuid.UUID, standings []directory.Standing, fresh map[uuid.UUID]*Leaver) error {
+func (d *Desk) note(ctx context.Context, tx pgx.Tx, now, seenAt time.Time, list []seen, fresh map[uuid.UUID]*Leaver) error {
+	people := peopleOf(list)
 	have, err := lockLeavers(ctx, tx, people)
 	if err != nil {
 		return err
 	}
-	for i, p := range people {
-		l, s := have[p], standings[i]
+	for _, is := range list {
+		p, s := is.person, is.standing
+		l := have[p]
 		switch {
 		case s == directory.StandingUnknown:
 			if l != nil {
 				d.Log.Warn("somebody who left is of no directory that is configured", "person", p)
 			}
+		case s == directory.StandingActive && l != nil && keptFor(l, now):
 		case s == directory.StandingActive && l != nil:
 			err = d.takeOff(ctx, tx, now, l, "leaver.returned")
 		case s == directory.StandingActive:
 		case l != nil && d.Policy.action(s) == Ignore && (l.State == Noticed || l.State == Waiting):
 			err = d.takeOff(ctx, tx, now, l, "leaver.ignored")
 		case l != nil:
-			err = d.noteAgain(ctx, tx, now, l, s)
+			err = d.noteAgain(ctx, tx, now, l, is)
 		case fresh[p] != nil:
-			err = d.putOn(ctx, tx, now, fresh[p], s)
+			err = d.putOn(ctx, tx, now, fresh[p], is)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return touchLeavers(ctx, tx, people, seen)
+	return touchLeavers(ctx, tx, people, seenAt)
 }
 
-func (d *Desk) putOn(ctx context.Context, tx pgx.Tx, now time.Time, l *Leaver, s directory.Standing) error {
-	l.Standing, l.State, l.Noticed = s, Noticed, now
+func (d *Desk) putOn(ctx context.Context, tx pgx.Tx, now time.Time, l *Leaver, s seen) error {
+	l.Standing, l.Lost, l.State, l.Noticed = s.standing, s.lost, Noticed, now
 	added, err := insertLeaver(ctx, tx, l)
 	if err != nil || !added {
 		return err
 	}
-	return d.record(ctx, tx, now, system(), l, "leaver.noticed", map[string]any{"standing": s})
+	return d.noticed(ctx, tx, now, l)
 }
 
-// noteAgain is for who was disabled and is gone now, or the other way round: what was decided of the one says nothing of
-// the other.
-func (d *Desk) noteAgain(ctx context.Context, tx pgx.Tx, now time.Time, l *Leaver, s directory.Standing) error {
-	if l.Standing == s {
+// noticed records that somebody was noticed. What they lost is hidden at once.
+func (d *Desk) noticed(ctx context.Context, tx pgx.Tx, now time.Time, l *Leaver) error {
+	data := map[string]any{"standing": l.Standing}
+	if l.Standing == Moved {
+		data["lost"] = l.Lost
+		if err := publish(ctx, tx, now, l.Person); err != nil {
+			return err
+		}
+	}
+	return d.record(ctx, tx, now, system(), l, "leaver.noticed", data)
+}
+
+// publish has somebody's directory entry brought up to date.
+func publish(ctx context.Context, tx pgx.Tx, now time.Time, person uuid.UUID) error {
+	b := &pgx.Batch{}
+	jobs.QueuePublication(b, now, person)
+	return tx.SendBatch(ctx, b).Close()
+}
+
+// noteAgain is for who was disabled and is gone now, or the like: what was decided of the one says nothing of the other. Who
+// has left stays so, be they disabled or gone; who lost an address, or another one, is another matter.
+func (d *Desk) noteAgain(ctx context.Context, tx pgx.Tx, now time.Time, l *Leaver, s seen) error {
+	late := s.standing == Moved && l.State == Left // a certificate was on its way when the others were revoked
+	if l.Standing == s.standing && slices.Equal(l.Lost, s.lost) && !late {
 		return nil
 	}
-	l.Standing = s
-	switch l.State {
-	case Kept:
+	moved := l.Standing == Moved || s.standing == Moved
+	was := l.State
+	hidden := was == Leaving || was == Left
+	if l.Standing, l.Lost = s.standing, s.lost; moved || was == Kept {
 		l.Noticed = now
-		fallthrough
-	case Waiting:
+	}
+	if moved || was == Kept || was == Waiting {
 		l.State, l.Why, l.Changed, l.By, l.Reason = Noticed, "", now, nil, ""
 	}
 	if err := updateLeaver(ctx, tx, l); err != nil {
 		return err
 	}
-	return d.record(ctx, tx, now, system(), l, "leaver.noticed", map[string]any{"standing": s})
+	if moved && hidden {
+		if err := publish(ctx, tx, now, l.Person); err != nil {
+			return err
+		}
+	}
+	return d.noticed(ctx, tx, now, l)
 }
 
 // takeOff forgets a leaver. Whom the directory did not show any more, it shows again.
@@ -187,10 +254,8 @@ func (d *Desk) takeOff(ctx context.Context, tx pgx.Tx, now time.Time, l *Leaver,
 	if err := deleteLeaver(ctx, tx, l.Person); err != nil {
 		return err
 	}
-	if l.State == Leaving || l.State == Left {
-		b := &pgx.Batch{}
-		jobs.QueuePublication(b, now, l.Person)
-		if err := tx.SendBatch(ctx, b).Close(); err != nil {
+	if l.State == Leaving || l.State == Left || l.Standing == Moved {
+		if err := publish(ctx, tx, now, l.Person); err != nil {
 			return err
 		}
 	}

@@ -16,7 +16,7 @@ import (
 // role is that of package enroll, whose schema the tables lie in.
 const role pg.Role = "enroll"
 
-const columns = `number, person, name, mailbox, standing, state, coalesce(why, '') as why, noticed_at, changed_at, decided_by, coalesce(reason, '') as reason`
+const columns = `number, person, name, mailbox, standing, state, coalesce(why, '') as why, noticed_at, changed_at, decided_by, coalesce(reason, '') as reason, lost`
 
 // row is a leaver's columns, in the order of columns.
 type row struct {
@@ -31,10 +31,11 @@ type row struct {
 	ChangedAt time.Time
 	DecidedBy *audit.Actor
 	Reason    string
+	Lost      []string
 }
 
 func (r row) leaver() *Leaver {
-	return &Leaver{r.Number, r.Person, r.Name, r.Mailbox, r.Standing, r.State, r.Why, r.NoticedAt.UTC(), r.ChangedAt.UTC(), r.DecidedBy, r.Reason}
+	return &Leaver{r.Number, r.Person, r.Name, r.Mailbox, r.Standing, r.State, r.Why, r.NoticedAt.UTC(), r.ChangedAt.UTC(), r.DecidedBy, r.Reason, r.Lost}
 }
 
 func collect(rows pgx.Rows, err error) ([]*Leaver, error) {
@@ -88,15 +89,15 @@ func selectDue(ctx context.Context, tx pgx.Tx, noticedBefore, seenSince time.Tim
 // insertLeaver reports whether it added the row; another may have.
 func insertLeaver(ctx context.Context, tx pgx.Tx, l *Leaver) (bool, error) {
 	tag, err := tx.Exec(ctx, `
-		insert into enroll.leaver (person, name, mailbox, standing, state, noticed_at, seen_at, changed_at)
-		values ($1, $2, $3, $4, $5, $6, $6, $6) on conflict (person) do nothing`, l.Person, l.Name, l.Mailbox, l.Standing, l.State, l.Noticed)
+		insert into enroll.leaver (person, name, mailbox, standing, state, noticed_at, seen_at, changed_at, lost)
+		values ($1, $2, $3, $4, $5, $6, $6, $6, coalesce($7::text[], '{}')) on conflict (person) do nothing`, l.Person, l.Name, l.Mailbox, l.Standing, l.State, l.Noticed, l.Lost)
 	return tag.RowsAffected() == 1, err
 }
 
 // updateLeaver writes what may change of a leaver, whose row is held.
 func updateLeaver(ctx context.Context, tx pgx.Tx, l *Leaver) error {
 	_, err := tx.Exec(ctx, `update enroll.leaver set standing = $2, state = $3, why = nullif($4, ''), noticed_at = $5, changed_at = $6, decided_by = $7,
-		reason = nullif($8, '') where person = $1`, l.Person, l.Standing, l.State, l.Why, l.Noticed, l.Changed, l.By, l.Reason)
+		reason = nullif($8, ''), lost = coalesce($9::text[], '{}') where person = $1`, l.Person, l.Standing, l.State, l.Why, l.Noticed, l.Changed, l.By, l.Reason, l.Lost)
 	return err
 }
 
@@ -110,9 +111,10 @@ func deleteLeaver(ctx context.Context, tx pgx.Tx, person uuid.UUID) error {
 	return err
 }
 
-// deleteUnseen takes those off the list whom a whole pass did not come by: they have no certificate any more.
-func deleteUnseen(ctx context.Context, tx pgx.Tx, since time.Time) error {
-	_, err := tx.Exec(ctx, `delete from enroll.leaver where seen_at < $1 and state <> 'leaving'`, since)
+// deleteUnseen takes those off the list whom a whole pass did not come by: they have no certificate any more. Who was revoked
+// without a word since a time still counts towards the limit.
+func deleteUnseen(ctx context.Context, tx pgx.Tx, since, revoked time.Time) error {
+	_, err := tx.Exec(ctx, `delete from enroll.leaver where seen_at < $1 and state <> 'leaving' and not (state = 'left' and decided_by is null and changed_at > $2)`, since, revoked)
 	return err
 }
 
@@ -129,9 +131,9 @@ func countWaiting(ctx context.Context, tx pgx.Tx) (n int, err error) {
 	return n, err
 }
 
-// left returns those of the people who are being revoked, or are.
+// left returns those of the people who are being revoked, or are, because they left.
 func left(ctx context.Context, tx pgx.Tx, people []uuid.UUID) ([]uuid.UUID, error) {
-	rows, err := tx.Query(ctx, `select person from enroll.leaver where person = any($1) and state in ('leaving', 'left')`, people)
+	rows, err := tx.Query(ctx, `select person from enroll.leaver where person = any($1) and state in ('leaving', 'left') and standing <> 'moved'`, people)
 	if err != nil {
 		return nil, err
 	}

@@ -23,7 +23,8 @@ const (
 	lookEvery    = time.Minute     // whether a sweep is due, or was interrupted
 )
 
-// Register makes the queue sweep as often as the policy says, in one process of all.
+// Register makes the queue sweep as often as the policy says, and watch the directory as often as its configuration does, each
+// in one process of all.
 func (d *Desk) Register(q *jobs.Queue) {
 	jobs.Handle(q, sweepTimeout, func(ctx context.Context, _ jobs.SweepLeavers) error {
 		err := d.Sweep(ctx, false)
@@ -33,6 +34,15 @@ func (d *Desk) Register(q *jobs.Queue) {
 		return err
 	})
 	q.Every(lookEvery, jobs.SweepLeavers{})
+	jobs.Handle(q, sweepTimeout, func(ctx context.Context, _ jobs.WatchDirectory) error {
+		err := d.Directory.Watch(ctx, d.Heard)
+		if errors.Is(err, fault.Unavailable) || errors.Is(err, context.DeadlineExceeded) { // the next run goes on
+			d.Log.Warn("the directory is not watched", "error", err)
+			return nil
+		}
+		return err
+	})
+	q.Every(d.Directory.Config.Watch, jobs.WatchDirectory{})
 }
 
 // Sweep asks the directory about everybody with a valid certificate, page by page, if that is due or was interrupted, or
@@ -68,12 +78,18 @@ func (d *Desk) Sweep(ctx context.Context, atOnce bool) error {
 	return nil
 }
 
-// begin returns the pass that is under way, begun anew if one is due.
+// begin returns the pass that is under way, begun anew if one is due: when the policy's time has come, or when the directory may
+// have changed since without telling.
 func (d *Desk) begin(ctx context.Context, atOnce bool) (p pass, err error) {
+	w, err := d.Directory.Watched(ctx)
+	if err != nil {
+		return p, err
+	}
 	now := d.now()
 	err = d.DB.InTx(ctx, role, func(tx pgx.Tx) error {
 		p, err = lockPass(ctx, tx)
 		since := now.Sub(p.BegunAt)
+		atOnce = atOnce || w.Lost != nil && w.Lost.After(p.BegunAt)
 		if err != nil || !p.Done || !atOnce && 0 <= since && since < d.Policy.Every {
 			return err
 		}
@@ -85,11 +101,11 @@ func (d *Desk) begin(ctx context.Context, atOnce bool) (p pass, err error) {
 
 // page looks at some people and returns the pass as it is then. If another has looked at them meanwhile, that counts.
 func (d *Desk) page(ctx context.Context, p pass, people []uuid.UUID) (pass, error) {
-	standings, err := d.Directory.Standings(ctx, people)
+	list, err := d.ask(ctx, people)
 	if err != nil {
 		return p, err
 	}
-	fresh, err := d.fresh(ctx, people, standings)
+	fresh, err := d.fresh(ctx, list)
 	if err != nil {
 		return p, err
 	}
@@ -110,7 +126,7 @@ func (d *Desk) page(ctx context.Context, p pass, people []uuid.UUID) (pass, erro
 		}
 		p = is
 		p.Cursor, p.People = people[len(people)-1], p.People+len(people)
-		if err := d.note(ctx, tx, now, seen, people, standings, fresh); err != nil {
+		if err := d.note(ctx, tx, now, seen, list, fresh); err != nil {
 			return err
 		}
 		if gone, err = left(ctx, tx, people); err != nil {
@@ -151,7 +167,7 @@ func (d *Desk) end(ctx context.Context, p pass) error {
 	unfinished := d.leaveAll(ctx) // whoever is among these is tried again, whether or not a pass is under way
 	err = d.inPass(ctx, p, func(tx pgx.Tx, p *pass) error {
 		p.Done = true
-		return deleteUnseen(ctx, tx, p.BegunAt)
+		return deleteUnseen(ctx, tx, p.BegunAt, d.now().Add(-revokedLately))
 	})
 	return errors.Join(unfinished, err)
 }

@@ -107,6 +107,15 @@ func (SweepLeavers) Kind() string { return "leaver.sweep" }
 // InsertOpts keeps one at a time.
 func (SweepLeavers) InsertOpts() river.InsertOpts { return once }
 
+// WatchDirectory looks what has changed in the directory (packages directory and enroll/leaver).
+type WatchDirectory struct{}
+
+// Kind names the job.
+func (WatchDirectory) Kind() string { return "directory.watch" }
+
+// InsertOpts keeps one at a time.
+func (WatchDirectory) InsertOpts() river.InsertOpts { return once }
+
 // SweepGAL compares a directory with what it should show (package gal).
 type SweepGAL struct {
 	Directory string `json:"directory,omitempty"` // of a further one, its name

@@ -136,7 +136,7 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 			}
 		}
 	}
-	s.GAL, err = gal.New(gal.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Policy: s.Config.GAL, Searchable: !s.Config.Finding.Store.Closed(), Left: s.Leavers.Left, Now: s.now, Log: s.Log})
+	s.GAL, err = gal.New(gal.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Policy: s.Config.GAL, Searchable: !s.Config.Finding.Store.Closed(), Left: s.Leavers.Left, Lost: s.Leavers.Lost, Now: s.now, Log: s.Log})
 	if err != nil {
 		return fmt.Errorf("gal: %w", err)
 	}
@@ -151,7 +151,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 	f := s.Config.Finding
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
 		GAL: s.GAL, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: allowance.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
-		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), []web.Gauge{s.leaverGauge()}), Tables: s.listTables(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), s.directoryGauges()), Tables: s.listTables(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)
 		c.Publications = append(c.Publications, web.Publication{Path: p.Path, MediaType: p.Type, Read: func() ([]byte, error) { return os.ReadFile(file) }})
@@ -163,15 +163,6 @@ func (s *Server) openWeb(ctx context.Context) error {
 	c.Publications = append(c.Publications, bundles...)
 	s.Web, err = web.New(c)
 	return err
-}
-
-// leaverGauge is what monitoring is told of people who left.
-func (s *Server) leaverGauge() web.Gauge {
-	return web.Gauge{Name: "sealpost_leavers_waiting", Help: "People whom the directory shows as disabled or no longer, about whom a registrar must decide.",
-		Read: func(ctx context.Context) (float64, error) {
-			n, err := s.Leavers.Waiting(ctx)
-			return float64(n), err
-		}}
 }
 
 // bundles are each issuer's certificates up to the root in one file, for programs that take no more than one.

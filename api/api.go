@@ -202,19 +202,20 @@ type LeaverDecision struct {
 
 // GALStatus is the newest sweep through the directory. Number 0: there was none yet.
 type GALStatus struct {
-	Directory string         `json:"directory"`
-	Number    int64          `json:"number" doc:"Of sweeps begun."`
-	BegunAt   time.Time      `json:"begun_at"`
-	EndedAt   *time.Time     `json:"ended_at,omitempty" doc:"Absent while it is under way."`
-	Phase     string         `json:"phase" enum:"people,entries,repair,done"`
-	Repair    bool           `json:"repair" doc:"Whether it repairs what it finds."`
-	People    int            `json:"people" doc:"Compared so far."`
-	Entries   int            `json:"entries" doc:"Gone through for copies of certificates so far."`
-	Repaired  int            `json:"repaired" doc:"Entries that were changed."`
-	Foreign   int            `json:"foreign" doc:"Values of others in people's entries; they are never touched."`
-	Stopped   string         `json:"stopped,omitempty" enum:"limit,scan" doc:"limit: nothing was repaired, because too many entries would have lost values. scan: the directory did not list all its entries."`
-	Failure   string         `json:"failure,omitempty" doc:"Why it does not go on."`
-	Drift     map[string]int `json:"drift" doc:"How many entries there are of each kind."`
+	Directory   string         `json:"directory" doc:"Its name."`
+	Directories []string       `json:"directories,omitempty" doc:"Names of all directories in which certificates are shown, the one first that people are looked up in."`
+	Number      int64          `json:"number" doc:"Of sweeps begun."`
+	BegunAt     time.Time      `json:"begun_at"`
+	EndedAt     *time.Time     `json:"ended_at,omitempty" doc:"Absent while it is under way."`
+	Phase       string         `json:"phase" enum:"people,entries,repair,done"`
+	Repair      bool           `json:"repair" doc:"Whether it repairs what it finds."`
+	People      int            `json:"people" doc:"Compared so far."`
+	Entries     int            `json:"entries" doc:"Gone through for copies of certificates so far."`
+	Repaired    int            `json:"repaired" doc:"Entries that were changed."`
+	Foreign     int            `json:"foreign" doc:"Values of others in people's entries; they are never touched."`
+	Stopped     string         `json:"stopped,omitempty" enum:"limit,scan" doc:"limit: nothing was repaired, because too many entries would have lost values. scan: the directory did not list all its entries."`
+	Failure     string         `json:"failure,omitempty" doc:"Why it does not go on."`
+	Drift       map[string]int `json:"drift" doc:"How many entries there are of each kind."`
 }
 
 // Drift is an entry of the directory that was not as it should be when it was last looked at.

@@ -100,7 +100,7 @@ func TestOperationsAskForTheRightThing(t *testing.T) {
 			_, err := c.Leavers(ctx, client.LeaverQuery{State: api.LeaverWaiting, After: "7"})
 			return err
 		}, "GET " + base + "/leavers?after=7&state=waiting", ""},
-		"gal": {func(c *client.Client) error { _, err := c.GAL(ctx); return err }, "GET " + base + "/gal", ""},
+		"gal": {func(c *client.Client) error { _, err := c.GAL(ctx, "partners"); return err }, "GET " + base + "/gal?directory=partners", ""},
 		"drift": {func(c *client.Client) error {
 			_, err := c.Drift(ctx, client.DriftQuery{Kind: "stale", After: "7"})
 			return err

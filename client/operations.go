@@ -113,21 +113,24 @@ func (c *Client) Leavers(ctx context.Context, q LeaverQuery) (api.Page[api.Leave
 	return do[api.Page[api.Leaver]](ctx, c, k)
 }
 
-// GAL returns the newest sweep through the directory.
-func (c *Client) GAL(ctx context.Context) (api.GALStatus, error) {
-	return do[api.GALStatus](ctx, c, get("gal"))
+// GAL returns the newest sweep through a directory; "" is the one that people are looked up in.
+func (c *Client) GAL(ctx context.Context, directory string) (api.GALStatus, error) {
+	k := get("gal")
+	k.query = query("directory", directory)
+	return do[api.GALStatus](ctx, c, k)
 }
 
 // DriftQuery chooses entries of the directory that are not as they should be.
 type DriftQuery struct {
-	Kind  string // empty means any
-	After string
+	Directory string // empty means the one that people are looked up in
+	Kind      string // empty means any
+	After     string
 }
 
 // Drift returns one page of them.
 func (c *Client) Drift(ctx context.Context, q DriftQuery) (api.Page[api.Drift], error) {
 	k := get("gal", "drift")
-	k.query = query("kind", q.Kind, "after", q.After)
+	k.query = query("directory", q.Directory, "kind", q.Kind, "after", q.After)
 	return do[api.Page[api.Drift]](ctx, c, k)
 }
 

@@ -147,7 +147,7 @@ var (
 	}()
 	exampleLeaver = api.Leaver{Person: exampleWho, Name: "Alice Anders", Mailbox: "alice@example.test", Standing: "disabled", State: api.LeaverWaiting, Why: "policy",
 		NoticedAt: exampleTime, ChangedAt: exampleTime.AddDate(0, 0, 1)}
-	exampleGAL = api.GALStatus{Directory: "example", Number: 12, BegunAt: exampleTime, EndedAt: &exampleTime, Phase: "done", Repair: true, People: 4711, Entries: 4790,
+	exampleGAL = api.GALStatus{Directory: "example", Directories: []string{"example", "partners"}, Number: 12, BegunAt: exampleTime, EndedAt: &exampleTime, Phase: "done", Repair: true, People: 4711, Entries: 4790,
 		Repaired: 1, Foreign: 17, Drift: map[string]int{"nearly-full": 1}}
 	exampleDrift     = api.Drift{Person: &exampleWho, DN: "uid=alice,ou=people,dc=example,dc=com", Kinds: []string{"nearly-full"}, Foreign: 12, Held: 13, SeenAt: exampleTime}
 	exampleReceipt   = api.Receipt{ID: exampleID, SPKISHA256: exampleHash, KeyID: exampleHash, Time: exampleTime, Signed: exampleDER, Signer: exampleDER}

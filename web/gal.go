@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/web/signin"
 )
@@ -17,26 +18,48 @@ func (s *Server) galOperations() {
 	register(s, operation{id: "getGALStatus", method: http.MethodGet, path: "/gal", tag: tagSystem, who: known,
 		summary: "The newest sweep through the directory",
 		about:   "How far it is or what became of it, and how many entries were not as they should be. For operators and auditors.",
-		faults:  []*fault.Error{gal.ErrNotAllowed}, answer: exampleGAL}, s.getGAL)
+		faults:  []*fault.Error{gal.ErrNotAllowed, gal.ErrNoTarget}, answer: exampleGAL}, s.getGAL)
 	register(s, operation{id: "listDrift", method: http.MethodGet, path: "/gal/drift", tag: tagSystem, who: known,
 		summary: "Entries of the directory that are not as they should be",
 		about:   "As they were when they were last looked at. For operators and auditors.",
-		faults:  []*fault.Error{gal.ErrNotAllowed}, answer: api.Page[api.Drift]{Items: []api.Drift{exampleDrift}}}, s.listDrift)
+		faults:  []*fault.Error{gal.ErrNotAllowed, gal.ErrNoTarget}, answer: api.Page[api.Drift]{Items: []api.Drift{exampleDrift}}}, s.listDrift)
 }
 
-func (s *Server) getGAL(ctx context.Context, by signin.Caller, _ *struct{}) (*answer[api.GALStatus], error) {
+type galInput struct {
+	Directory string `query:"directory" maxLength:"64" doc:"Its name, as the configuration has it. Empty means the one that people are looked up in."`
+}
+
+func (s *Server) getGAL(ctx context.Context, by signin.Caller, in *galInput) (*answer[api.GALStatus], error) {
 	if s.GAL == nil {
 		return &answer[api.GALStatus]{GALStatusOf(gal.Status{Phase: gal.Done})}, nil
 	}
-	st, err := s.GAL.Status(ctx, by.Actor)
+	t, err := s.target(by, in.Directory)
 	if err != nil {
 		return nil, err
 	}
-	return &answer[api.GALStatus]{GALStatusOf(st)}, nil
+	st, err := t.Status(ctx, by.Actor)
+	if err != nil {
+		return nil, err
+	}
+	out := GALStatusOf(st)
+	for _, t := range s.GAL.Targets() {
+		out.Directories = append(out.Directories, t.Name())
+	}
+	return &answer[api.GALStatus]{out}, nil
+}
+
+// target returns the directory of a name. Which there are is told to those only who may see their status.
+func (s *Server) target(by signin.Caller, name string) (*gal.Target, error) {
+	t, err := s.GAL.At(name)
+	if err != nil && !by.Actor.Has(audit.Operator) && !by.Actor.Has(audit.Auditor) {
+		return nil, gal.ErrNotAllowed
+	}
+	return t, err
 }
 
 type driftInput struct {
-	Kind string `query:"kind" enum:"missing,stale,undecodable,no-entry,several,full,nearly-full,too-large" doc:"Empty means any."`
+	Directory string `query:"directory" maxLength:"64" doc:"Its name. Empty means the one that people are looked up in."`
+	Kind      string `query:"kind" enum:"missing,stale,undecodable,no-entry,several,full,nearly-full,too-large" doc:"Empty means any."`
 	Page
 }
 
@@ -49,7 +72,11 @@ func (s *Server) listDrift(ctx context.Context, by signin.Caller, in *driftInput
 	if s.GAL == nil {
 		return out, nil
 	}
-	found, err := s.GAL.Drift(ctx, by.Actor, gal.Kind(in.Kind), after, in.Limit)
+	t, err := s.target(by, in.Directory)
+	if err != nil {
+		return nil, err
+	}
+	found, err := t.Drift(ctx, by.Actor, gal.Kind(in.Kind), after, in.Limit)
 	if err != nil {
 		return nil, err
 	}

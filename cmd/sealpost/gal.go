@@ -21,27 +21,63 @@ import (
 func galCommand() *cobra.Command {
 	c := &cobra.Command{Use: "gal", Short: "Compare the directory with what it should show, and repair it",
 		Long: `A running server compares everybody's directory entry with what it should show as often as gal.every in the configuration says,
-and repairs it. These commands do it now, and show what was found. docs/gal.md says what belongs into an entry.`}
+and repairs it; so it does in each further directory (gal.targets). These commands do it now, and show what was found.
+docs/gal.md says what belongs into an entry.`}
 	c.AddCommand(galStatusCommand(), galDiffCommand(),
 		galRepairCommand("repair", "Repair a person's entry, or all"),
 		galRepairCommand("publish", "The same as repair"))
 	return c
 }
 
+// targetFlag adds the flag that names a directory.
+func targetFlag(c *cobra.Command) *string {
+	return c.Flags().String("target", "", "name of one directory (directory.name, gal.targets[].name); without it, all")
+}
+
+// targets returns the directories that a command is about.
+func targets(p *gal.Publisher, name string) ([]*gal.Target, error) {
+	if name == "" {
+		return p.Targets(), nil
+	}
+	t, err := p.At(name)
+	return []*gal.Target{t}, err
+}
+
+// eachTarget does something for each directory that a command is about. What fails in one keeps it from no other.
+func eachTarget(p *gal.Publisher, name string, do func(*gal.Target) error) error {
+	list, err := targets(p, name)
+	if err != nil {
+		return err
+	}
+	var faults []error
+	for _, t := range list {
+		if err := do(t); err != nil {
+			if len(list) > 1 {
+				err = fmt.Errorf("%s: %w", t.Name(), err)
+			}
+			faults = append(faults, err)
+		}
+	}
+	return errors.Join(faults...)
+}
+
 func galStatusCommand() *cobra.Command {
 	c := &cobra.Command{Use: "status", Short: "Show the last sweep, and how many entries are not as they should be", Args: cobra.NoArgs}
 	path := configFlag(c)
-	asJSON := c.Flags().Bool("json", false, "print JSON")
+	target := targetFlag(c)
+	asJSON := c.Flags().Bool("json", false, "print JSON, one object for each directory")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withServer(cmd.Context(), *path, func(s *server.Server) error {
-			status, err := s.GAL.Status(cmd.Context(), operator())
-			if err != nil {
-				return err
-			}
-			if *asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(web.GALStatusOf(status))
-			}
-			return printGALStatus(cmd.OutOrStdout(), status)
+			return eachTarget(s.GAL, *target, func(t *gal.Target) error {
+				status, err := t.Status(cmd.Context(), operator())
+				if err != nil {
+					return err
+				}
+				if *asJSON {
+					return json.NewEncoder(cmd.OutOrStdout()).Encode(web.GALStatusOf(status))
+				}
+				return printGALStatus(cmd.OutOrStdout(), status)
+			})
 		})
 	}
 	return c
@@ -65,7 +101,7 @@ func printGALStatus(w io.Writer, s gal.Status) error {
 	}
 	switch s.Stopped {
 	case gal.StoppedLimit:
-		fmt.Fprintln(w, "Nothing was repaired: more entries would lose values than gal.limit allows. Look at them, then: sealpost gal repair --all --beyond-limit")
+		fmt.Fprintln(w, "Nothing was repaired: more entries would lose values than gal.limit allows. Look at them, then: sealpost gal repair --all --beyond-limit --target "+s.Target)
 	case gal.StoppedScan:
 		fmt.Fprintln(w, "The directory does not list all its entries: copies of certificates in entries of others were not all looked for (docs/gal.md).")
 	}
@@ -86,6 +122,7 @@ func galDiffCommand() *cobra.Command {
 certificates for copies of ours; what it finds is kept for ` + "`gal status`" + ` and monitoring.`,
 	}
 	path := configFlag(c)
+	target := targetFlag(c)
 	all := c.Flags().Bool("all", false, "everybody")
 	asJSON := c.Flags().Bool("json", false, "print one JSON object a line")
 	c.RunE = func(cmd *cobra.Command, args []string) error {
@@ -93,10 +130,12 @@ certificates for copies of ours; what it finds is kept for ` + "`gal status`" + 
 			return errOneOrAll
 		}
 		return withServer(cmd.Context(), *path, func(s *server.Server) error {
-			if *all {
-				return galSweep(cmd, s, gal.Sweeping{Now: true}, *asJSON)
-			}
-			return galPeople(cmd, s, args, (*gal.Publisher).Compare, "%s: %d missing, %d stale, %d of others\n", *asJSON)
+			return eachTarget(s.GAL, *target, func(t *gal.Target) error {
+				if *all {
+					return galSweep(cmd, t, gal.Sweeping{Now: true}, *asJSON)
+				}
+				return galPeople(cmd, s, t, args, t.Compare, "%s: %d missing, %d stale, %d of others\n", *asJSON)
+			})
 		})
 	}
 	return c
@@ -110,6 +149,7 @@ func galRepairCommand(use, short string) *cobra.Command {
 what it found; if more entries would lose values than gal.limit allows, it changes nothing. What others put there always stays.`,
 	}
 	path := configFlag(c)
+	target := targetFlag(c)
 	all := c.Flags().Bool("all", false, "everybody")
 	dry := c.Flags().Bool("dry-run", false, "show what would be done, and change nothing")
 	beyond := c.Flags().Bool("beyond-limit", false, "with --all: however many entries lose values")
@@ -119,46 +159,48 @@ what it found; if more entries would lose values than gal.limit allows, it chang
 			return errOneOrAll
 		}
 		return withServer(cmd.Context(), *path, func(s *server.Server) error {
-			switch {
-			case *all:
-				return galSweep(cmd, s, gal.Sweeping{Now: true, Repair: !*dry, Beyond: *beyond}, *asJSON)
-			case *dry:
-				return galPeople(cmd, s, args, (*gal.Publisher).Compare, "%s: %d missing, %d stale, %d of others\n", *asJSON)
-			default:
-				return galPeople(cmd, s, args, (*gal.Publisher).Publish, "%s: %d added, %d removed, %d of others left alone\n", *asJSON)
-			}
+			return eachTarget(s.GAL, *target, func(t *gal.Target) error {
+				switch {
+				case *all:
+					return galSweep(cmd, t, gal.Sweeping{Now: true, Repair: !*dry, Beyond: *beyond}, *asJSON)
+				case *dry:
+					return galPeople(cmd, s, t, args, t.Compare, "%s: %d missing, %d stale, %d of others\n", *asJSON)
+				default:
+					return galPeople(cmd, s, t, args, t.Publish, "%s: %d added, %d removed, %d of others left alone\n", *asJSON)
+				}
+			})
 		})
 	}
 	return c
 }
 
 // galPeople does something about people's entries and says what it found.
-func galPeople(cmd *cobra.Command, s *server.Server, people []string, do func(*gal.Publisher, context.Context, uuid.UUID) (gal.Difference, error), found string, asJSON bool) error {
+func galPeople(cmd *cobra.Command, s *server.Server, t *gal.Target, people []string, do func(context.Context, uuid.UUID) (gal.Difference, error), found string, asJSON bool) error {
 	for _, name := range people {
 		id, err := personNamed(cmd.Context(), s.Base, name)
 		if err != nil {
 			return err
 		}
-		d, err := do(s.GAL, cmd.Context(), id)
+		d, err := do(cmd.Context(), id)
 		if err != nil {
 			return err
 		}
 		missing, stale := len(d.Missing)+len(d.SMIMEMissing), len(d.Stale)+len(d.SMIMEStale)
 		w := cmd.OutOrStdout()
 		if asJSON {
-			err = json.NewEncoder(w).Encode(map[string]any{"person": id, "missing": missing, "stale": stale, "foreign": d.Foreign,
+			err = json.NewEncoder(w).Encode(map[string]any{"directory": t.Name(), "person": id, "missing": missing, "stale": stale, "foreign": d.Foreign,
 				"undecodable": d.Undecodable, "held": d.Held, "full": d.Full, "nearly_full": d.Near})
 		} else {
 			person, err := s.Directory.Person(cmd.Context(), id)
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(w, found, person.Name, missing, stale, d.Foreign)
+			fmt.Fprintf(w, found, nameIn(s, t, person.Name), missing, stale, d.Foreign)
 			if d.Undecodable > 0 {
 				fmt.Fprintf(w, "  %d values cannot be read and are left alone\n", d.Undecodable)
 			}
 			if d.Full || d.Near {
-				fmt.Fprintf(w, "  userCertificate has %d values of at most %d (gal.max_values)\n", d.Held, s.GAL.Policy.MaxValues)
+				fmt.Fprintf(w, "  userCertificate has %d values of at most %d (gal.max_values)\n", d.Held, t.Policy.MaxValues)
 			}
 		}
 		if err != nil {
@@ -168,8 +210,16 @@ func galPeople(cmd *cobra.Command, s *server.Server, people []string, do func(*g
 	return nil
 }
 
+// nameIn is how a person is named where it must be clear which directory is meant.
+func nameIn(s *server.Server, t *gal.Target, name string) string {
+	if len(s.GAL.Targets()) == 1 {
+		return name
+	}
+	return t.Name() + ": " + name
+}
+
 // galSweep sweeps, tells on standard error how far it is, and prints what is not as it should be afterwards.
-func galSweep(cmd *cobra.Command, s *server.Server, how gal.Sweeping, asJSON bool) error {
+func galSweep(cmd *cobra.Command, t *gal.Target, how gal.Sweeping, asJSON bool) error {
 	last := time.Time{}
 	how.Progress = func(st gal.Status) {
 		if now := time.Now(); now.Sub(last) > 2*time.Second {
@@ -177,14 +227,14 @@ func galSweep(cmd *cobra.Command, s *server.Server, how gal.Sweeping, asJSON boo
 			fmt.Fprintf(cmd.ErrOrStderr(), "%s: %d people, %d entries, %d repaired\n", st.Phase, st.People, st.Entries, st.Changed)
 		}
 	}
-	if err := s.GAL.Sweep(cmd.Context(), operator(), how); err != nil {
+	if err := t.Sweep(cmd.Context(), operator(), how); err != nil {
 		return err
 	}
-	status, err := s.GAL.Status(cmd.Context(), operator())
+	status, err := t.Status(cmd.Context(), operator())
 	if err != nil {
 		return err
 	}
-	if err := printDrift(cmd.Context(), cmd.OutOrStdout(), s.GAL, asJSON); err != nil {
+	if err := printDrift(cmd.Context(), cmd.OutOrStdout(), t, asJSON); err != nil {
 		return err
 	}
 	if asJSON {
@@ -193,7 +243,7 @@ func galSweep(cmd *cobra.Command, s *server.Server, how gal.Sweeping, asJSON boo
 	return printGALStatus(cmd.OutOrStdout(), status)
 }
 
-func printDrift(ctx context.Context, w io.Writer, p *gal.Publisher, asJSON bool) error {
+func printDrift(ctx context.Context, w io.Writer, p *gal.Target, asJSON bool) error {
 	const page = 500
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for after := int64(0); ; {

@@ -212,5 +212,11 @@ func tryAll(cmd *cobra.Command, c *config.Config) error {
 			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", server.DrillWarning(d))
 		}
 	}
-	return errors.Join(s.Directory.Check(ctx), s.CheckMail(ctx))
+	faults := []error{s.Directory.Check(ctx), s.CheckMail(ctx)}
+	for i, t := range s.GAL.Targets()[1:] {
+		if err := t.Directory.Check(ctx); err != nil {
+			faults = append(faults, fmt.Errorf("gal.targets[%d]: %w", i, err))
+		}
+	}
+	return errors.Join(faults...)
 }

@@ -59,7 +59,7 @@ type Config struct {
 	Mail      Mail               `yaml:"mail"`
 	Directory directory.Config   `yaml:"directory"`
 	Leavers   leaver.Policy      `yaml:"leavers"`
-	GAL       gal.Policy         `yaml:"gal"`
+	GAL       GAL                `yaml:"gal"`
 	CRL       CRL                `yaml:"crl"`
 	OCSP      OCSP               `yaml:"ocsp"`
 	Finding   Finding            `yaml:"finding"`

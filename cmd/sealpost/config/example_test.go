@@ -59,6 +59,10 @@ func missing(n *yaml.Node, structure reflect.Type, path string) (out []string) {
 		if key == "" || key == "-" {
 			continue
 		}
+		if key == ",inline" {
+			out = append(out, missing(n, f.Type, path)...)
+			continue
+		}
 		at := strings.TrimPrefix(path+"."+key, ".")
 		value := child(n, key)
 		switch of := f.Type; {

@@ -36,7 +36,7 @@ func (c *Config) Validate() error {
 	c.validateMail(&f)
 	f.add("directory", c.Directory.Validate())
 	f.add("leavers", c.Leavers.Validate())
-	f.add("gal", c.GAL.Validate())
+	c.validateGAL(&f)
 	c.validateFinding(&f)
 	c.validateSchedule(&f)
 	c.validatePoints(&f)

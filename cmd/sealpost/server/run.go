@@ -136,8 +136,7 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 			}
 		}
 	}
-	s.GAL, err = gal.New(gal.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Policy: s.Config.GAL, Searchable: !s.Config.Finding.Store.Closed(), Left: s.Leavers.Left, Lost: s.Leavers.Lost, Now: s.now, Log: s.Log})
-	if err != nil {
+	if err := s.openGAL(); err != nil {
 		return fmt.Errorf("gal: %w", err)
 	}
 	return s.openOCSP(ctx)

@@ -37,7 +37,8 @@ type Base struct {
 	Authority *ca.Authority
 	Unlock    keys.Unlock
 
-	now func() time.Time
+	further []*directory.Directory // gal.targets
+	now     func() time.Time
 }
 
 // Hooks let tests into a server. The zero value changes nothing.
@@ -103,6 +104,9 @@ func (b *Base) Close() {
 	if b.Directory != nil {
 		b.Directory.Close()
 	}
+	for _, d := range b.further {
+		d.Close()
+	}
 	if b.DB != nil {
 		b.DB.Close()
 	}
@@ -130,21 +134,26 @@ func (b *Base) openAudit(ctx context.Context) error {
 	return err
 }
 
-func (b *Base) openDirectory() error {
-	c := b.Config.Directory
+func (b *Base) openDirectory() (err error) {
+	b.Directory, err = b.directory(b.Config.Directory)
+	return err
+}
+
+// directory opens a directory with what lies in other files.
+func (b *Base) directory(c directory.Config) (*directory.Directory, error) {
 	var err error
 	if c.LookupPassword, err = b.Config.Secret(c.Lookup.PasswordFile); err != nil {
-		return err
+		return nil, err
 	}
 	if c.Publisher.PasswordFile != "" {
 		if c.PublisherPassword, err = b.Config.Secret(c.Publisher.PasswordFile); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	if c.TrustFile != "" {
 		certificates, err := ReadCertificates(b.Config.Path(c.TrustFile))
 		if err != nil {
-			return err
+			return nil, err
 		}
 		c.Trust = x509.NewCertPool()
 		for _, cert := range certificates {
@@ -152,8 +161,7 @@ func (b *Base) openDirectory() error {
 		}
 	}
 	c.DB, c.Now, c.Log = b.DB, b.now, b.Log
-	b.Directory, err = directory.New(c)
-	return err
+	return directory.New(c)
 }
 
 func (b *Base) openAuthority(ctx context.Context) error {

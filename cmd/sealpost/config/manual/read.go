@@ -66,6 +66,14 @@ func (s *source) sections(dir, name, path string) ([]section, error) {
 		if key == "" {
 			continue
 		}
+		if key == inline {
+			above, err := s.inline(d, f.Type, path)
+			if err != nil {
+				return nil, fmt.Errorf("%s.%s: %w", dir, name, err)
+			}
+			out.settings, inner = append(out.settings, above[0].settings...), append(inner, above[1:]...)
+			continue
+		}
 		one := setting{key: key, name: f.Names[0].Name, doc: comment(f.Doc, f.Comment)}
 		of, err := s.describe(d, f.Type)
 		if err != nil {
@@ -98,6 +106,18 @@ func (s *source) sections(dir, name, path string) ([]section, error) {
 	return append([]section{out}, inner...), nil
 }
 
+// inline is the key of a struct whose settings are the outer one's.
+const inline = ",inline"
+
+// inline returns the sections of such a struct, its own first.
+func (s *source) inline(from declared, t ast.Expr, path string) ([]section, error) {
+	of, err := s.describe(from, t)
+	if err != nil {
+		return nil, err
+	}
+	return s.sections(of.dir, of.structure, path)
+}
+
 // yamlKey returns the name that a field has in the file, "" if it is not in it.
 func yamlKey(f *ast.Field) (string, error) {
 	if f.Tag == nil {
@@ -111,7 +131,7 @@ func yamlKey(f *ast.Field) (string, error) {
 	if key == "-" {
 		key = ""
 	}
-	if key != "" && len(f.Names) != 1 {
+	if key != "" && key != inline && len(f.Names) != 1 {
 		return "", fmt.Errorf("the key %q belongs to %d fields", key, len(f.Names))
 	}
 	return key, nil

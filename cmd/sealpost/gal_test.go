@@ -25,8 +25,8 @@ func partner(t *testing.T) (*slapdtest.Server, map[string]any) {
 // each.
 func TestFurtherDirectory(t *testing.T) {
 	t.Parallel()
+	there, c := partner(t) // first: the installation's ports are chosen before they are used
 	i := newInstallation(t)
-	there, c := partner(t)
 	i.edit(t, map[string]any{"gal": map[string]any{"targets": []any{c}}})
 	r := i.serve(t)
 	i.run(t, "check --connect")

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/go-chi/chi/v5"
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/crl"
@@ -23,6 +25,8 @@ import (
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/recovery"
+	"github.com/sealpost/sealpost/web/portal"
+	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
 )
 
@@ -46,6 +50,10 @@ type Config struct {
 	OCSP http.Handler
 	// Publications are further addresses of the public listener, such as the root's certificate and revocation list.
 	Publications []Publication
+
+	// Sessions are of people who use the portal; nil: there is no portal.
+	Sessions     *session.Sessions
+	Organisation string // whose portal it is
 
 	// Parts are what the health of the server consists of: database, directory, archive, audit, crl.
 	Parts   []Part
@@ -80,6 +88,7 @@ type Server struct {
 	metrics        *metrics
 	health         *health
 
+	portal   *portal.Portal
 	router   *chi.Mux
 	api      huma.API
 	document []byte // OpenAPI
@@ -114,16 +123,43 @@ func New(c Config) (*Server, error) {
 	}
 	s.failures = &failureCount{metrics: s.metrics}
 	attempts := signin.NewAttempts(c.Limits.Failures, c.Now)
+	password := signin.Password{Directory: c.Directory, Attempts: attempts}
 	s.authenticators = []signin.Authenticator{
 		signin.NewCertificate(c.Authority, c.Directory, c.Now),
 		signin.Token{Registry: c.Registry, Attempts: attempts},
-		signin.Password{Directory: c.Directory, Attempts: attempts},
+		password,
+	}
+	if c.Sessions != nil {
+		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
+		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Sessions: c.Sessions, Password: password, Directory: c.Directory, Authority: c.Authority,
+			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return s, s.route()
 }
 
 // API returns the handler of the API's listener.
 func (s *Server) API() http.Handler { return s.entry(s.router, slog.LevelInfo) }
+
+// Portal returns the handler of the portal's listener: its pages, and the REST interface for the scripts in them. There must
+// be Sessions.
+func (s *Server) Portal() http.Handler {
+	return s.entry(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasPrefix(r.URL.Path, api.Base+"/") {
+			s.router.ServeHTTP(w, r)
+			return
+		}
+		s.portal.ServeHTTP(w, r)
+	}), slog.LevelInfo)
+}
+
+// called is told by the portal which page a request is for.
+func called(ctx context.Context, page string, by signin.Caller) {
+	c := callOf(ctx)
+	c.operation, c.caller = "page "+page, by
+}
 
 // Public returns the handler of the public listener.
 func (s *Server) Public() http.Handler { return newPublic(s) }
@@ -137,6 +173,7 @@ func (s *Server) TLS() *tls.Config {
 
 // Listeners are where a server listens. Those that are nil are left out.
 type Listeners struct {
+	Portal  net.Listener // HTTPS, without client certificates, which would have browsers ask people which; plain connections, as for the API
 	API     net.Listener // HTTPS; plain connections, which the server wraps
 	Public  net.Listener // HTTP
 	Metrics net.Listener // HTTP, for the operator's monitoring alone
@@ -153,24 +190,29 @@ func (s *Server) Run(ctx context.Context, l Listeners) error {
 	metrics.Handle("GET /metrics", s.metrics.handler())
 	var servers []*http.Server
 	ended := make(chan error)
-	serve := func(l net.Listener, h http.Handler, secure bool) {
+	serve := func(l net.Listener, h http.Handler, secure *tls.Config) {
 		if l == nil {
 			return
 		}
 		server := s.server(h)
 		servers = append(servers, server)
 		go func() {
-			if secure {
-				server.TLSConfig = s.TLS()
+			if secure != nil {
+				server.TLSConfig = secure
 				ended <- server.ServeTLS(l, "", "")
 			} else {
 				ended <- server.Serve(l)
 			}
 		}()
 	}
-	serve(l.API, s.API(), true)
-	serve(l.Public, s.Public(), false)
-	serve(l.Metrics, metrics, false)
+	serve(l.API, s.API(), s.TLS())
+	if s.portal != nil {
+		pages := s.TLS()
+		pages.ClientAuth = tls.NoClientCert
+		serve(l.Portal, s.Portal(), pages)
+	}
+	serve(l.Public, s.Public(), nil)
+	serve(l.Metrics, metrics, nil)
 	watched := make(chan struct{})
 	go func() {
 		s.watchFailures(ctx)

@@ -108,6 +108,9 @@ type Session struct {
 	Agent    string    // their browser, as it calls itself; at most maxAgent bytes
 }
 
+// Cookie is the name of the secret's cookie. It is bound to this host, and to HTTPS, by its name alone (RFC 6265bis, 4.1.3.2).
+const Cookie = "__Host-sealpost"
+
 const (
 	maxAgent  = 256
 	seenEvery = time.Minute // how exactly Seen is kept: not each request writes

@@ -14,6 +14,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/web/allowance"
+	"github.com/sealpost/sealpost/web/session"
 )
 
 // ErrFailures refuses somebody who failed too often to show who they are.
@@ -136,7 +137,7 @@ func (a *Attempts) succeeded(who loginFrom) {
 func normalLogin(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 
 // unproven are the faults of those who did not show who they are: with what they offered, or because they offered nothing.
-var unproven = []*fault.Error{ErrMissing, ErrCertificate, directory.ErrCredentials, enroll.ErrToken}
+var unproven = []*fault.Error{ErrMissing, ErrCertificate, directory.ErrCredentials, enroll.ErrToken, session.ErrEnded}
 
 // Unproven reports whether an error says that somebody did not show who they are.
 func Unproven(err error) bool {

@@ -26,6 +26,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/web/session"
 )
 
 //go:generate go test ./manual -run ^TestPageIsCurrent$ -count=1 -update
@@ -63,6 +64,7 @@ type Config struct {
 	CRL       CRL                `yaml:"crl"`
 	OCSP      OCSP               `yaml:"ocsp"`
 	Finding   Finding            `yaml:"finding"`
+	Portal    session.Policy     `yaml:"portal"`
 
 	// Publications are further files that the public listener serves: the root's certificate and its revocation list, which
 	// the issuing certificate names.
@@ -100,6 +102,10 @@ type Unlock struct {
 type Listen struct {
 	Public string `yaml:"public"` // plain HTTP: CRLs, CA certificates, OCSP. "127.0.0.1:8080"
 	API    string `yaml:"api"`    // HTTPS: REST, with optional client certificates. "127.0.0.1:8443"
+
+	// Portal is where people find the portal with their browsers: HTTPS, with the same certificate as the API. Empty means
+	// that there is none.
+	Portal string `yaml:"portal"`
 
 	// Hosts are the names in the API's server certificate, which the server then issues itself, with a key that never
 	// leaves its memory, and renews. Each must be allowed by names.hosts.

@@ -38,6 +38,7 @@ func (c *Config) Validate() error {
 	f.add("leavers", c.Leavers.Validate())
 	c.validateGAL(&f)
 	c.validateFinding(&f)
+	f.add("portal", c.Portal.Validate())
 	c.validateSchedule(&f)
 	c.validatePoints(&f)
 	f.add("ocsp", ocsp.Config{Validity: time.Duration(c.OCSP.Validity), MaxAge: time.Duration(c.OCSP.MaxAge), Keep: c.OCSP.Keep}.Validate())
@@ -65,6 +66,9 @@ func (c *Config) validateListen(f *faults) {
 	f.address("listen.api", c.Listen.API)
 	if (c.Listen.Certificate == "") != (c.Listen.Key == "") || (len(c.Listen.Hosts) == 0) == (c.Listen.Certificate == "") {
 		f.say("listen", "needs either hosts, or certificate and key")
+	}
+	if c.Listen.Portal != "" {
+		f.address("listen.portal", c.Listen.Portal)
 	}
 	if c.Listen.Metrics != "" {
 		f.address("listen.metrics", c.Listen.Metrics)

@@ -1,0 +1,117 @@
+package portal
+
+import (
+	"bytes"
+	"embed"
+	"fmt"
+	"html/template"
+	"io/fs"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+)
+
+//go:embed templates/*.html
+var templateFiles embed.FS
+
+// look is how all pages look in one language.
+type look struct{ pages map[string]*template.Template }
+
+// newLook reads the templates. Each page's file defines "main"; layout.html has what is around it.
+func newLook(l language, a *assets) (*look, error) {
+	layout, err := template.New("layout.html").Funcs(template.FuncMap{
+		"t": l.say, "date": l.date, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"exact": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
+		"asset": a.url, "integrity": a.integrity, "icon": a.icon,
+	}).ParseFS(templateFiles, "templates/layout.html")
+	if err != nil {
+		return nil, err
+	}
+	files, err := fs.Glob(templateFiles, "templates/*.html")
+	if err != nil {
+		return nil, err
+	}
+	out := &look{map[string]*template.Template{}}
+	for _, file := range files {
+		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
+		if name == "layout" {
+			continue
+		}
+		t, err := layout.Clone()
+		if err != nil {
+			return nil, err
+		}
+		if out.pages[name], err = t.ParseFS(templateFiles, file); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// around is what the layout shows around a page.
+type around struct {
+	Language     language
+	Languages    []language
+	Title        string
+	Organisation string
+	Name         string // of who is signed in
+	Path         string // of this page, to come back to
+	Body         any
+}
+
+// show answers with a page.
+func (p *Portal) show(w http.ResponseWriter, r *http.Request, v *visit, status int, name, title string, body any) error {
+	a := around{Language: v.language, Languages: languages, Title: v.language.say(title), Organisation: p.Organisation, Path: backTo(r), Body: body}
+	if v.signedIn {
+		a.Name = v.Person.Name
+	}
+	t := p.looks[v.language].pages[name]
+	if t == nil {
+		return fmt.Errorf("portal: there is no template %s", name)
+	}
+	var out bytes.Buffer
+	if err := t.Execute(&out, a); err != nil { // before anything is sent
+		return err
+	}
+	h := w.Header()
+	h.Set("Content-Type", "text/html; charset=utf-8")
+	h.Set("Content-Language", string(v.language))
+	h.Set("Vary", "Accept-Language, Cookie")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Length", strconv.Itoa(out.Len()))
+	w.WriteHeader(status)
+	_, err := w.Write(out.Bytes())
+	if err != nil {
+		p.Log.DebugContext(r.Context(), "page was not read to its end", "error", err)
+	}
+	return nil
+}
+
+// failure is what the page of an error shows.
+type failure struct {
+	Happened string // what happened
+	Request  string // the request's id
+	Retry    bool   // it may be otherwise in a moment
+}
+
+// fail answers with an error as a page.
+func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err error) {
+	problem := p.Problem(r.Context(), err)
+	f := failure{Happened: problem.Detail, Request: strings.TrimPrefix(problem.Instance, "urn:uuid:"), Retry: problem.Status >= 500 || problem.Status == http.StatusTooManyRequests}
+	code := strings.TrimPrefix(problem.Type, "urn:sealpost:problem:")
+	if said := "fault." + code; texts[said].EN != "" {
+		f.Happened = v.language.say(said)
+	}
+	title := "error.title"
+	if problem.Status == http.StatusNotFound {
+		title = "error.not-found"
+	}
+	if err := p.show(w, r, v, problem.Status, "error", title, f); err != nil {
+		p.Log.ErrorContext(r.Context(), "the page of an error could not be made", "error", err)
+		http.Error(w, problem.Detail, problem.Status)
+	}
+}
+
+// maxForm bounds what a form may send.
+const maxForm = 64 << 10

@@ -1,0 +1,156 @@
+// Package portal is Sealpost in the browser: the pages on which people get, look after and recover their certificates, and on
+// which those who run the installation see how it stands.
+//
+// It owns the pages, their words in every language (texts.go), how they look (assets), and the cookie. It decides nothing: a
+// page asks the rooms with the actor who signed in, as the REST interface does. Who is asking is package signin's, how long
+// they stay signed in package session's, and which fault is which HTTP status package web's, through Config.Problem.
+package portal
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/directory"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/session"
+	"github.com/sealpost/sealpost/web/signin"
+)
+
+// Faults of pages.
+var (
+	ErrNoPage = fault.New(fault.NotFound, "unknown-page", "There is no page at this address.")
+	ErrForm   = fault.New(fault.Malformed, "form-invalid", "The form could not be read. Go back and send it again.")
+)
+
+// Config is what a Portal is made of. Every field without "nil" in its comment is required.
+type Config struct {
+	Organisation string // as people know it
+	Sessions     *session.Sessions
+	Password     signin.Password
+	Directory    *directory.Directory
+	Authority    *ca.Authority
+
+	// Problem says what may be shown of an error, and its HTTP status.
+	Problem func(ctx context.Context, err error) api.Problem
+	// Called is told which page a request is for and who asks, for the log; nil does nothing.
+	Called func(ctx context.Context, page string, by signin.Caller)
+
+	Now func() time.Time // nil means time.Now
+	Log *slog.Logger     // nil discards
+}
+
+// Portal is an http.Handler of pages. It is safe for concurrent use.
+type Portal struct {
+	Config
+	assets *assets
+	looks  map[language]*look
+	router *chi.Mux
+}
+
+// New returns a portal.
+func New(c Config) (*Portal, error) {
+	if c.Sessions == nil || c.Password.Directory == nil || c.Directory == nil || c.Authority == nil || c.Problem == nil {
+		return nil, errors.New("portal: Config needs Sessions, Password, Directory, Authority and Problem")
+	}
+	if c.Called == nil {
+		c.Called = func(context.Context, string, signin.Caller) {}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	p := &Portal{Config: c, looks: map[language]*look{}}
+	var err error
+	if p.assets, err = readAssets(); err != nil {
+		return nil, err
+	}
+	for _, l := range languages {
+		if p.looks[l], err = newLook(l, p.assets); err != nil {
+			return nil, err
+		}
+	}
+	p.route()
+	return p, nil
+}
+
+// ServeHTTP answers a request for a page or what belongs to one.
+func (p *Portal) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	headers(w.Header())
+	p.router.ServeHTTP(w, r)
+}
+
+// headers sets what keeps a page to itself. Trusted Types are demanded, and none can be made: no script of ours writes HTML.
+func headers(h http.Header) {
+	h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "+
+		"form-action 'self'; frame-ancestors 'none'; base-uri 'none'; require-trusted-types-for 'script'; trusted-types 'none'")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	h.Set("Permissions-Policy", "camera=(), microphone=(), geolocation=(), payment=(), usb=()")
+	h.Set("Referrer-Policy", "same-origin")
+	h.Set("X-Content-Type-Options", "nosniff")
+}
+
+// page is a handler of a page. What it returns as an error is shown as a page too.
+type page func(w http.ResponseWriter, r *http.Request, v *visit) error
+
+// visit is one request for a page: in which language, and by whom.
+type visit struct {
+	language language
+	signin.Visit
+	signedIn bool
+}
+
+func (p *Portal) route() {
+	p.router = chi.NewMux()
+	p.router.NotFound(p.open("", func(http.ResponseWriter, *http.Request, *visit) error { return ErrNoPage }))
+	p.router.MethodNotAllowed(p.open("", func(http.ResponseWriter, *http.Request, *visit) error { return ErrNoPage }))
+	p.router.Get(assetsPath+"*", p.assets.serve)
+	p.router.Get("/signin", p.open("signin", p.signInForm))
+	p.router.Post("/signin", p.open("signin", p.signIn))
+	p.router.Post("/language", p.open("language", p.chooseLanguage))
+	p.router.Post("/signout", p.open("signout", p.signOut))
+	p.router.Get("/", p.known("home", p.home))
+	p.router.Get("/sessions", p.known("sessions", p.sessions))
+	p.router.Post("/sessions/end-others", p.known("end-sessions", p.endOthers))
+}
+
+// open is a page for everybody.
+func (p *Portal) open(name string, do page) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		v := &visit{language: languageOf(r)}
+		var err error
+		v.Visit, err = signin.Session{Sessions: p.Sessions, Directory: p.Directory}.Visit(r.Context(), r)
+		if v.signedIn = err == nil; !v.signedIn {
+			v.Caller.Actor.Method = audit.MethodNone
+		}
+		p.Called(r.Context(), name, v.Caller)
+		if err == nil || errors.Is(err, signin.ErrNotOffered) || errors.Is(err, fault.Denied) { // who is not signed in any more sees what strangers see
+			err = do(w, r, v)
+		}
+		if err != nil {
+			p.fail(w, r, v, err)
+		}
+	}
+}
+
+// known is a page for people who are signed in. Others are asked to, and come back.
+func (p *Portal) known(name string, do page) http.HandlerFunc {
+	return p.open(name, func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		if !v.signedIn {
+			http.Redirect(w, r, "/signin?to="+url.QueryEscape(backTo(r)), http.StatusSeeOther)
+			return nil
+		}
+		return do(w, r, v)
+	})
+}

@@ -1,0 +1,112 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/session"
+)
+
+// readForm reads what a form sent.
+func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
+	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
+	if err := r.ParseForm(); err != nil {
+		return nil, ErrForm.Because(err)
+	}
+	return r.PostForm, nil
+}
+
+// entrance is the page on which people sign in.
+type entrance struct {
+	To     string // where they go then
+	Login  string // what they typed; a password is never sent back
+	Failed string // why it did not work
+}
+
+func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v *visit) error {
+	to := ownPath(r.URL.Query().Get("to"))
+	if v.signedIn {
+		http.Redirect(w, r, to, http.StatusSeeOther)
+		return nil
+	}
+	return p.show(w, r, v, http.StatusOK, "signin", "signin.title", entrance{To: to})
+}
+
+// signIn takes login and password. Who was signed in before, here, is not any more.
+func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v *visit) error {
+	form, err := readForm(w, r)
+	if err != nil {
+		return err
+	}
+	e := entrance{To: ownPath(form.Get("to")), Login: form.Get("login")}
+	caller, err := p.Password.Try(r.Context(), e.Login, form.Get("password"), r.RemoteAddr)
+	if err != nil {
+		if f := fault.Of(err); f == nil || f.Kind != fault.Denied && f.Kind != fault.Unavailable {
+			return err
+		}
+		problem := p.Problem(r.Context(), err)
+		e.Failed = v.language.failed(fault.Of(err))
+		v.signedIn = false
+		return p.show(w, r, v, problem.Status, "signin", "signin.title", e)
+	}
+	if v.signedIn {
+		if err := p.Sessions.End(r.Context(), v.Caller.Actor, v.Secret); err != nil {
+			return err
+		}
+	}
+	secret, _, err := p.Sessions.Begin(r.Context(), caller.Actor, nil, r.UserAgent())
+	if err != nil {
+		return err
+	}
+	setSession(w, secret)
+	http.Redirect(w, r, e.To, http.StatusSeeOther)
+	return nil
+}
+
+// failed is why somebody could not sign in, in their words where we have them.
+func (l language) failed(f *fault.Error) string {
+	if texts["fault."+f.Code].EN != "" {
+		return l.say("fault." + f.Code)
+	}
+	return f.Detail
+}
+
+func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if v.signedIn {
+		if err := p.Sessions.End(r.Context(), v.Caller.Actor, v.Secret); err != nil {
+			return err
+		}
+	}
+	dropSession(w)
+	w.Header().Set("Clear-Site-Data", `"cache"`)
+	v.signedIn = false
+	return p.show(w, r, v, http.StatusOK, "signedout", "signedout.title", nil)
+}
+
+// endOthers ends somebody's other sessions.
+func (p *Portal) endOthers(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if err := p.Sessions.EndOthers(r.Context(), v.Caller.Actor, v.Session.ID); err != nil {
+		return err
+	}
+	http.Redirect(w, r, "/sessions", http.StatusSeeOther)
+	return nil
+}
+
+// seat is one session as the page of sessions shows it.
+type seat struct {
+	session.Session
+	Here bool // it is the one that asks
+}
+
+func (p *Portal) sessions(w http.ResponseWriter, r *http.Request, v *visit) error {
+	found, err := p.Sessions.Of(r.Context(), v.Person.ID)
+	if err != nil {
+		return err
+	}
+	seats := make([]seat, len(found))
+	for i, s := range found {
+		seats[i] = seat{s, s.ID == v.Session.ID}
+	}
+	return p.show(w, r, v, http.StatusOK, "sessions", "sessions.title", seats)
+}

@@ -1,0 +1,52 @@
+package portal
+
+import (
+	"io/fs"
+	"os"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// Every text that a page or handler uses is there in each language, with the same placeholders, and each one that is there
+// is used.
+func TestTexts(t *testing.T) {
+	t.Parallel()
+	var all strings.Builder
+	for _, pattern := range []string{"templates/*.html", "*.go"} {
+		files, err := fs.Glob(os.DirFS("."), pattern)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, f := range files {
+			if f == "texts.go" || strings.HasSuffix(f, "_test.go") {
+				continue
+			}
+			content, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all.Write(content)
+		}
+	}
+	used := all.String()
+	for _, m := range regexp.MustCompile(`\bt "([a-z.-]+)"`).FindAllStringSubmatch(used, -1) {
+		if texts[m[1]].EN == "" {
+			t.Errorf("%s is used and not there", m[1])
+		}
+	}
+	// Keys that are put together: of a language, a card, a state, a fault.
+	made := regexp.MustCompile(`^(language|card|about|state|fault)\.`)
+	verbs := regexp.MustCompile(`%[a-z]`)
+	for key, text := range texts {
+		if !made.MatchString(key) && !strings.Contains(used, `"`+key+`"`) {
+			t.Errorf("%s is there and not used", key)
+		}
+		if text.EN == "" || text.DE == "" {
+			t.Errorf("%s is not there in every language", key)
+		}
+		if en, de := strings.Join(verbs.FindAllString(text.EN, -1), ""), strings.Join(verbs.FindAllString(text.DE, -1), ""); en != de {
+			t.Errorf("%s: %q in English, %q in German", key, en, de)
+		}
+	}
+}

@@ -122,6 +122,7 @@ var doors = []door{
 	{"github.com/schollz/progressbar/v3", []string{"cmd/..."}, false},
 	{"go.yaml.in/yaml/v3", []string{"cmd/..."}, true},
 
+	{"github.com/chromedp", nil, true},
 	{"github.com/google/go-cmp", nil, true},
 	{"github.com/rogpeppe/go-internal", nil, true},
 	{"golang.org/x/tools", nil, true},

@@ -1,9 +1,9 @@
 // Times are shown in the zone of whoever reads them; without this script they are the server's, in UTC.
 "use strict";
+const language = { en: "en-GB" }[document.documentElement.lang] ?? document.documentElement.lang;
 for (const time of document.querySelectorAll("time[datetime]")) {
   const at = new Date(time.dateTime);
   if (Number.isNaN(at.getTime())) continue;
-  const language = document.documentElement.lang;
   time.textContent = new Intl.DateTimeFormat(language, { dateStyle: "long" }).format(at);
   time.title = new Intl.DateTimeFormat(language, { dateStyle: "full", timeStyle: "long" }).format(at);
 }

@@ -95,15 +95,23 @@ func (d *Directory) revise(l *ldap.Conn, f *Finder, filter string, attrs []Attri
 	if f != nil {
 		have.Mailboxes = f.mailboxes(e)
 	}
-	changes := decide(have)
-	m := d.modify(e)
+	m, what, err := d.modification(e, attrs, decide(have))
+	if err != nil {
+		return err
+	}
+	return m.send(l, what)
+}
+
+// modification is what makes the changes of an entry. what names the attributes that it touches.
+func (d *Directory) modification(e *ldap.Entry, attrs []Attribute, changes map[Attribute]Change) (m *modification, what string, err error) {
+	m = d.modify(e)
 	var changed []string
 	var fresh bool
 	for _, attr := range attrs {
 		c := changes[attr]
 		for _, v := range c.Add {
 			if len(v) == 0 || len(v) > maxValue {
-				return ErrValue.Withf("A value must have 1 to %d bytes.", maxValue)
+				return nil, "", ErrValue.Withf("A value must have 1 to %d bytes.", maxValue)
 			}
 		}
 		before := len(m.request.Changes)
@@ -115,7 +123,7 @@ func (d *Directory) revise(l *ldap.Conn, f *Finder, filter string, attrs []Attri
 	if fresh && d.dialect.holderClass != "" && !hasClass(e, d.dialect.holderClasses...) {
 		m.request.Add("objectClass", []string{d.dialect.holderClass})
 	}
-	return m.send(l, strings.Join(changed, " and "))
+	return m, strings.Join(changed, " and "), nil
 }
 
 // valuesOf returns the values of attributes of an entry.

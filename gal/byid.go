@@ -47,10 +47,11 @@ func (t byID) publish(ctx context.Context, people []uuid.UUID) ([]Difference, []
 	list := make([]done, len(people))
 	var g errgroup.Group
 	g.SetLimit(publishersAtOnce)
-	for n, person := range people {
+	each := min(readAhead, (len(people)+publishersAtOnce-1)/publishersAtOnce)
+	for from := 0; from < len(people); from += each {
+		to := min(from+each, len(people))
 		g.Go(func() error {
-			d, err := t.repair(ctx, person, desired[person])
-			list[n] = done{person: person, found: d, failed: err}
+			t.repair(ctx, people[from:to], desired, list[from:to])
 			return nil
 		})
 	}
@@ -90,11 +91,26 @@ func (t byID) again(ctx context.Context, people []uuid.UUID, was map[uuid.UUID]w
 	}
 }
 
-// repair makes a person's entry show what it should.
-func (t byID) repair(ctx context.Context, person uuid.UUID, desired wanted) (d Difference, err error) {
+// repair makes people's entries show what they should, one after the other.
+func (t byID) repair(ctx context.Context, people []uuid.UUID, desired map[uuid.UUID]wanted, list []done) {
+	var ahead directory.Ahead // for one, reading and writing over one connection is as good
+	var err error
+	if len(people) > 1 {
+		ahead, err = t.Directory.ReadAhead(ctx, people, t.attributes())
+	}
+	for n, person := range people {
+		list[n] = done{person: person, failed: err}
+		if err == nil {
+			list[n].found, list[n].failed = t.repairOne(ctx, ahead, person, desired[person])
+		}
+	}
+}
+
+// repairOne makes a person's entry show what it should.
+func (t byID) repairOne(ctx context.Context, ahead directory.Ahead, person uuid.UUID, desired wanted) (d Difference, err error) {
 	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
 	defer cancel()
-	err = t.Directory.Revise(ctx, person, t.attributes(), func(have directory.Values) map[directory.Attribute]directory.Change {
+	err = t.Directory.ReviseFrom(ctx, ahead, person, t.attributes(), func(have directory.Values) map[directory.Attribute]directory.Change {
 		d = t.Target.compare(desired, have)
 		return d.changes()
 	})

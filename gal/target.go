@@ -16,6 +16,7 @@ import (
 const (
 	publishTimeout   = 10 * time.Second // of one entry
 	publishersAtOnce = 4
+	readAhead        = 16 // entries that are read in one search before they are written: little may happen to them meanwhile
 )
 
 // TargetConfig is a directory that is kept as it should be, and how.

@@ -20,12 +20,13 @@ import (
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/pkitest"
+	"github.com/sealpost/sealpost/internal/sambatest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
 func TestMain(m *testing.M) {
 	childMain()
-	pgtest.Main(m)
+	pgtest.Main(m, sambatest.Ends())
 }
 
 var schedule = crl.Schedule{Period: time.Hour, Lifetime: 12 * time.Hour}

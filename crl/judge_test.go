@@ -35,6 +35,16 @@ func newJudged(t *testing.T, partitions int) *rig {
 	must(t, mkdir(r.folder))
 	r.web = httptest.NewServer(http.FileServer(http.Dir(r.folder)))
 	t.Cleanup(r.web.Close)
+	root := r.certify(partitions, r.ldap(rootEntry), r.ldap(entry))
+	r.slapd.Modify(t, "dn: "+rootEntry+"\nobjectClass: applicationProcess\nobjectClass: pkiCA\ncertificateRevocationList;binary:: "+base64.StdEncoding.EncodeToString(root)+"\n")
+	return r
+}
+
+// certify makes the rig's authority, whose certificates name the web server and a place in a directory, and the root's with its list,
+// which is on the web server.
+func (r *rig) certify(partitions int, rootAddress, address string) []byte {
+	t := r.t
+	t.Helper()
 	// RSA: the dirmngr of GnuPG 2.2 cannot verify lists that are signed with ECDSA.
 	h := pkitest.Hierarchy{RootKey: pkitest.RSAKey(t, ca.RSA3072, 1), IssuingKey: pkitest.RSAKey(t, ca.RSA3072, 2)}
 	var err error
@@ -43,14 +53,13 @@ func newJudged(t *testing.T, partitions int) *rig {
 	usages, err := ca.RequiredUsages(ca.DefaultProfiles())
 	must(t, err)
 	h.Issuing, err = ca.CreateIssuing(h.Root, h.RootKey, h.IssuingKey.Public(), ca.CACertificate{CommonName: "Test Issuing", Organisation: pkitest.Organisation(),
-		Now: time.Now(), Usages: usages, CRL: []string{r.web.URL + "/root.crl", r.ldap(rootEntry)}, CAIssuers: r.web.URL + "/root.cer"})
+		Now: time.Now(), Usages: usages, CRL: []string{r.web.URL + "/root.crl", rootAddress}, CAIssuers: r.web.URL + "/root.cer"})
 	must(t, err)
 	root := h.RootCRL(t, time.Now())
 	must(t, os.WriteFile(filepath.Join(r.folder, "root.crl"), root, 0o644))
-	r.slapd.Modify(t, "dn: "+rootEntry+"\nobjectClass: applicationProcess\nobjectClass: pkiCA\ncertificateRevocationList;binary:: "+base64.StdEncoding.EncodeToString(root)+"\n")
 
 	c := h.Config()
-	c.Issuers[0].CRL = []string{r.web.URL + "/" + pkitest.IssuerID + ".crl", r.ldap(entry)}
+	c.Issuers[0].CRL = []string{r.web.URL + "/" + pkitest.IssuerID + ".crl", address}
 	c.Issuers[0].CAIssuers = r.web.URL + "/" + pkitest.IssuerID + ".cer"
 	if partitions > 0 {
 		c.Issuers[0].Partitions, c.Issuers[0].PartitionCRL = partitions, r.web.URL+"/"+pkitest.IssuerID+".{n}.crl"
@@ -62,7 +71,7 @@ func newJudged(t *testing.T, partitions int) *rig {
 	c.Jobs = r.pki.Jobs
 	r.pki.Authority, err = ca.New(t.Context(), c)
 	must(t, err)
-	return r
+	return root
 }
 
 func (r *rig) ldap(dn string) string {

@@ -281,7 +281,7 @@ func (s *site) standing() map[string]crl.Standing {
 // healthy waits until status says that every point shows the newest.
 func (s *site) healthy(points ...string) {
 	s.rig.t.Helper()
-	s.rig.eventually("status is good", 30*time.Second, func() error {
+	s.rig.eventually("status is good", 3*time.Minute, func() error {
 		newest, err := s.Newest(s.rig.t.Context(), pkitest.IssuerID)
 		if err != nil {
 			return err
@@ -300,7 +300,7 @@ func (s *site) healthy(points ...string) {
 func (s *site) ails(points ...string) map[string]crl.Standing {
 	s.rig.t.Helper()
 	var all map[string]crl.Standing
-	s.rig.eventually("status tells of the failure", 40*time.Second, func() error {
+	s.rig.eventually("status tells of the failure", 3*time.Minute, func() error {
 		all = s.standing()
 		for _, name := range points {
 			if one := all[name]; one.Failure == "" || one.FailedAt == nil || strings.Contains(one.Failure, "has no name") {

@@ -258,9 +258,37 @@ func (d *Directory) createAuthority(l *ldap.Conn, name *ldap.DN, p Publication) 
 	request.Attribute("cn", []string{name.RDNs[0].Attributes[0].Value})
 	err := l.Add(request)
 	if code(err) == ldap.LDAPResultNoSuchObject {
-		return ErrUnknownEntry.Withf("The directory has no entry above %s, so it cannot be created.", name).Because(err)
+		if err := d.createAbove(l, name, err); err != nil {
+			return err
+		}
+		err = l.Add(request)
 	}
 	return classes(d.written(err, name.String()), ldap.NewEntry(name.String(), map[string][]string{"objectClass": is}))
+}
+
+// createAbove makes the entry above one that could not be created for want of it: in Active Directory, a container for each server
+// in the container CDP. What is above that must exist.
+func (d *Directory) createAbove(l *ldap.Conn, name *ldap.DN, absent error) error {
+	none := ErrUnknownEntry.Withf("The directory has no entry above %s, so it cannot be created.", name).Because(absent)
+	above := &ldap.DN{RDNs: name.RDNs[1:]}
+	if d.dialect.container == "" || !d.authority.AncestorOfFold(above) {
+		return none
+	}
+	first := above.RDNs[0].Attributes
+	if len(first) != 1 || !strings.EqualFold(first[0].Type, "cn") {
+		return none
+	}
+	request := ldap.NewAddRequest(above.String(), nil)
+	request.Attribute("objectClass", []string{d.dialect.container})
+	request.Attribute("cn", []string{first[0].Value})
+	switch err := l.Add(request); code(err) {
+	case ldap.LDAPResultEntryAlreadyExists: // others were at it
+		return nil
+	case ldap.LDAPResultNoSuchObject:
+		return none
+	default:
+		return d.written(err, above.String())
+	}
 }
 
 func (d *Directory) readAuthority(l *ldap.Conn, name *ldap.DN) (*ldap.Entry, error) {

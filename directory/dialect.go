@@ -77,8 +77,10 @@ type dialect struct {
 	holderClass   string
 	holderClasses []string
 
-	// entries are those of an authority and of a distribution point.
-	entries map[EntryKind]entryClasses
+	// entries are those of an authority and of a distribution point. container is the class of an entry to hold them that is made if
+	// absent; "" means none.
+	entries   map[EntryKind]entryClasses
+	container string
 }
 
 // entryClasses is how an entry of a kind is made, and what it needs to hold an attribute.
@@ -136,6 +138,7 @@ var dialects = map[string]dialect{
 			caCertificate: "cACertificate", crlValue: "certificateRevocationList", deltaValue: "deltaRevocationList",
 			authorityRevocationList: "authorityRevocationList",
 		},
+		container: "container",
 		entries: map[EntryKind]entryClasses{
 			AuthorityEntry: {created: []string{"certificationAuthority"}, required: []Attribute{caCertificate, crlValue, authorityRevocationList}},
 			PointEntry:     {created: []string{"cRLDistributionPoint"}, required: []Attribute{crlValue}},

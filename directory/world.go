@@ -49,6 +49,9 @@ func (w World) Values(ctx context.Context, rawURL string) ([][]byte, error) {
 		if code(err) == ldap.LDAPResultNoSuchObject {
 			return ErrUnknownEntry.Withf("The directory %s has no entry %s, or does not show it to everybody.", u.server.address, u.dn).Because(err)
 		}
+		if code(err) == ldap.LDAPResultOperationsError { // Active Directory, unless dSHeuristics let everybody ask
+			return ErrRefused.Withf("The directory %s answers only who has logged in.", u.server.address).Because(err)
+		}
 		if err != nil {
 			return err
 		}

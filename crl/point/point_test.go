@@ -16,12 +16,13 @@ import (
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/s3test"
+	"github.com/sealpost/sealpost/internal/sambatest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 
 	"github.com/sealpost/sealpost/directory"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m, sambatest.Ends()) }
 
 // place is a real server, or a folder, with a point before it.
 type place struct {

@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -58,6 +59,7 @@ type Server struct {
 	addresses []string
 	process   *child.Process
 	units     atomic.Int64
+	rights    sync.Mutex
 }
 
 // ports are those of Active Directory that can be reached from outside its network.

@@ -95,6 +95,8 @@ func (s *Server) modify(ctx context.Context, as Account, ldif string) (string, e
 }
 
 func (s *Server) allow(ctx context.Context, dn, sddl string) (string, error) {
+	s.rights.Lock() // samba-tool reads an entry's rights and writes them all
+	defer s.rights.Unlock()
 	return s.tool(ctx, "dsacl", "set", "--action=allow", "--objectdn="+dn, "--sddl="+sddl)
 }
 

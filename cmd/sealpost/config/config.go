@@ -140,13 +140,23 @@ type Issuer struct {
 
 // LDAPPoint is a directory entry that holds CA certificate and CRL.
 type LDAPPoint struct {
-	URL string `yaml:"url"` // scheme, host and port that relying parties use: "ldap://ldap.example.com"
-	DN  string `yaml:"dn"`  // of the entry; created when absent and allowed
+	// URL has the scheme, host and port that relying parties use: "ldap://ldap.example.com". In Active Directory it may be
+	// "ldap:///", with no host: members of the domain find one, and Sealpost looks with its own account what is there.
+	URL string `yaml:"url"`
+	DN  string `yaml:"dn"` // of the entry; created when absent and allowed
 
 	// Lists is the entry for the lists if they are not in the one above: in Active Directory they are in the container CDP, and
 	// certificates in AIA.
 	Lists string `yaml:"lists"`
 }
+
+// host is the host and port that relying parties use; "" if they find one themselves.
+func (p LDAPPoint) host() string {
+	return strings.TrimSuffix(strings.TrimPrefix(p.URL, "ldap://"), "/")
+}
+
+// ForEverybody reports whether the address leads outsiders to a server.
+func (p LDAPPoint) ForEverybody() bool { return p.host() != "" }
 
 // Enrolment says what people may ask for.
 type Enrolment struct {
@@ -456,6 +466,9 @@ func (c *Config) LDAPURL(i Issuer, k crl.Kind) string {
 		return ""
 	}
 	dn, class := i.LDAP.DN, "pkiCA"
+	if c.Directory.Dialect == "ad" {
+		class = "certificationAuthority"
+	}
 	if i.LDAP.Lists != "" {
 		dn, class = i.LDAP.Lists, "cRLDistributionPoint"
 	}
@@ -473,7 +486,7 @@ func (c *Config) LDAPURL(i Issuer, k crl.Kind) string {
 	if c.Directory.Dialect != "ad" {
 		attribute += ";binary"
 	}
-	return strings.TrimSuffix(i.LDAP.URL, "/") + "/" + url.PathEscape(dn) + "?" + attribute + "?base?(objectClass=" + class + ")"
+	return "ldap://" + i.LDAP.host() + "/" + url.PathEscape(dn) + "?" + attribute + "?base?(objectClass=" + class + ")"
 }
 
 // CRLURL returns where one of an issuer's lists is by HTTP.

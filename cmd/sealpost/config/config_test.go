@@ -108,6 +108,27 @@ func TestPoints(t *testing.T) {
 			t.Errorf("%q: %s, want %s", dialect, got, want)
 		}
 	}
+	c.Directory.Dialect = "ad"
+	for at, want := range map[string]string{"ldap:///": "ldap:///cn=A%2Cdc=test?certificateRevocationList?base?(objectClass=certificationAuthority)",
+		"ldap://x.test/": "ldap://x.test/cn=A%2Cdc=test?certificateRevocationList?base?(objectClass=certificationAuthority)"} {
+		i := config.Issuer{ID: "a", LDAP: config.LDAPPoint{URL: at, DN: "cn=A,dc=test"}}
+		if got := c.LDAPURL(i, crl.Kind{}); got != want || i.LDAP.ForEverybody() != strings.Contains(at, "x") {
+			t.Errorf("%s, want %s", got, want)
+		}
+	}
+	for text, complaint := range map[string]bool{
+		"directory: {dialect: ad}\nissuers: [{id: a, ldap: {url: 'ldap:///', dn: cn=A}}]":               false,
+		"issuers: [{id: a, ldap: {url: 'ldap:///', dn: cn=A}}]":                                         true,
+		"directory: {dialect: ad}\nissuers: [{id: a, ldap: {url: 'ldaps://dc.example.com', dn: cn=A}}]": true,
+	} {
+		c, err := config.Decode([]byte(text))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := c.Validate(); strings.Contains(err.Error(), "ldap.url") != complaint {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
 }
 
 func TestOperators(t *testing.T) {

@@ -129,7 +129,8 @@ func (c *Config) validateIssuers(f *faults) {
 		if (is.LDAP.URL == "") != (is.LDAP.DN == "") {
 			f.say(at+".ldap", "needs both url and dn, or neither")
 		}
-		if u, err := url.Parse(is.LDAP.URL); is.LDAP.URL != "" && (err != nil || u.Scheme != "ldap" || u.Host == "") {
+		domain := is.LDAP.URL == "ldap:///" && c.Directory.Dialect == "ad"
+		if u, err := url.Parse(is.LDAP.URL); is.LDAP.URL != "" && !domain && (err != nil || u.Scheme != "ldap" || u.Host == "") {
 			f.say(at+".ldap.url", "must be ldap://host; relying parties cannot check a certificate by a connection that needs one")
 		}
 	}

@@ -90,11 +90,12 @@ func (s *Base) publicAddress(i *ca.Issuer, file string) string {
 	return s.Config.CAURL(i.ID())
 }
 
-// ldapAddress returns where outsiders find a list in the directory; "" for certificates, of which an entry holds several.
+// ldapAddress returns where outsiders find a list in the directory; "" for certificates, of which an entry holds several, and where
+// only members of a Windows domain find a server.
 func (s *Base) ldapAddress(i *ca.Issuer, file string) string {
 	issuer, k, ok := crl.ParseFileName(file)
 	for _, c := range s.Config.Issuers {
-		if ok && c.ID == issuer {
+		if ok && c.ID == issuer && c.LDAP.ForEverybody() {
 			return s.Config.LDAPURL(c, k)
 		}
 	}

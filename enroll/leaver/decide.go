@@ -53,7 +53,7 @@ func (d *Desk) Revoke(ctx context.Context, by audit.Actor, person uuid.UUID, rea
 		return l, err
 	}
 	d.After("leaver.decided")
-	if err := d.leave(ctx, l); err != nil {
+	if err := d.leave(ctx, l); err != nil || l.State == Left {
 		return l, err
 	}
 	return d.still(d.get(ctx, person))

@@ -3,11 +3,13 @@ package leaver
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyuse"
 )
@@ -20,6 +22,16 @@ func (d *Desk) leave(ctx context.Context, l *Leaver) error {
 		return err
 	}
 	s := list[0]
+	if s.standing == directory.StandingActive && l.Standing == Moved {
+		begun, err := d.begun(ctx, l)
+		if err != nil {
+			return err
+		}
+		if !begun {
+			return d.keepsAll(ctx, l)
+		}
+		s = seen{person: l.Person, standing: Moved} // all that is left to do is to say so
+	}
 	if !s.missing() || (s.standing == Moved) != (l.Standing == Moved) {
 		now := d.now()
 		return d.DB.InTx(ctx, role, func(tx pgx.Tx) error { return d.note(ctx, tx, now, now, list, nil) })
@@ -38,27 +50,53 @@ func (d *Desk) leave(ctx context.Context, l *Leaver) error {
 	}
 	d.After("leaver.revoked")
 	now := d.now()
+	var as *Leaver
 	err = d.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		l, err := lockLeaver(ctx, tx, l.Person)
-		if errors.Is(err, ErrUnknown) || err == nil && l.State != Leaving { // another was faster, or they are back
+		as, err = lockLeaver(ctx, tx, l.Person)
+		if errors.Is(err, ErrUnknown) || err == nil && as.State != Leaving { // another was faster, or they are back
+			as = l
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		l.State, l.Changed = Left, now
-		if err := updateLeaver(ctx, tx, l); err != nil {
+		as.State, as.Changed = Left, now
+		if err := updateLeaver(ctx, tx, as); err != nil {
 			return err
 		}
-		if err := publish(ctx, tx, now, l.Person); err != nil {
+		if err := publish(ctx, tx, now, as.Person); err != nil {
 			return err
 		}
-		return d.record(ctx, tx, now, by, l, "leaver.left", map[string]any{"standing": l.Standing, "revoked": len(revoked)})
+		return d.record(ctx, tx, now, by, as, "leaver.left", map[string]any{"standing": as.Standing, "revoked": len(revoked)})
 	})
-	if err == nil {
-		d.After("leaver.left")
+	if err != nil {
+		return err
 	}
-	return err
+	*l = *as
+	d.After("leaver.left")
+	return nil
+}
+
+// begun reports whether something of a mover's was revoked since that was decided: then that, and not the address's return, is why
+// nothing is wrong any more.
+func (d *Desk) begun(ctx context.Context, l *Leaver) (bool, error) {
+	found, err := d.Authority.Find(ctx, ca.Query{Person: &l.Person, State: ca.Revoked})
+	naming := d.naming(l.Lost)
+	return slices.ContainsFunc(found, func(c ca.Certificate) bool { return naming(c) && !c.Status.At.Before(l.Changed) }), err
+}
+
+// keepsAll takes a mover off the list whose address is back.
+func (d *Desk) keepsAll(ctx context.Context, l *Leaver) error {
+	return d.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		is, err := lockLeaver(ctx, tx, l.Person)
+		if errors.Is(err, ErrUnknown) || err == nil && (is.State != Leaving || is.Standing != Moved) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		return d.takeOff(ctx, tx, d.now(), is, "leaver.returned")
+	})
 }
 
 // signs reports whether a person signs with a certificate, or signs in. Officers' are not among these: who takes their

@@ -138,8 +138,8 @@ func (d *Desk) Lost(ctx context.Context, people []uuid.UUID) (map[uuid.UUID][]st
 	return out, err
 }
 
-// keptFor is whether somebody whose certificates were revoked without a word, and who is all right again, stays on the list so
-// that they count towards the limit.
-func keptFor(l *Leaver, now time.Time) bool {
-	return l.Standing == Moved && l.State == Left && l.By == nil && now.Sub(l.Changed).Abs() < revokedLately
+// stays reports whether a mover with whom nothing is wrong any more is still listed: while their certificates are being revoked,
+// and, if nobody decided that, for as long as they count towards the limit.
+func stays(l *Leaver, now time.Time) bool {
+	return l.Standing == Moved && (l.State == Leaving || l.State == Left && l.By == nil && now.Sub(l.Changed).Abs() < revokedLately)
 }

@@ -9,12 +9,14 @@ import (
 	"time"
 
 	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/housetest"
+	"github.com/sealpost/sealpost/internal/pg"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
@@ -137,6 +139,11 @@ func TestAddressMoves(t *testing.T) {
 	c.Clock.Advance(25 * time.Hour)
 	c.sweep(t)
 	c.expect(t, "in the end")
+	for kind, want := range map[string]int64{"leaver.noticed": 1, "leaver.left": 1, "leaver.settled": 1, "leaver.returned": 0} {
+		if n := c.events(t, kind); n != want {
+			t.Errorf("%d events %s, want %d", n, kind, want)
+		}
+	}
 }
 
 // An address that is back before the grace is over has cost nothing.
@@ -296,4 +303,58 @@ func TestHeardLate(t *testing.T) {
 	if err := c.Heard(ctx, []directory.Changed{{Look: directory.Look{Person: c.people["alice"], Standing: directory.StandingDisabled}}}); err == nil {
 		t.Error("cancelled: no error")
 	}
+}
+
+// Whoever hears of a mover while they are being revoked, or comes after a crash in the middle, ends it; and if the address is back
+// before anything was revoked, nothing is.
+func TestMoverIsRevokedInPieces(t *testing.T) {
+	c := setup(t, leaver.Policy{Moved: leaver.Revoke, Grace: time.Nanosecond, Limit: 0.5})
+	c.sweep(t)
+	c.look(t)
+	conf := c.config
+	heard := 0
+	conf.After = func(step string) {
+		if step == "leaver.revoked" { // another server hears of the entry's change
+			heard++
+			c.look(t)
+			if _, err := c.Observe(t.Context(), c.people["bob"]); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	c.mail(t, "bob", "bob@example.test")
+	if _, err := c.desk(t, conf).Observe(t.Context(), c.people["bob"]); err != nil || heard == 0 {
+		t.Errorf("%v, heard %d times", err, heard)
+	}
+	c.expect(t, "heard in the middle", "bob moved left")
+	for kind, want := range map[string]int64{"leaver.left": 1, "leaver.returned": 0, "certificate.revoked": 2} {
+		if n := c.events(t, kind); n != want {
+			t.Errorf("%d events %s, want %d", n, kind, want)
+		}
+	}
+	// The process ends in the middle, and the next sweep goes on.
+	func() {
+		defer func() { _ = recover() }()
+		conf.After = func(step string) {
+			if step == "leaver.revoked" {
+				panic("ended")
+			}
+		}
+		c.mail(t, "carol", "c.mueller@example.test")
+		_, _ = c.desk(t, conf).Observe(t.Context(), c.people["carol"])
+	}()
+	c.expect(t, "ended", "bob moved left", "carol moved leaving")
+	c.sweep(t)
+	c.expect(t, "goes on", "bob moved left", "carol moved left")
+	// Decided, and back before anything is revoked.
+	must(t, exec(t, c.DB, "update enroll.leaver set state = 'leaving', changed_at = now() + interval '1 hour' where person = '"+c.people["bob"].String()+"'"))
+	c.sweep(t)
+	c.expect(t, "is back", "carol moved left")
+}
+
+func exec(t *testing.T, db *pg.DB, sql string) error {
+	return db.InTx(t.Context(), "enroll", func(tx pgx.Tx) error {
+		_, err := tx.Exec(t.Context(), sql)
+		return err
+	})
 }

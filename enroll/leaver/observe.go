@@ -176,7 +176,9 @@ func (d *Desk) note(ctx context.Context, tx pgx.Tx, now, seenAt time.Time, list 
 			if l != nil {
 				d.Log.Warn("somebody who left is of no directory that is configured", "person", p)
 			}
-		case s == directory.StandingActive && l != nil && keptFor(l, now):
+		case s == directory.StandingActive && l != nil && stays(l, now):
+		case s == directory.StandingActive && l != nil && l.Standing == Moved && l.State == Left:
+			err = d.takeOff(ctx, tx, now, l, "leaver.settled") // what named the address is revoked
 		case s == directory.StandingActive && l != nil:
 			err = d.takeOff(ctx, tx, now, l, "leaver.returned")
 		case s == directory.StandingActive:

@@ -15,6 +15,7 @@ const maxIdle = 2 * time.Minute
 // pool is a few connections that are bound as one account. It is safe for concurrent use.
 type pool struct {
 	dial    func(context.Context) (*conn, error)
+	dialer  *dialer       // what dial dials
 	timeout time.Duration // of one operation
 	slots   chan struct{} // one for each connection in use
 
@@ -29,7 +30,7 @@ type idle struct {
 }
 
 func newPool(size int, timeout time.Duration, d *dialer) *pool {
-	return &pool{dial: d.dial, timeout: timeout, slots: make(chan struct{}, size)}
+	return &pool{dial: d.dial, dialer: d, timeout: timeout, slots: make(chan struct{}, size)}
 }
 
 // do runs fn on a connection. fn must bear being run again from its start: when a connection that was kept from

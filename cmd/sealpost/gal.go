@@ -23,7 +23,7 @@ func galCommand() *cobra.Command {
 		Long: `A running server compares everybody's directory entry with what it should show as often as gal.every in the configuration says,
 and repairs it; so it does in each further directory (gal.targets). These commands do it now, and show what was found.
 docs/gal.md says what belongs into an entry.`}
-	c.AddCommand(galStatusCommand(), galDiffCommand(),
+	c.AddCommand(galStatusCommand(), galDiffCommand(), galCheckCommand(),
 		galRepairCommand("repair", "Repair a person's entry, or all"),
 		galRepairCommand("publish", "The same as repair"))
 	return c

@@ -86,10 +86,21 @@ func TestFurtherDirectory(t *testing.T) {
 		t.Errorf("status of %v", names)
 	}
 	oneLine(t, "nowhere", e2etest.Bad(t, i.command("gal diff --target nowhere", "alice"), `no directory "nowhere"`))
+	if out := i.run(t, "gal check"); !strings.HasPrefix(out, "company\n  good     server ldaps://") || !strings.Contains(out, "\npartners\n  good     server "+there.TLSURL()) || strings.Contains(out, "  fault ") {
+		t.Errorf("check: %s", out)
+	}
+	for line := range strings.Lines(i.run(t, "gal check --target partners --json")) {
+		var one map[string]string
+		must(t, json.Unmarshal([]byte(line), &one))
+		if one["directory"] != "partners" || one["state"] != "good" || one["thing"] == "" || one["says"] == "" {
+			t.Errorf("check: %s", line)
+		}
+	}
 	// Away: said, and the other one is repaired all the same.
 	there.Kill()
 	i.slapd.Modify(t, "dn: "+slapdtest.PersonDN("alice")+"\nchangetype: modify\ndelete: userCertificate;binary\n")
 	e2etest.Bad(t, i.command("gal publish", "alice"), "partners: ")
+	e2etest.Bad(t, i.command("gal check"), "partners: 1 of 1 things that were tried must be put right")
 	if out := i.slapd.Search(t, i.slapd.Lookup, "-b", slapdtest.PersonDN("alice"), "userCertificate"); !strings.Contains(out, "userCertificate;binary::") {
 		t.Errorf("not repaired at home: %s", out)
 	}

@@ -20,7 +20,7 @@ func (d *Directory) ReadAhead(ctx context.Context, people []uuid.UUID, attrs []A
 	if err != nil {
 		return Ahead{}, err
 	}
-	names := []string{d.dialect.id, "objectClass", d.dialect.version}
+	names := d.toChange()
 	for _, a := range attrs {
 		name, err := d.wireName(a)
 		if err != nil {
@@ -64,7 +64,7 @@ func (d *Directory) only(entries []*ldap.Entry, owner map[string]uuid.UUID) map[
 			continue
 		}
 		id := owner[source]
-		if _, several := out[id]; several || d.dialect.version != "" && e.GetEqualFoldAttributeValue(d.dialect.version) == "" {
+		if _, several := out[id]; several || d.dialect.version != "" && e.GetEqualFoldAttributeValue(d.dialect.version) == "" || inPart(e) {
 			e = nil
 		}
 		out[id] = e

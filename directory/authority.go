@@ -292,8 +292,8 @@ func (d *Directory) createAbove(l *ldap.Conn, name *ldap.DN, absent error) error
 }
 
 func (d *Directory) readAuthority(l *ldap.Conn, name *ldap.DN) (*ldap.Entry, error) {
-	result, err := l.Search(entryOnly(name.String(), "(objectClass=*)", []string{"objectClass", d.dialect.version,
-		d.dialect.wire[caCertificate], d.dialect.wire[crlValue], d.dialect.wire[deltaValue]}))
+	names := append(d.toChange(), d.dialect.wire[caCertificate], d.dialect.wire[crlValue], d.dialect.wire[deltaValue])
+	result, err := l.Search(entryOnly(name.String(), "(objectClass=*)", names))
 	if code(err) == ldap.LDAPResultNoSuchObject || err == nil && len(result.Entries) == 0 {
 		return nil, ErrUnknownEntry.Withf("The directory has no entry %s.", name)
 	}

@@ -26,6 +26,15 @@ func (d *Directory) modify(e *ldap.Entry) *modification {
 	return &modification{directory: d, entry: e, request: ldap.NewModifyRequest(d.target(e), nil)}
 }
 
+// toChange are the attributes that are read of each entry that is to be changed.
+func (d *Directory) toChange() []string {
+	names := []string{"objectClass", d.dialect.id}
+	if d.dialect.version != "" {
+		names = append(names, d.dialect.version)
+	}
+	return names
+}
+
 // target is the name by which an entry is met again: one that does not change, where the server has such names.
 func (d *Directory) target(e *ldap.Entry) string {
 	id, err := d.dialect.parseID(e.GetEqualFoldRawAttributeValue(d.dialect.id))

@@ -36,6 +36,14 @@ func (d *Directory) readOn(l *ldap.Conn, e *ldap.Entry) error {
 	return nil
 }
 
+// inPart reports whether an attribute of the entry is shown in part.
+func inPart(e *ldap.Entry) bool {
+	return slices.ContainsFunc(e.Attributes, func(a *ldap.EntryAttribute) bool {
+		_, _, ok := unfinished(a.Name)
+		return ok
+	})
+}
+
 // unfinished returns the name of an attribute that is shown in part, without options, and the number of the value that comes next.
 func unfinished(shown string) (name string, next int, ok bool) {
 	name, options, _ := strings.Cut(shown, ";")

@@ -80,7 +80,7 @@ func (d *Directory) Revise(ctx context.Context, person uuid.UUID, attrs []Attrib
 
 // revise reads the entry and changes what is not as it should be.
 func (d *Directory) revise(l *ldap.Conn, f *Finder, filter string, attrs []Attribute, decide func(have Holding) map[Attribute]Change) error {
-	names := []string{"objectClass", d.dialect.id, d.dialect.version}
+	names := d.toChange()
 	if f != nil {
 		names = append(names, f.attributes()...)
 	}

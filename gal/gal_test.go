@@ -23,10 +23,11 @@ import (
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/pkitest"
+	"github.com/sealpost/sealpost/internal/sambatest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m, sambatest.Ends()) }
 
 type bundle struct {
 	*housetest.House

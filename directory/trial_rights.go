@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"crypto/rand"
 	"fmt"
 	"slices"
 	"strings"
@@ -15,23 +16,37 @@ func (t *trial) rights(server string, reader, writer *conn, p people) {
 		t.say(Fault, "account publisher", "%s does not find %s by %s, which the lookup account does. Give it the same rights to read and search.", t.Publisher.DN, p.sample, t.peopleFilter())
 		return
 	}
-	before := t.valuesOf(e, t.Attributes)
 	if t.dialect.version == "" {
 		t.rightsTold(server, reader, writer, p)
 	} else if t.mayWrite(server, writer, p.sample, t.dialect.wire[UserCertificate], UserCertificate) {
 		t.further(server, writer, e, p)
 		t.tooMuch(server, reader, writer, p.sample)
 	}
-	after := t.read1(writer, p.sample, t.ownNames())
-	if after == nil {
+	t.cleanUp(server, writer, p.sample)
+	t.seen(reader, writer)
+}
+
+// cleanUp takes out what a server kept that had to refuse it.
+func (t *trial) cleanUp(server string, c *conn, dn string) {
+	e := t.read1(c, dn, t.ownNames())
+	if e == nil {
 		return
 	}
-	for _, a := range t.Attributes {
-		if now := t.valuesOf(after, t.Attributes)[a]; contains(now, t.Probe[a]) && !contains(before[a], t.Probe[a]) {
-			t.say(Fault, "no trace", "%s changed %s although it had to refuse the whole modification. Take the value out that was issued by %q; do not use this server.", server, p.sample, "Sealpost trial")
+	m := t.modify(e)
+	for a, have := range t.valuesOf(e, t.Attributes) {
+		if contains(have, t.Probe[a]) {
+			m.values(a, nil, [][]byte{t.Probe[a]})
 		}
 	}
-	t.seen(reader, writer)
+	if len(m.request.Changes) == 0 {
+		return
+	}
+	err := t.run(c, func(l *ldap.Conn) error { return m.send(l, "what was tried") })
+	if err == nil {
+		t.say(Fault, "no trace", "%s made a change of %s that it had to refuse as a whole. It was undone. Do not publish to this server.", server, dn)
+	} else {
+		t.say(Fault, "no trace", "%s made a change of %s that it had to refuse as a whole. Take out the certificate of \"Sealpost trial\"; undoing it failed: %v.", server, dn, rootOf(err))
+	}
 }
 
 func (t *trial) ownNames() []string {
@@ -153,11 +168,12 @@ func (t *trial) versions(server string, c *conn, e *ldap.Entry) {
 	}
 }
 
-// tooMuch tries whether the accounts may do what they should not.
+// tooMuch tries whether the accounts may do what they should not. That the server refuses as it must has been seen by then, with
+// what does no harm.
 func (t *trial) tooMuch(server string, reader, writer *conn, dn string) {
 	wire := t.dialect.wire[UserCertificate]
 	var also []string
-	for _, a := range [][2]string{{"mail", "trial@sealpost.invalid"}, {"userPassword", "trial"}, {"cn", "trial"}} {
+	for _, a := range [][2]string{{"mail", "trial@sealpost.invalid"}, {"userPassword", rand.Text()}, {"cn", "trial"}} {
 		if code(t.probe(writer, dn, wire, func(r *ldap.ModifyRequest) { r.Add(a[0], []string{a[1]}) })) == ldap.LDAPResultNoSuchAttribute {
 			also = append(also, a[0])
 		}

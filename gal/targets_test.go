@@ -1,12 +1,14 @@
 package gal_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"maps"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -235,6 +237,31 @@ func TestOneDirectoryAway(t *testing.T) {
 	waitFor(t, "the other one", func() bool { return len(p.there.values(t, contactDN(1), certificates)) == 0 })
 	must(t, p.Slapd.Restart(t.Context()))
 	waitFor(t, "the first", func() bool { return len(p.shown(t)) == 0 })
+}
+
+// A directory that takes connections and does not answer is as good as away.
+func TestOneDirectoryHangs(t *testing.T) {
+	p := withPartners(t, contact(1, "alice@example.test"))
+	q, err := jobs.New(jobs.Config{DB: p.DB})
+	must(t, err)
+	p.Register(q)
+	jobs.Handle(q, time.Second, func(context.Context, jobs.TellCase) error { return nil })
+	must(t, syscall.Kill(p.there.Slapd.PID(), syscall.SIGSTOP))
+	goOn := func() { must(t, syscall.Kill(p.there.Slapd.PID(), syscall.SIGCONT)) }
+	defer goOn()
+	must(t, q.Start(context.WithoutCancel(t.Context())))
+	t.Cleanup(func() { must(t, q.Stop(context.WithoutCancel(t.Context()))) })
+	for n := range 3 { // and those after them
+		c := p.enrol(t).Certificates[1]
+		waitFor(t, fmt.Sprintf("certificate %d in the directory that answers", n), func() bool {
+			shown := p.shown(t)
+			return len(shown) == 1 && bytes.Equal(shown[0], c.DER)
+		})
+	}
+	goOn()
+	waitFor(t, "the directory that hung", func() bool {
+		return len(p.there.values(t, contactDN(1), certificates)) == 1 && p.Database.Count(t, `select count(*) from publication.due_further`) == 0
+	})
 }
 
 func waitFor(t *testing.T, what string, done func() bool) {

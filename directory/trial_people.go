@@ -12,15 +12,17 @@ import (
 
 // people is what was seen of them.
 type people struct {
-	sample  string // name of an entry that belongs there, if any does
-	id      string // the directory's own
-	other   string // name of one that has no class which allows certificates
-	count   int
-	noID    string // name of one that does not show its id
-	noMail  int
-	belong  int
-	mailbox string // of the sample
-	stopped error  // the list was not shown to its end
+	sample   string // name of an entry that belongs there, if any does
+	id       string // the directory's own
+	other    string // name of one that has no class which allows certificates
+	count    int
+	noID     string // name of one that does not show its id
+	veiled   string // name of one of which nobody knows whether it is disabled
+	unmarked string // name of one that does not show when it was changed
+	noMail   int
+	belong   int
+	mailbox  string // of the sample
+	stopped  error  // the list was not shown to its end
 }
 
 // people counts those who are there, page by page, and picks one to try things out with.
@@ -49,6 +51,7 @@ func (t *trial) people(c *conn) *people {
 	} else {
 		t.say(Good, "attribute "+t.dialect.id, "It is shown.")
 	}
+	t.sayState(p)
 	t.addresses(c, p)
 	return &p
 }
@@ -69,6 +72,13 @@ func (t *trial) list(c *conn, short bool) (p people) {
 	names := []string{t.dialect.id, "objectClass", t.dialect.mail, t.dialect.proxies}
 	if t.Finder != nil {
 		names = append(names, t.Finder.attributes()...)
+	} else {
+		if t.dialect.shown != "" {
+			names = append(names, t.dialect.shown)
+		}
+		for _, r := range t.dialect.changes {
+			names = append(names, r.attribute)
+		}
 	}
 	request := ldap.NewSearchRequest(t.People.Base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, t.peopleFilter(), names, nil)
 	p.stopped = eachPage(func(op func(*ldap.Conn) error) error { return t.run(c, op) }, request, func(page []*ldap.Entry) error {
@@ -96,6 +106,9 @@ func (t *trial) see(p *people, e *ldap.Entry) {
 	if t.dialect.holderClass != "" && p.other == "" && len(e.GetEqualFoldAttributeValues("objectClass")) > 0 && !hasClass(e, t.dialect.holderClasses...) {
 		p.other = e.DN
 	}
+	if t.Finder == nil {
+		t.seeState(p, e)
+	}
 	mailboxes := t.mailboxesOf(e)
 	if len(mailboxes) == 0 {
 		p.noMail++
@@ -109,6 +122,30 @@ func (t *trial) see(p *people, e *ldap.Entry) {
 		if fits >= 0 {
 			p.mailbox = mailboxes[fits]
 		}
+	}
+}
+
+// seeState looks at what must be known of people where they are looked up, and need not of entries elsewhere.
+func (t *trial) seeState(p *people, e *ldap.Entry) {
+	if t.dialect.shown != "" && hasClass(e, t.dialect.accounts) && e.GetEqualFoldAttributeValue(t.dialect.shown) == "" {
+		p.veiled = e.DN
+	}
+	if !slices.ContainsFunc(t.dialect.changes, func(r rising) bool { return e.GetEqualFoldAttributeValue(r.attribute) != "" }) {
+		p.unmarked = e.DN
+	}
+}
+
+// sayState says what seeState found.
+func (t *trial) sayState(p people) {
+	if p.veiled != "" {
+		t.say(Fault, "attribute "+t.dialect.shown, "%s does not see it of %s, so that a disabled account looks like any other. Let the account read it.", t.Lookup.DN, p.veiled)
+	}
+	if p.unmarked != "" {
+		var names []string
+		for _, r := range t.dialect.changes {
+			names = append(names, r.attribute)
+		}
+		t.say(Warning, "noticing changes", "%s sees no %s, for example of %s: who joins, moves or leaves is noticed late. Let the account read it.", t.Lookup.DN, strings.Join(names, " and no "), p.unmarked)
 	}
 }
 

@@ -85,6 +85,8 @@ var brokenOnes = map[string]broken{
 	"only adding": {slapd: first("access to attrs=userCertificate by dn.exact=\"" + publisherDN + "\" =arscd by * read"), state: directory.Fault, thing: "writing userCertificate",
 		says: publisherDN + " may not write"},
 	"entryCSN": {slapd: first("access to attrs=entryCSN by * none"), state: directory.Warning, thing: "attribute entryCSN", says: "does not show it to " + publisherDN},
+	"changes hidden": {slapd: first("access to attrs=entryCSN,modifyTimestamp by dn.exact=\"" + publisherDN + "\" read by * none"), state: directory.Warning, thing: "noticing changes",
+		says: lookupDN + " sees no entryCSN and no modifyTimestamp, for example of uid="},
 	"class": {slapd: slapdtest.Config{First: "access to attrs=objectClass by * read\n", More: "dn: cn=plain," + slapdtest.People + "\nobjectClass: person\ncn: plain\nsn: P\n\n"},
 		state: directory.Fault, thing: "class pkiUser", says: publisherDN + " may not add pkiUser to it."},
 	"no class": {config: func(_ *slapdtest.Server, c *directory.Config) { c.HolderClass = "nothingUser" }, state: directory.Fault, thing: "schema",

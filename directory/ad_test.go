@@ -136,6 +136,38 @@ func TestADMemberOf(t *testing.T) {
 	}
 }
 
+// The group that is somebody's primary one has no member: it gives no role, however membership is read.
+func TestADPrimaryGroup(t *testing.T) {
+	t.Parallel()
+	u := sambatest.New(t)
+	u.User(t, "alice")
+	for _, membership := range []string{"search", "memberOf"} {
+		f := inUnit(t, u, func(c *directory.Config) {
+			c.Membership = membership
+			c.Roles = []directory.RoleRule{{Role: audit.Registrar, Group: "CN=Domain Users,CN=Users," + sambatest.Base}}
+		})
+		if got := f.login(t, "alice").Roles; !slices.Equal(got, []audit.Role{audit.Subscriber}) {
+			t.Errorf("%s: roles %v", membership, got)
+		}
+	}
+}
+
+// Who looks in the whole domain is referred to the forest's other parts, and need not go there.
+func TestADWholeDomain(t *testing.T) {
+	t.Parallel()
+	f := inForest(t, func(c *directory.Config) { c.People.Base = sambatest.Base })
+	f.User(t, "alice")
+	alice := f.login(t, "alice")
+	got, err := f.Standings(t.Context(), []uuid.UUID{alice.ID})
+	if err != nil || !slices.Equal(got, []directory.Standing{directory.StandingActive}) {
+		t.Errorf("%v, %v", got, err)
+	}
+	is(t, "change", f.AddValues(t.Context(), alice.ID, directory.UserCertificate, [][]byte{{1}}), nil)
+	if _, err := f.Authenticate(t.Context(), f.Login("alice"), sambatest.Password); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestADAuthenticate(t *testing.T) {
 	t.Parallel()
 	f := inForest(t)

@@ -1,11 +1,14 @@
 package gal_test
 
 import (
+	"bytes"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"maps"
+	"net/url"
 	"os"
 	"slices"
 	"strings"
@@ -18,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/gpgtest"
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/pkitest"
@@ -441,4 +445,40 @@ func TestADContacts(t *testing.T) {
 		t.Error(err)
 	}
 	f.holds(t, "revoked", bob, adCertificates)
+}
+
+// A colleague's gpgsm, whose dirmngr logs in to Active Directory, finds the recipient's certificate and encrypts to it. A revoked one is
+// no longer found.
+func TestADGPGSMFindsTheCertificate(t *testing.T) {
+	f := inForest(t, gal.Policy{})
+	f.User(t, "alice")
+	who, key := f.person(t, "alice"), pkitest.RSAKey(t, ca.RSA3072, 3)
+	current := f.pki.Issue(t, who.Request(ca.SMIMEEncryption, key.Public()))[0]
+	f.sweep(t, gal.Sweeping{Repair: true})
+	g := &gnupg{gpgtest.New(t, f.pki.Root), t}
+	g.Env = []string{"LDAPTLS_CACERT=" + f.TrustFile}
+	server, err := url.Parse(f.StartTLSURL())
+	must(t, err)
+	g.Write("dirmngr_ldapservers.conf", fmt.Appendf(nil, "%s:%s:%s:%s:%s:starttls:\n", server.Hostname(), server.Port(), f.Lookup.Name+"@ad.test", f.Lookup.Password, f.People))
+	g.Import(f.pki.Root.Raw, f.pki.Issuing.Raw)
+	found := g.lookup(who.Mailbox)
+	if len(found) != 1 || !bytes.Equal(found[0], current.DER) {
+		t.Fatalf("dirmngr finds %d certificates", len(found))
+	}
+	g.Write("found.pem", pkitest.PEM(found...))
+	_, _ = g.Try("gpgsm", "--batch", "--disable-crl-checks", "--import", g.Path("found.pem")) // it says that the other authority is unknown
+	g.Write("mail.txt", []byte("for alice"))
+	g.Run("gpgsm", "--batch", "--disable-crl-checks", "--encrypt", "--output", g.Path("mail.p7m"), "-r", who.Mailbox, g.Path("mail.txt"))
+	private, err := x509.MarshalPKCS8PrivateKey(key)
+	must(t, err)
+	out := g.Run("openssl", "cms", "-decrypt", "-inform", "DER", "-in", g.Path("mail.p7m"), "-inkey", g.Write("key.der", private), "-keyform", "DER",
+		"-recip", g.Write("recipient.pem", pkitest.PEM(current.DER)))
+	if out != "for alice" {
+		t.Errorf("the message is %q", out)
+	}
+	f.bundle.revoke(t, current)
+	f.sweep(t, gal.Sweeping{Repair: true})
+	if after, _ := g.Try("dirmngr-client", "--lookup", who.Mailbox); strings.TrimSpace(after) != "" {
+		t.Errorf("after the revocation dirmngr finds %s", after)
+	}
 }

@@ -24,6 +24,7 @@ const patience = time.Minute
 
 // Home is a home of GnuPG. It is for one test.
 type Home struct {
+	Env []string // further variables of the programs' environment, such as LDAPTLS_CACERT
 	t   testing.TB
 	dir string
 }
@@ -35,7 +36,7 @@ func New(t testing.TB, root *x509.Certificate) *Home {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h := &Home{t, dir}
+	h := &Home{t: t, dir: dir}
 	t.Cleanup(func() {
 		if out, err := h.Try("gpgconf", "--kill", "all"); err != nil {
 			t.Errorf("gpgconf --kill: %v %s", err, out)
@@ -67,7 +68,7 @@ func (h *Home) Try(name string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(h.t.Context()), patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, name, args...)
-	cmd.Env = append(os.Environ(), "GNUPGHOME="+h.dir, "LC_ALL=C")
+	cmd.Env = append(append(os.Environ(), "GNUPGHOME="+h.dir, "LC_ALL=C"), h.Env...)
 	out, err := cmd.CombinedOutput()
 	return string(out), err
 }

@@ -118,6 +118,9 @@ var doors = []door{
 	{"software.sslmate.com/src/go-pkcs12", []string{"pkcs12"}, true},
 	{"golang.org/x/mod/sumdb", []string{"internal/audit/...", "internal/audittest"}, true},
 
+	{"github.com/coreos/go-oidc/v3", []string{"web/signin"}, false},
+	{"golang.org/x/oauth2", []string{"web/signin"}, false},
+	{"github.com/zitadel/oidc/v3", nil, true}, // a provider for tests
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"github.com/schollz/progressbar/v3", []string{"cmd/..."}, false},
 	{"go.yaml.in/yaml/v3", []string{"cmd/..."}, true},

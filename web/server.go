@@ -53,7 +53,8 @@ type Config struct {
 
 	// Sessions are of people who use the portal; nil: there is no portal.
 	Sessions     *session.Sessions
-	Organisation string // whose portal it is
+	Organisation string         // whose portal it is
+	OpenID       *signin.OpenID // the portal's identity provider; nil: there is none
 
 	// Parts are what the health of the server consists of: database, directory, archive, audit, crl.
 	Parts   []Part
@@ -131,7 +132,7 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
-		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Sessions: c.Sessions, Password: password, Directory: c.Directory, Authority: c.Authority,
+		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Directory: c.Directory, Authority: c.Authority,
 			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
 		if err != nil {
 			return nil, err

@@ -30,6 +30,7 @@ const (
 	MethodPassword    Method = "password"    // a directory password
 	MethodToken       Method = "token"       // a single-use enrolment token
 	MethodCertificate Method = "certificate" // a client certificate
+	MethodOpenID      Method = "openid"      // an identity provider (OpenID Connect)
 	MethodLocal       Method = "local"       // the command line on the server itself
 	MethodSystem      Method = "system"      // a component of Sealpost, acting by itself
 	MethodNone        Method = "anonymous"   // not at all

@@ -36,6 +36,7 @@ type Config struct {
 	Organisation string // as people know it
 	Sessions     *session.Sessions
 	Password     signin.Password
+	OpenID       *signin.OpenID // nil: nobody signs in at an identity provider
 	Directory    *directory.Directory
 	Authority    *ca.Authority
 
@@ -101,6 +102,9 @@ func headers(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 }
 
+// CallbackPath is where the identity provider sends people back to.
+const CallbackPath = "/signin/openid/callback"
+
 // page is a handler of a page. What it returns as an error is shown as a page too.
 type page func(w http.ResponseWriter, r *http.Request, v *visit) error
 
@@ -118,6 +122,8 @@ func (p *Portal) route() {
 	p.router.Get(assetsPath+"*", p.assets.serve)
 	p.router.Get("/signin", p.open("signin", p.signInForm))
 	p.router.Post("/signin", p.open("signin", p.signIn))
+	p.router.Get("/signin/openid", p.open("signin-openid", p.leave))
+	p.router.Get(CallbackPath, p.open("signin-openid-return", p.comeBack))
 	p.router.Post("/language", p.open("language", p.chooseLanguage))
 	p.router.Post("/signout", p.open("signout", p.signOut))
 	p.router.Get("/", p.known("home", p.home))

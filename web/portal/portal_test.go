@@ -35,21 +35,29 @@ func must(t testing.TB, err error) {
 type site struct {
 	*housetest.House
 	server *httptest.Server
+	url    string
 }
 
-func setup(t *testing.T) *site {
+func setup(t *testing.T, change ...func(*site, *web.Config)) *site {
 	t.Helper()
 	t.Parallel()
 	h := housetest.New(t)
+	out := &site{House: h, server: httptest.NewUnstartedServer(nil)}
+	out.url = "https://" + out.server.Listener.Addr().String()
 	sessions, err := session.New(session.Config{DB: h.DB, Now: h.Clock.Now})
 	must(t, err)
-	s, err := web.New(web.Config{Registry: h.Enroll, Authority: h.PKI.Authority, Archive: h.Archive, Recovery: h.Recovery, Directory: h.Directory, Audit: h.Audit,
+	c := web.Config{Registry: h.Enroll, Authority: h.PKI.Authority, Archive: h.Archive, Recovery: h.Recovery, Directory: h.Directory, Audit: h.Audit,
 		Sessions: sessions, Organisation: "Example Ltd", Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return nil, nil },
-		Now: h.Clock.Now, Log: slog.New(slog.DiscardHandler)})
+		Now: h.Clock.Now, Log: slog.New(slog.DiscardHandler)}
+	for _, f := range change {
+		f(out, &c)
+	}
+	s, err := web.New(c)
 	must(t, err)
-	server := httptest.NewTLSServer(s.Portal())
-	t.Cleanup(server.Close)
-	return &site{h, server}
+	out.server.Config.Handler = s.Portal()
+	out.server.StartTLS()
+	t.Cleanup(out.server.Close)
+	return out
 }
 
 // browser is somebody's: it keeps cookies and follows redirects, as a form's answer does.

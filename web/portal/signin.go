@@ -4,8 +4,10 @@ import (
 	"net/http"
 	"net/url"
 
+	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/web/session"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 // readForm reads what a form sent.
@@ -22,6 +24,9 @@ type entrance struct {
 	To     string // where they go then
 	Login  string // what they typed; a password is never sent back
 	Failed string // why it did not work
+
+	Provider  string // the identity provider, as people call it
+	Elsewhere string // the way there; "" if there is none
 }
 
 func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -30,10 +35,10 @@ func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v *visit) er
 		http.Redirect(w, r, to, http.StatusSeeOther)
 		return nil
 	}
-	return p.show(w, r, v, http.StatusOK, "signin", "signin.title", entrance{To: to})
+	return p.showEntrance(w, r, v, http.StatusOK, entrance{To: to})
 }
 
-// signIn takes login and password. Who was signed in before, here, is not any more.
+// signIn takes login and password.
 func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v *visit) error {
 	form, err := readForm(w, r)
 	if err != nil {
@@ -42,26 +47,33 @@ func (p *Portal) signIn(w http.ResponseWriter, r *http.Request, v *visit) error 
 	e := entrance{To: ownPath(form.Get("to")), Login: form.Get("login")}
 	caller, err := p.Password.Try(r.Context(), e.Login, form.Get("password"), r.RemoteAddr)
 	if err != nil {
-		if f := fault.Of(err); f == nil || f.Kind != fault.Denied && f.Kind != fault.Unavailable {
-			return err
-		}
-		problem := p.Problem(r.Context(), err)
-		e.Failed = v.language.failed(fault.Of(err))
-		v.signedIn = false
-		return p.show(w, r, v, problem.Status, "signin", "signin.title", e)
+		return p.entranceAgain(w, r, v, e, err)
 	}
+	return p.enter(w, r, v, caller, nil, e.To)
+}
+
+// enter signs somebody in who has shown who they are. Who was signed in before, here, is not any more.
+func (p *Portal) enter(w http.ResponseWriter, r *http.Request, v *visit, caller signin.Caller, roles []audit.Role, to string) error {
 	if v.signedIn {
 		if err := p.Sessions.End(r.Context(), v.Caller.Actor, v.Secret); err != nil {
 			return err
 		}
 	}
-	secret, _, err := p.Sessions.Begin(r.Context(), caller.Actor, nil, r.UserAgent())
+	secret, _, err := p.Sessions.Begin(r.Context(), caller.Actor, roles, r.UserAgent())
 	if err != nil {
 		return err
 	}
 	setSession(w, secret)
-	http.Redirect(w, r, e.To, http.StatusSeeOther)
+	http.Redirect(w, r, to, http.StatusSeeOther)
 	return nil
+}
+
+// showEntrance shows what ways in there are.
+func (p *Portal) showEntrance(w http.ResponseWriter, r *http.Request, v *visit, status int, e entrance) error {
+	if p.OpenID != nil {
+		e.Provider, e.Elsewhere = p.OpenID.Policy.Name, "/signin/openid?to="+url.QueryEscape(e.To)
+	}
+	return p.show(w, r, v, status, "signin", "signin.title", e)
 }
 
 // failed is why somebody could not sign in, in their words where we have them.

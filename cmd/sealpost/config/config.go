@@ -13,6 +13,7 @@ import (
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/web/session"
+	"github.com/sealpost/sealpost/web/signin"
 )
 
 //go:generate go test ./manual -run ^TestPageIsCurrent$ -count=1 -update
@@ -50,7 +51,7 @@ type Config struct {
 	CRL       CRL                `yaml:"crl"`
 	OCSP      OCSP               `yaml:"ocsp"`
 	Finding   Finding            `yaml:"finding"`
-	Portal    session.Policy     `yaml:"portal"`
+	Portal    Portal             `yaml:"portal"`
 
 	// Publications are further files that the public listener serves: the root's certificate and its revocation list, which
 	// the issuing certificate names.
@@ -60,6 +61,13 @@ type Config struct {
 	Log   Log   `yaml:"log"`
 
 	dir string // of the file
+}
+
+// Portal says how people use Sealpost with their browsers. There is one where listen.portal is set.
+type Portal struct {
+	URL      string              `yaml:"url"`      // by which people reach it: https://… (required with openid)
+	Sessions session.Policy      `yaml:"sessions"` // how long they stay signed in
+	OpenID   signin.OpenIDPolicy `yaml:"openid"`   // where they sign in, beside with the directory's password
 }
 
 // Database says where PostgreSQL is.
@@ -89,8 +97,7 @@ type Listen struct {
 	Public string `yaml:"public"` // plain HTTP: CRLs, CA certificates, OCSP. "127.0.0.1:8080"
 	API    string `yaml:"api"`    // HTTPS: REST, with optional client certificates. "127.0.0.1:8443"
 
-	// Portal is where people find the portal with their browsers: HTTPS, with the same certificate as the API. Empty means
-	// that there is none.
+	// Portal is where the portal listens: HTTPS, with the same certificate as the API. Empty means that there is none.
 	Portal string `yaml:"portal"`
 
 	// Hosts are the names in the API's server certificate, which the server then issues itself, with a key that never

@@ -38,7 +38,13 @@ func (c *Config) Validate() error {
 	f.add("leavers", c.Leavers.Validate())
 	c.validateGAL(&f)
 	c.validateFinding(&f)
-	f.add("portal", c.Portal.Validate())
+	f.add("portal.sessions", c.Portal.Sessions.Validate())
+	f.add("portal.openid", c.Portal.OpenID.Validate())
+	if u, err := url.Parse(c.Portal.URL); c.Portal.URL != "" || c.Portal.OpenID.Configured() {
+		if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
+			f.say("portal.url", "must be https://host or https://host:port")
+		}
+	}
 	c.validateSchedule(&f)
 	c.validatePoints(&f)
 	f.add("ocsp", ocsp.Config{Validity: time.Duration(c.OCSP.Validity), MaxAge: time.Duration(c.OCSP.MaxAge), Keep: c.OCSP.Keep}.Validate())

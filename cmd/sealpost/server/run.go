@@ -28,7 +28,6 @@ import (
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/web"
 	"github.com/sealpost/sealpost/web/allowance"
-	"github.com/sealpost/sealpost/web/session"
 )
 
 // exchangeLabel is what the exchange's private keys are sealed as.
@@ -152,11 +151,8 @@ func (s *Server) openWeb(ctx context.Context) error {
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
 		GAL: s.GAL, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: allowance.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
 		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), s.directoryGauges()), Tables: s.listTables(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
-	if s.Config.Listen.Portal != "" {
-		if c.Sessions, err = session.New(session.Config{DB: s.DB, Policy: s.Config.Portal, Now: s.now}); err != nil {
-			return err
-		}
-		c.Organisation = s.Config.Organisation.Name
+	if err := s.portal(&c); err != nil {
+		return err
 	}
 	for _, p := range s.Config.Publications {
 		file := s.Config.Path(p.File)

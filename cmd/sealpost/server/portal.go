@@ -1,0 +1,33 @@
+package server
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/sealpost/sealpost/web"
+	"github.com/sealpost/sealpost/web/portal"
+	"github.com/sealpost/sealpost/web/session"
+	"github.com/sealpost/sealpost/web/signin"
+)
+
+// portal adds what people's browsers need, if there is a portal.
+func (s *Server) portal(c *web.Config) (err error) {
+	if s.Config.Listen.Portal == "" {
+		return nil
+	}
+	conf := s.Config.Portal
+	if c.Sessions, err = session.New(session.Config{DB: s.DB, Policy: conf.Sessions, Now: s.now}); err != nil {
+		return err
+	}
+	c.Organisation = s.Config.Organisation.Name
+	if !conf.OpenID.Configured() {
+		return nil
+	}
+	secret, err := s.Config.Secret(conf.OpenID.ClientSecretFile)
+	if err != nil {
+		return fmt.Errorf("portal.openid.client_secret_file: %w", err)
+	}
+	c.OpenID, err = signin.NewOpenID(signin.OpenIDConfig{Policy: conf.OpenID, Secret: secret, Redirect: strings.TrimSuffix(conf.URL, "/") + portal.CallbackPath,
+		Directory: s.Directory, Now: s.now, Log: s.Log})
+	return err
+}

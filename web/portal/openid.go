@@ -1,0 +1,74 @@
+package portal
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"net/http"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/web/signin"
+)
+
+// attemptCookie is what a browser keeps while somebody is at the identity provider.
+const (
+	attemptCookie = "__Host-sealpost-attempt"
+	attemptLasts  = 600 // seconds
+)
+
+// attempt is its content.
+type attempt struct {
+	signin.Attempt
+	To string // where they go then
+}
+
+// leave sends somebody to the identity provider.
+func (p *Portal) leave(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if p.OpenID == nil {
+		return ErrNoPage
+	}
+	address, a, err := p.OpenID.Leave(r.Context(), false)
+	if err != nil {
+		return p.entranceAgain(w, r, v, entrance{To: ownPath(r.URL.Query().Get("to"))}, err)
+	}
+	content, err := json.Marshal(attempt{a, ownPath(r.URL.Query().Get("to"))})
+	if err != nil {
+		return err
+	}
+	setAttempt(w, base64.RawURLEncoding.EncodeToString(content), attemptLasts)
+	http.Redirect(w, r, address, http.StatusSeeOther)
+	return nil
+}
+
+// comeBack takes somebody whom the identity provider sent back.
+func (p *Portal) comeBack(w http.ResponseWriter, r *http.Request, v *visit) error {
+	if p.OpenID == nil {
+		return ErrNoPage
+	}
+	var a attempt
+	if c, err := r.Cookie(attemptCookie); err == nil {
+		if content, err := base64.RawURLEncoding.DecodeString(c.Value); err != nil || json.Unmarshal(content, &a) != nil {
+			a = attempt{} // nobody's attempt: it is refused below
+		}
+	}
+	setAttempt(w, "", -1) // it serves once
+	caller, roles, err := p.OpenID.Return(r.Context(), a.Attempt, r.URL.Query())
+	if err != nil {
+		return p.entranceAgain(w, r, v, entrance{To: ownPath(a.To)}, err)
+	}
+	return p.enter(w, r, v, caller, roles, ownPath(a.To))
+}
+
+func setAttempt(w http.ResponseWriter, value string, lasts int) {
+	http.SetCookie(w, &http.Cookie{Name: attemptCookie, Value: value, Path: "/", MaxAge: lasts, Secure: true, HttpOnly: true, SameSite: http.SameSiteLaxMode})
+}
+
+// entranceAgain shows the entrance to somebody who could not come in, and why. What is no refusal stays an error.
+func (p *Portal) entranceAgain(w http.ResponseWriter, r *http.Request, v *visit, e entrance, err error) error {
+	f := fault.Of(err)
+	if f == nil || f.Kind != fault.Denied && f.Kind != fault.Unavailable {
+		return err
+	}
+	problem := p.Problem(r.Context(), err)
+	e.Failed, v.signedIn = v.language.failed(f), false
+	return p.showEntrance(w, r, v, problem.Status, e)
+}

@@ -60,7 +60,7 @@ func withPartners(t *testing.T, more string, change ...func(*gal.TargetConfig)) 
 func partnersOn(t *testing.T, h *housetest.House, slapd *slapdtest.Server, change ...func(*gal.TargetConfig)) *partners {
 	t.Helper()
 	c := housetest.DirectoryConfig(slapd)
-	c.Name, c.DB, c.Now, c.Timeout, c.ConnectTimeout = "partners", h.DB, h.Clock.Now, 5*time.Second, 5*time.Second
+	c.Name, c.DB, c.Now, c.Timeout, c.ConnectTimeout = "partners", h.DB, h.Clock.Now, 20*time.Second, 20*time.Second // the machine may be busy
 	d, err := directory.New(c)
 	must(t, err)
 	t.Cleanup(d.Close)

@@ -96,17 +96,13 @@ type Config struct {
 
 	LookupPassword    string         `yaml:"-"` // content of lookup.password_file
 	PublisherPassword string         `yaml:"-"` // content of publisher.password_file
+	LookupProof       Proof          `yaml:"-"` // of a lookup account without a password
+	PublisherProof    Proof          `yaml:"-"` // of such a publisher
 	Trust             *x509.CertPool `yaml:"-"` // content of trust_file; nil means the system's
 
 	DB  *pg.DB           `yaml:"-"`
 	Now func() time.Time `yaml:"-"` // nil means time.Now
 	Log *slog.Logger     `yaml:"-"` // nil discards
-}
-
-// Account is one of Sealpost's own accounts in the directory.
-type Account struct {
-	DN           string `yaml:"dn"`            // "cn=lookup,ou=services,dc=example,dc=com"
-	PasswordFile string `yaml:"password_file"` // its first line; the file must not be readable by others
 }
 
 // People says which entries are people: those below base, at any depth, that match filter.
@@ -158,18 +154,15 @@ func (c Config) Validate() error {
 			say(path, "%v", err)
 		}
 	}
-	dn("lookup.dn", c.Lookup.DN)
-	if c.Lookup.PasswordFile == "" {
-		say("lookup.password_file", "is missing")
-	}
-	if (c.Publisher.DN == "") != (c.Publisher.PasswordFile == "") {
-		say("publisher", "needs both dn and password_file, or neither")
+	c.Lookup.validate("lookup", c.URLs, say)
+	if c.Publisher.IsSet() {
+		c.Publisher.validate("publisher", c.URLs, say)
 	}
 	dn("people.base", c.People.Base)
 	if _, err := ldap.CompileFilter(c.peopleFilter()); err != nil {
 		say("people.filter", "is no LDAP filter: %v", err)
 	}
-	for _, optional := range [][2]string{{"publisher.dn", c.Publisher.DN}, {"decoy", c.Decoy}, {"authorities.base", c.Authorities.Base}} {
+	for _, optional := range [][2]string{{"decoy", c.Decoy}, {"authorities.base", c.Authorities.Base}} {
 		if optional[1] != "" {
 			dn(optional[0], optional[1])
 		}

@@ -95,7 +95,7 @@ timeout: -1s
 	for i := range 10 {
 		want = append(want, fmt.Sprintf("urls[%d]", i))
 	}
-	want = append(want, "lookup.dn", "lookup.password_file", "publisher", "people.base", "people.filter", "publisher.dn", "decoy", "authorities.base",
+	want = append(want, "lookup", "publisher", "publisher.dn", "people.base", "people.filter", "decoy", "authorities.base",
 		"disabled[0].attribute", "disabled[1]", "disabled[2]", "roles[0].role", "roles[1].role", "roles[2].group", "membership", "connections", "cache",
 		"connect_timeout", "timeout")
 	if g, w := strings.Join(got, "\n"), strings.Join(want, "\n"); g != w {

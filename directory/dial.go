@@ -67,12 +67,13 @@ func (c *conn) close() {
 
 // dialer makes connections.
 type dialer struct {
-	endpoints []endpoint
-	trust     *x509.CertPool
-	timeout   time.Duration // for one endpoint
-	good      *atomic.Int64 // index of the endpoint that answered last
-	bind      func(*ldap.Conn) error
-	plain     bool // ldap without StartTLS: for what the world may read and is signed
+	endpoints   []endpoint
+	trust       *x509.CertPool
+	timeout     time.Duration    // for one endpoint
+	good        *atomic.Int64    // index of the endpoint that answered last
+	certificate *tls.Certificate // of the client; nil: none
+	bind        func(*ldap.Conn, endpoint) error
+	plain       bool // ldap without StartTLS: for what the world may read and is signed
 }
 
 // dial connects to the first endpoint that answers, beginning with the one that did last, and binds.
@@ -108,6 +109,9 @@ func (d *dialer) connect(ctx context.Context, e endpoint) (*conn, error) {
 	w := &wire{Conn: raw}
 	w.left.Store(maxAnswer)
 	config := &tls.Config{RootCAs: d.trust, ServerName: e.host, MinVersion: tls.VersionTLS12}
+	if d.certificate != nil { // shown whatever authorities the server says that it trusts: its refusal tells more than silence
+		config.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return d.certificate, nil }
+	}
 	stream := net.Conn(w)
 	if e.scheme == "ldaps" {
 		secure := tls.Client(w, config)
@@ -128,7 +132,7 @@ func (d *dialer) connect(ctx context.Context, e endpoint) (*conn, error) {
 		if d.bind == nil {
 			return nil
 		}
-		return d.bind(l)
+		return d.bind(l, e)
 	})
 	if err != nil {
 		c.close()

@@ -43,12 +43,8 @@ func New(c Config) (*Directory, error) {
 	if c.DB == nil {
 		return nil, errors.New("directory: DB is missing")
 	}
-	// An empty password would make these accounts anonymous.
-	if c.LookupPassword == "" {
-		return nil, fmt.Errorf("lookup.password_file: %s holds no password", c.Lookup.PasswordFile)
-	}
-	if c.Publisher.DN != "" && c.PublisherPassword == "" {
-		return nil, fmt.Errorf("publisher.password_file: %s holds no password", c.Publisher.PasswordFile)
+	if err := errors.Join(c.Lookup.ready("lookup", c.LookupPassword, c.LookupProof), c.Publisher.ready("publisher", c.PublisherPassword, c.PublisherProof)); err != nil {
+		return nil, err
 	}
 	if c.Watch == 0 {
 		c.Watch = 30 * time.Second
@@ -64,7 +60,7 @@ func New(c Config) (*Directory, error) {
 		return nil, err
 	}
 	d.makePools()
-	d.LookupPassword, d.PublisherPassword = "", "" // whoever prints d prints no password
+	d.LookupPassword, d.PublisherPassword, d.LookupProof, d.PublisherProof = "", "", Proof{}, Proof{} // whoever prints d prints no password
 	return d, nil
 }
 
@@ -104,26 +100,15 @@ func (d *Directory) makePools() {
 		size = 8
 	}
 	good := new(atomic.Int64)
-	open := func(bind func(*ldap.Conn) error) *pool {
-		return newPool(size, or(d.Timeout, 10*time.Second), &dialer{endpoints: d.endpoints, trust: d.Trust,
+	open := func(bind func(*ldap.Conn, endpoint) error, p Proof) *pool {
+		return newPool(size, or(d.Timeout, 10*time.Second), &dialer{endpoints: d.endpoints, trust: d.Trust, certificate: p.Certificate,
 			timeout: or(d.ConnectTimeout, 5*time.Second), good: good, bind: bind})
 	}
-	d.lookup = open(bindAs(d.Lookup.DN, d.LookupPassword))
-	d.watcher = open(bindAs(d.Lookup.DN, d.LookupPassword))
-	d.passwords = open(nil)
-	if d.Publisher.DN != "" {
-		d.publisher = open(bindAs(d.Publisher.DN, d.PublisherPassword))
-	}
-}
-
-// bindAs binds one of Sealpost's own accounts.
-func bindAs(dn, password string) func(*ldap.Conn) error {
-	return func(l *ldap.Conn) error {
-		err := l.Bind(dn, password)
-		if err == nil || broken(err) {
-			return err
-		}
-		return ErrRefused.Withf("The directory does not accept the password of Sealpost's account %s.", dn).Because(err)
+	lookup := d.Lookup.bind(d.LookupPassword, d.LookupProof)
+	d.lookup, d.watcher = open(lookup, d.LookupProof), open(lookup, d.LookupProof)
+	d.passwords = open(nil, Proof{})
+	if d.Publisher.IsSet() {
+		d.publisher = open(d.Publisher.bind(d.PublisherPassword, d.PublisherProof), d.PublisherProof)
 	}
 }
 

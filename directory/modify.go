@@ -97,10 +97,10 @@ func (d *Directory) written(err error, what string) error {
 		return errors.Join(errCrossed, err)
 	case ldap.LDAPResultInappropriateMatching:
 		return ErrRefused.Withf("The directory can change single values of %s only where it shows Sealpost's publishing account (%s) "+
-			"the attribute %s. An operator must let the account read it.", what, d.Publisher.DN, d.dialect.version).Because(err)
+			"the attribute %s. An operator must let the account read it.", what, d.Publisher, d.dialect.version).Because(err)
 	case ldap.LDAPResultInsufficientAccessRights:
 		return ErrRefused.Withf("The directory does not let Sealpost's publishing account (%s) write %s. "+
-			"An operator must give it that right.", d.Publisher.DN, what).Because(err)
+			"An operator must give it that right.", d.Publisher, what).Because(err)
 	}
 	return err
 }

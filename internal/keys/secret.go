@@ -92,6 +92,9 @@ func ReadSecret(path, label string, u Unlock) ([]byte, error) {
 	return UnsealSecret(block.Bytes, label, u)
 }
 
+// ReadKeytab reads a Kerberos keytab. A file that others may read is refused.
+func ReadKeytab(path string) ([]byte, error) { return readFile(path) }
+
 // ReadPassphrase reads a passphrase file: its first line. A file that others may read is refused.
 func ReadPassphrase(path string) (Unlock, error) {
 	text, err := readFile(path)

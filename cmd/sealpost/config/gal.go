@@ -94,7 +94,7 @@ func (c *Config) validateGAL(f *faults) {
 		if t.Name != "" {
 			f.add(at, t.Directory().Validate())
 		}
-		if t.Publisher.DN == "" {
+		if !t.Publisher.IsSet() {
 			f.say(at+".publisher", "is missing: certificates are written there")
 		}
 		_, _, err := t.Finder()

@@ -10,11 +10,11 @@ import (
 )
 
 // openGAL opens the further directories, and the publisher for all.
-func (s *Server) openGAL() (err error) {
+func (s *Server) openGAL(ctx context.Context) (err error) {
 	c := gal.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Policy: s.Config.GAL.Policy,
 		Searchable: !s.Config.Finding.Store.Closed(), Left: s.Leavers.Left, Lost: s.Leavers.Lost, Now: s.now, Log: s.Log}
 	for i, t := range s.Config.GAL.Targets {
-		d, err := s.directory(t.Directory())
+		d, err := s.directory(ctx, t.Directory())
 		if err != nil {
 			return fmt.Errorf("targets[%d]: %w", i, err)
 		}

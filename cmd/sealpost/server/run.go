@@ -136,7 +136,7 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 			}
 		}
 	}
-	if err := s.openGAL(); err != nil {
+	if err := s.openGAL(ctx); err != nil {
 		return fmt.Errorf("gal: %w", err)
 	}
 	return s.openOCSP(ctx)

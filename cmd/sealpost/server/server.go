@@ -6,7 +6,10 @@
 package server
 
 import (
+	"cmp"
 	"context"
+	"crypto"
+	"crypto/tls"
 	"crypto/x509"
 	"fmt"
 	"log/slog"
@@ -70,7 +73,7 @@ func OpenBase(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hoo
 	if err := b.openAudit(ctx); err != nil {
 		return nil, fmt.Errorf("audit: %w", err)
 	}
-	if err := b.openDirectory(); err != nil {
+	if err := b.openDirectory(ctx); err != nil {
 		return nil, fmt.Errorf("directory: %w", err)
 	}
 	if err := b.openAuthority(ctx); err != nil {
@@ -134,21 +137,19 @@ func (b *Base) openAudit(ctx context.Context) error {
 	return err
 }
 
-func (b *Base) openDirectory() (err error) {
-	b.Directory, err = b.directory(b.Config.Directory)
+func (b *Base) openDirectory(ctx context.Context) (err error) {
+	b.Directory, err = b.directory(ctx, b.Config.Directory)
 	return err
 }
 
 // directory opens a directory with what lies in other files.
-func (b *Base) directory(c directory.Config) (*directory.Directory, error) {
+func (b *Base) directory(ctx context.Context, c directory.Config) (*directory.Directory, error) {
 	var err error
-	if c.LookupPassword, err = b.Config.Secret(c.Lookup.PasswordFile); err != nil {
-		return nil, err
+	if c.LookupPassword, c.LookupProof, err = b.proof(ctx, c.Lookup); err != nil {
+		return nil, fmt.Errorf("lookup: %w", err)
 	}
-	if c.Publisher.PasswordFile != "" {
-		if c.PublisherPassword, err = b.Config.Secret(c.Publisher.PasswordFile); err != nil {
-			return nil, err
-		}
+	if c.PublisherPassword, c.PublisherProof, err = b.proof(ctx, c.Publisher); err != nil {
+		return nil, fmt.Errorf("publisher: %w", err)
 	}
 	if c.TrustFile != "" {
 		certificates, err := ReadCertificates(b.Config.Path(c.TrustFile))
@@ -162,6 +163,44 @@ func (b *Base) directory(c directory.Config) (*directory.Directory, error) {
 	}
 	c.DB, c.Now, c.Log = b.DB, b.now, b.Log
 	return directory.New(c)
+}
+
+// proof reads what an account of a directory shows who it is with.
+func (b *Base) proof(ctx context.Context, a directory.Account) (password string, p directory.Proof, err error) {
+	switch {
+	case a.PasswordFile != "":
+		password, err = b.Config.Secret(a.PasswordFile)
+	case a.Certificate != "":
+		p.Certificate, err = b.clientCertificate(ctx, a)
+	case a.Keytab != "":
+		if p.Keytab, err = keys.ReadKeytab(b.Config.Path(a.Keytab)); err != nil {
+			return "", p, err
+		}
+		var conf []byte
+		conf, err = os.ReadFile(b.Config.Path(cmp.Or(a.KRB5Conf, "/etc/krb5.conf")))
+		p.KRB5Conf = string(conf)
+	}
+	return password, p, err
+}
+
+// clientCertificate reads the TLS certificate of an account, and opens its key.
+func (b *Base) clientCertificate(ctx context.Context, a directory.Account) (*tls.Certificate, error) {
+	chain, err := ReadCertificates(b.Config.Path(a.Certificate))
+	if err != nil {
+		return nil, err
+	}
+	signer, err := keys.Open(ctx, b.Config.KeyURI(a.Key), b.Unlock)
+	if err != nil {
+		return nil, err
+	}
+	if public, ok := chain[0].PublicKey.(interface{ Equal(crypto.PublicKey) bool }); !ok || !public.Equal(signer.Public()) {
+		return nil, fmt.Errorf("%s: is not of the key %s", a.Certificate, a.Key)
+	}
+	out := &tls.Certificate{PrivateKey: signer, Leaf: chain[0]}
+	for _, c := range chain {
+		out.Certificate = append(out.Certificate, c.Raw)
+	}
+	return out, nil
 }
 
 func (b *Base) openAuthority(ctx context.Context) error {

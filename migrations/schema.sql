@@ -550,6 +550,54 @@ CREATE TABLE gal.advertisement (
     CONSTRAINT advertisement_value_check CHECK ((octet_length(value) <= 32768))
 );
 
+CREATE TABLE gal.contact (
+    number bigint NOT NULL,
+    id uuid NOT NULL,
+    mailbox text NOT NULL,
+    key text NOT NULL,
+    state text NOT NULL,
+    certificate bytea NOT NULL,
+    fingerprint bytea NOT NULL,
+    chain bytea[] NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone NOT NULL,
+    trust text NOT NULL,
+    note text NOT NULL,
+    added_at timestamp with time zone NOT NULL,
+    added_by jsonb NOT NULL,
+    ended_at timestamp with time zone,
+    ended_by jsonb,
+    reason text DEFAULT ''::text NOT NULL,
+    revocation text NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    shown text NOT NULL,
+    dn text DEFAULT ''::text NOT NULL,
+    failure text DEFAULT ''::text NOT NULL,
+    looked_at timestamp with time zone,
+    due_at timestamp with time zone,
+    CONSTRAINT contact_check CHECK (((state = 'current'::text) = (ended_at IS NULL))),
+    CONSTRAINT contact_fingerprint_check CHECK ((octet_length(fingerprint) = 32)),
+    CONSTRAINT contact_shown_check CHECK ((shown = ANY (ARRAY['waiting'::text, 'shown'::text, 'no-entry'::text, 'several'::text, 'full'::text, 'too-large'::text, 'failed'::text, 'gone'::text]))),
+    CONSTRAINT contact_state_check CHECK ((state = ANY (ARRAY['current'::text, 'replaced'::text, 'removed'::text, 'expired'::text, 'revoked'::text]))),
+    CONSTRAINT contact_trust_check CHECK ((trust = ANY (ARRAY['anchors'::text, 'registrar'::text])))
+);
+
+ALTER TABLE gal.contact ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME gal.contact_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE gal.contact_value (
+    entry text NOT NULL,
+    fingerprint bytea NOT NULL,
+    key text NOT NULL,
+    put_at timestamp with time zone NOT NULL
+);
+
 CREATE TABLE gal.drift (
     number bigint NOT NULL,
     target text NOT NULL,
@@ -846,6 +894,15 @@ ALTER TABLE ONLY enroll.token
 ALTER TABLE ONLY gal.advertisement
     ADD CONSTRAINT advertisement_pkey PRIMARY KEY (certificate);
 
+ALTER TABLE ONLY gal.contact
+    ADD CONSTRAINT contact_id_key UNIQUE (id);
+
+ALTER TABLE ONLY gal.contact
+    ADD CONSTRAINT contact_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY gal.contact_value
+    ADD CONSTRAINT contact_value_pkey PRIMARY KEY (entry, fingerprint);
+
 ALTER TABLE ONLY gal.drift
     ADD CONSTRAINT drift_number_key UNIQUE (number);
 
@@ -944,6 +1001,14 @@ CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) W
 CREATE INDEX request_received_at_id_idx ON enroll.request USING btree (received_at, id) WHERE (state = 'submitted'::text);
 
 CREATE INDEX advertisement_person_idx ON gal.advertisement USING btree (person);
+
+CREATE UNIQUE INDEX contact_current ON gal.contact USING btree (key) WHERE (state = 'current'::text);
+
+CREATE INDEX contact_due_at_idx ON gal.contact USING btree (due_at) WHERE (due_at IS NOT NULL);
+
+CREATE INDEX contact_key_idx ON gal.contact USING btree (key);
+
+CREATE INDEX contact_value_key_idx ON gal.contact_value USING btree (key);
 
 CREATE INDEX due_further_next ON publication.due_further USING btree (directory, not_before, id);
 
@@ -1180,6 +1245,10 @@ GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.token TO sealpost_enroll;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gal.advertisement TO sealpost_gal;
+
+GRANT SELECT,INSERT,UPDATE ON TABLE gal.contact TO sealpost_gal;
+
+GRANT SELECT,INSERT ON TABLE gal.contact_value TO sealpost_gal;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gal.drift TO sealpost_gal;
 

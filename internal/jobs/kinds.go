@@ -107,6 +107,15 @@ func (SweepLeavers) Kind() string { return "leaver.sweep" }
 // InsertOpts keeps one at a time.
 func (SweepLeavers) InsertOpts() river.InsertOpts { return once }
 
+// LookAtContacts looks at directory entries of people outside (package gal/contact).
+type LookAtContacts struct{}
+
+// Kind names the job.
+func (LookAtContacts) Kind() string { return "gal.contacts" }
+
+// InsertOpts keeps one at a time.
+func (LookAtContacts) InsertOpts() river.InsertOpts { return once }
+
 // WatchDirectory looks what has changed in the directory (packages directory and enroll/leaver).
 type WatchDirectory struct{}
 

@@ -51,6 +51,9 @@ index objectClass,uid,mail,member,entryUUID eq
 {{.First}}
 access to attrs=userPassword by anonymous auth by * none
 access to dn.subtree="{{.PKI}}" by dn.exact="{{.Publisher.DN}}" write by * read
+access to dn.subtree="{{.Contacts}}" attrs=userCertificate
+	by dn.exact="{{.Publisher.DN}}" write by * read
+access to dn.subtree="{{.Contacts}}" attrs=entry,objectClass,cn,sn,givenName,displayName,mail by * read
 access to dn.subtree="{{.People}}" attrs=userCertificate,userSMIMECertificate
 	by dn.exact="{{.Publisher.DN}}" write by * read
 # To change an entry only if it is as it was read.
@@ -109,7 +112,7 @@ func (s *Server) writeConf() error {
 	var b bytes.Buffer
 	err = conf.Execute(&b, map[string]any{
 		"Schemas": schemas, "Modules": modules, "Dir": s.conf.Dir, "TLS": !s.conf.NoTLS, "Durable": s.conf.Durable,
-		"Base": Base, "People": People, "PKI": PKI, "First": s.conf.First, "Extra": s.conf.Extra,
+		"Base": Base, "People": People, "Contacts": Contacts, "PKI": PKI, "First": s.conf.First, "Extra": s.conf.Extra,
 		"Admin": s.Admin, "AdminHash": hash(s.Admin.Password), "Lookup": s.Lookup, "Publisher": s.Publisher,
 	})
 	if err != nil {

@@ -26,11 +26,12 @@ import (
 
 // The sample company's tree.
 const (
-	Base   = "dc=example,dc=test"
-	People = "ou=people," + Base
-	Groups = "ou=groups," + Base
-	PKI    = "ou=pki," + Base // issuers' entries, which the publisher may create
-	Decoy  = "cn=decoy,ou=services," + Base
+	Base     = "dc=example,dc=test"
+	People   = "ou=people," + Base
+	Groups   = "ou=groups," + Base
+	PKI      = "ou=pki," + Base      // issuers' entries, which the publisher may create
+	Contacts = "ou=contacts," + Base // of people outside, if a test adds it
+	Decoy    = "cn=decoy,ou=services," + Base
 )
 
 // Company is the sample company as LDIF. The service accounts are not in it: Start makes them with passwords of their

@@ -105,6 +105,22 @@ func TestOperationsAskForTheRightThing(t *testing.T) {
 			_, err := c.Drift(ctx, client.DriftQuery{Kind: "stale", After: "7"})
 			return err
 		}, "GET " + base + "/gal/drift?after=7&kind=stale", ""},
+		"contacts": {func(c *client.Client) error {
+			_, err := c.Contacts(ctx, client.ContactQuery{Mailbox: "erin@partner.test", Former: true, After: "7"})
+			return err
+		}, "GET " + base + "/contacts?after=7&former=true&mailbox=erin%40partner.test", ""},
+		"contact": {func(c *client.Client) error {
+			_, err := c.Contact(ctx, id)
+			return err
+		}, "GET " + base + "/contacts/" + id.String(), ""},
+		"add contact": {func(c *client.Client) error {
+			_, err := c.AddContact(ctx, api.ContactRequest{Mailbox: "erin@partner.test", Certificate: []byte{1}, Note: "seen"})
+			return err
+		}, "POST " + base + "/contacts", `{"mailbox":"erin@partner.test","certificate":"AQ==","note":"seen"}`},
+		"remove contact": {func(c *client.Client) error {
+			_, err := c.RemoveContact(ctx, id, api.ContactRemoval{Reason: "left"})
+			return err
+		}, "POST " + base + "/contacts/" + id.String() + "/remove", `{"reason":"left"}`},
 		"revoke leaver": {func(c *client.Client) error {
 			_, err := c.RevokeLeaver(ctx, id, api.LeaverDecision{Reason: "left"})
 			return err

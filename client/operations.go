@@ -113,6 +113,39 @@ func (c *Client) Leavers(ctx context.Context, q LeaverQuery) (api.Page[api.Leave
 	return do[api.Page[api.Leaver]](ctx, c, k)
 }
 
+// ContactQuery chooses people outside whose certificates the directory shows.
+type ContactQuery struct {
+	Mailbox string // empty means any
+	Former  bool   // those too that are not current
+	After   string
+}
+
+// Contacts returns one page of them.
+func (c *Client) Contacts(ctx context.Context, q ContactQuery) (api.Page[api.Contact], error) {
+	k := get("contacts")
+	former := ""
+	if q.Former {
+		former = "true"
+	}
+	k.query = query("mailbox", q.Mailbox, "former", former, "after", q.After)
+	return do[api.Page[api.Contact]](ctx, c, k)
+}
+
+// Contact returns one.
+func (c *Client) Contact(ctx context.Context, id uuid.UUID) (api.Contact, error) {
+	return do[api.Contact](ctx, c, get("contacts", id.String()))
+}
+
+// AddContact has the directory show the certificate of somebody outside.
+func (c *Client) AddContact(ctx context.Context, r api.ContactRequest) (api.Contact, error) {
+	return do[api.Contact](ctx, c, post(r, "contacts"))
+}
+
+// RemoveContact has it shown no more.
+func (c *Client) RemoveContact(ctx context.Context, id uuid.UUID, r api.ContactRemoval) (api.Contact, error) {
+	return do[api.Contact](ctx, c, post(r, "contacts", id.String(), "remove"))
+}
+
 // GAL returns the newest sweep through a directory; "" is the one that people are looked up in.
 func (c *Client) GAL(ctx context.Context, directory string) (api.GALStatus, error) {
 	k := get("gal")

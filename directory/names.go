@@ -62,3 +62,9 @@ func allOf(filters ...string) string { return "(&" + strings.Join(filters, "") +
 
 // anyOf returns the filter that any of the filters matches.
 func anyOf(filters ...string) string { return "(|" + strings.Join(filters, "") + ")" }
+
+// CheckName reports what is wrong with the text of a distinguished name.
+func CheckName(s string) error {
+	_, err := parseDN(s)
+	return err
+}

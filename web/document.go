@@ -147,6 +147,9 @@ var (
 	}()
 	exampleLeaver = api.Leaver{Person: exampleWho, Name: "Alice Anders", Mailbox: "alice@example.test", Standing: "disabled", State: api.LeaverWaiting, Why: "policy",
 		NoticedAt: exampleTime, ChangedAt: exampleTime.AddDate(0, 0, 1)}
+	exampleContact = api.Contact{ID: exampleID, Mailbox: "erin@partner.test", State: "current", Subject: "CN=Erin Egan,O=Partner", Issuer: "CN=Partner CA", SHA256: exampleHash,
+		NotBefore: exampleTime, NotAfter: exampleTime.AddDate(1, 0, 0), DER: exampleDER, Chain: [][]byte{exampleDER}, Trust: "registrar", Note: "Fingerprint compared by telephone.",
+		Revocation: "good", AskedAt: exampleTime, AddedAt: &exampleTime, AddedBy: "Rita Rust", Shown: "shown", DN: "cn=erin,ou=contacts,dc=example,dc=com", LookedAt: &exampleTime}
 	exampleGAL = api.GALStatus{Directory: "example", Directories: []string{"example", "partners"}, Number: 12, BegunAt: exampleTime, EndedAt: &exampleTime, Phase: "done", Repair: true, People: 4711, Entries: 4790,
 		Repaired: 1, Foreign: 17, Drift: map[string]int{"nearly-full": 1}}
 	exampleDrift     = api.Drift{Person: &exampleWho, DN: "uid=alice,ou=people,dc=example,dc=com", Kinds: []string{"nearly-full"}, Foreign: 12, Held: 13, SeenAt: exampleTime}

@@ -32,6 +32,7 @@ func (s *Server) route() error {
 	s.findingOperations()
 	s.leaverOperations()
 	s.galOperations()
+	s.contactOperations()
 	s.issuerOperations()
 	s.listOperations()
 	s.receiptOperations()

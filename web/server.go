@@ -23,6 +23,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/gal/contact"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/web/portal"
@@ -40,6 +41,7 @@ type Config struct {
 	Board     *archive.Board   // nil: no ceremonies are held by way of this server
 	Directory *directory.Directory
 	GAL       *gal.Publisher // nil: nobody's certificate is found or shown in the directory
+	Contacts  *contact.Desk  // nil: there are no contacts
 	Audit     *audit.Log
 
 	Finding Finding // to whom certificates are shown that are found without the directory

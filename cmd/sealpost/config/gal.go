@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"regexp"
+	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/directory"
@@ -17,6 +18,60 @@ type GAL struct {
 	// Targets are further directories in which people's certificates are shown: another forest, or an outside directory for
 	// partners. People are not looked up there, and nobody logs in there.
 	Targets []Target `yaml:"targets"`
+
+	Contacts Contacts `yaml:"contacts"`
+}
+
+// Contacts says where people outside the company have entries, in which certificates of theirs are shown that a registrar
+// verified (docs/gal.md).
+type Contacts struct {
+	// Base is the place in the directory (section directory, with its accounts) below which their entries are, and no
+	// people's: "ou=contacts,dc=example,dc=com". Empty means that there are none.
+	Base string `yaml:"base"`
+
+	// Find is the filter by which the entry of a mail address is found, {mailbox} standing for the address, as
+	// gal.targets[].find. Empty means (&(objectClass=person)(mail={mailbox})), and with dialect ad
+	// (&(objectClass=contact)(|(mail={mailbox})(proxyAddresses=smtp:{mailbox}))). Exactly one entry must match.
+	Find string `yaml:"find"`
+
+	// TrustFile holds the certificates (PEM) of the authorities that contacts' certificates must come from. Empty means
+	// that a registrar's word is enough: the record says which it was.
+	TrustFile string `yaml:"trust_file"`
+}
+
+// Finder returns how contacts' entries are found in a directory of a dialect.
+func (c Contacts) Finder(dialect string) (*directory.Finder, error) {
+	find := c.Find
+	switch {
+	case find != "":
+	case dialect == "ad":
+		find = "(&(objectClass=contact)(|(mail={mailbox})(proxyAddresses=smtp:{mailbox})))"
+	default:
+		find = "(&(objectClass=person)(mail={mailbox}))"
+	}
+	f, err := directory.NewFinder(find)
+	if err != nil {
+		return nil, fmt.Errorf("find: %w", err)
+	}
+	return f, nil
+}
+
+// Directory returns the configuration of the directory whose people are the contacts.
+func (c Contacts) Directory(home directory.Config) directory.Config {
+	home.People = directory.People{Base: c.Base, Filter: "(objectClass=*)"}
+	return home
+}
+
+// OwnAddresses are the company's own mail domains, and single addresses, as names.mail_domains has them.
+func (c *Config) OwnAddresses() []string {
+	out := make([]string, len(c.Names.MailDomains))
+	for i, d := range c.Names.MailDomains {
+		out[i] = strings.ToLower(strings.TrimPrefix(d, "@"))
+		if name, err := gal.Domain(out[i]); err == nil {
+			out[i] = name
+		}
+	}
+	return out
 }
 
 // Target is a further directory, with rules of its own. One that is away or slow holds up neither the others nor who enrols.
@@ -100,5 +155,16 @@ func (c *Config) validateGAL(f *faults) {
 		_, _, err := t.Finder()
 		f.add(at, err)
 		f.add(at, t.Policy.Validate())
+	}
+	if t := c.GAL.Contacts; t != (Contacts{}) {
+		const at = "gal.contacts"
+		if err := directory.CheckName(t.Base); err != nil {
+			f.say(at+".base", err.Error())
+		}
+		_, err := t.Finder(c.Directory.Dialect)
+		f.add(at, err)
+		if c.Directory.Publisher.DN == "" {
+			f.say("directory.publisher", "is missing: contacts' certificates are written with it")
+		}
 	}
 }

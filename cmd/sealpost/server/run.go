@@ -20,6 +20,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/gal/contact"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/mail"
@@ -51,6 +52,7 @@ type Server struct {
 	Leavers  *leaver.Desk
 	CRL      *crl.Publisher
 	GAL      *gal.Publisher
+	Contacts *contact.Desk
 	Recovery *recovery.Desk // nil where there is no Archive
 	Notice   *notice.Teller
 	Mail     *mail.Sender // nil where people are told nothing by mail
@@ -139,6 +141,9 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 	if err := s.openGAL(ctx); err != nil {
 		return fmt.Errorf("gal: %w", err)
 	}
+	if err := s.openContacts(); err != nil {
+		return fmt.Errorf("gal.contacts: %w", err)
+	}
 	return s.openOCSP(ctx)
 }
 
@@ -149,8 +154,8 @@ func (s *Server) openWeb(ctx context.Context) error {
 	}
 	f := s.Config.Finding
 	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
-		GAL: s.GAL, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: allowance.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
-		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), s.directoryGauges()), Tables: s.listTables(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
+		GAL: s.GAL, Contacts: s.Contacts, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: allowance.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
+		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.galGauges(), s.contactGauges(), s.directoryGauges()), Tables: s.listTables(), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	if err := s.portal(&c); err != nil {
 		return err
 	}
@@ -257,6 +262,7 @@ func (s *Server) Run(ctx context.Context, l web.Listeners) error {
 func (s *Server) register() {
 	s.CRL.Register(s.Jobs)
 	s.GAL.Register(s.Jobs)
+	s.Contacts.Register(s.Jobs)
 	s.Leavers.Register(s.Jobs)
 	if s.Recovery != nil {
 		s.Recovery.Register(s.Jobs)

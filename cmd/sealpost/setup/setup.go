@@ -26,7 +26,7 @@ import (
 type Options struct {
 	Dir          string // folder; made when absent
 	Organisation ca.Organisation
-	PublicURL    string // where relying parties will reach the public listener
+	PublicURL    string         // where relying parties will reach the public listener
 	Algorithm    keys.Algorithm // of root and issuing key; empty means DefaultAlgorithm
 
 	Passphrase     keys.Unlock // of the server's key files; nil: one is made and written beside them

@@ -216,6 +216,7 @@ type GALStatus struct {
 	Stopped     string         `json:"stopped,omitempty" enum:"limit,scan" doc:"limit: nothing was repaired, because too many entries would have lost values. scan: the directory did not list all its entries."`
 	Failure     string         `json:"failure,omitempty" doc:"Why it does not go on."`
 	Drift       map[string]int `json:"drift" doc:"How many entries there are of each kind."`
+	Waiting     int            `json:"waiting" doc:"People whose entries could not be brought up to date so far; that is tried again."`
 }
 
 // Drift is an entry of the directory that was not as it should be when it was last looked at.

@@ -107,9 +107,8 @@ func (p *Publisher) has(name string) bool {
 // Register makes the queue publish whoever is due, and sweep as often as the policies say, in one process of all.
 func (p *Publisher) Register(q *jobs.Queue) {
 	for _, t := range p.Targets() {
-		name := ""
-		if t != p.Target {
-			name = t.Name()
+		name := t.queue()
+		if name != "" {
 			q.FurtherDirectory(name)
 		}
 		q.HandlePublications(jobs.Publications{Directory: name, Now: p.Now, Log: p.Log, Publish: t.settle})

@@ -11,6 +11,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/jobs"
 )
 
 // Kind is one thing to say of an entry.
@@ -66,6 +67,7 @@ type Status struct {
 	Stopped string // StoppedLimit, StoppedScan or ""
 	Failure string // of the last attempt to go on; may be shown
 	Drift   map[Kind]int
+	Waiting int // people whose entries could not be brought up to date so far, and are tried again
 
 	cursor   uuid.UUID
 	repaired int64
@@ -78,13 +80,17 @@ func (s Status) at(o Status) bool {
 
 func sees(by audit.Actor) bool { return by.Has(audit.Operator) || by.Has(audit.Auditor) }
 
-// Status returns the newest sweep, and how many entries are not as they should be, by kind. Operators and auditors may see
+// Status returns the newest sweep, how many entries are not as they should be, by kind, and how many people wait. Operators and auditors may see
 // it.
 func (t *Target) Status(ctx context.Context, by audit.Actor) (Status, error) {
 	if !sees(by) {
 		return Status{}, ErrNotAllowed
 	}
-	return t.status(ctx)
+	s, err := t.status(ctx)
+	if err == nil {
+		s.Waiting, err = jobs.Waiting(ctx, t.p.DB, t.queue())
+	}
+	return s, err
 }
 
 func (t *Target) status(ctx context.Context) (s Status, err error) {

@@ -75,6 +75,14 @@ func newTarget(p *Publisher, c TargetConfig) *Target {
 // Name is the directory's name.
 func (t *Target) Name() string { return t.Directory.Name }
 
+// queue is the directory's name among lists of people who are due.
+func (t *Target) queue() string {
+	if t == t.p.Target {
+		return ""
+	}
+	return t.Name()
+}
+
 // Compare returns how a person's entry differs from what it should show.
 func (t *Target) Compare(ctx context.Context, person uuid.UUID) (Difference, error) {
 	return t.entries.difference(ctx, person)

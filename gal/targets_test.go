@@ -226,6 +226,10 @@ func TestOneDirectoryAway(t *testing.T) {
 	if n := p.Database.Count(t, `select count(*) from publication.due_further where directory = 'partners'`); n != 1 {
 		t.Errorf("%d people wait for the one that is away", n)
 	}
+	waitFor(t, "saying so", func() bool { return p.statusThere(t).Waiting == 1 })
+	if s := p.status(t); s.Waiting != 0 {
+		t.Errorf("%d people wait at home", s.Waiting)
+	}
 	must(t, p.there.Slapd.Restart(t.Context()))
 	waitFor(t, "the directory that was away", func() bool {
 		return len(p.there.values(t, contactDN(1), certificates)) == 1 && p.Database.Count(t, `select count(*) from publication.due_further`) == 0

@@ -92,7 +92,7 @@ func (s *Server) listDrift(ctx context.Context, by signin.Caller, in *driftInput
 // GALStatusOf is a sweep as the interface shows it.
 func GALStatusOf(s gal.Status) api.GALStatus {
 	out := api.GALStatus{Directory: s.Target, Number: s.Number, BegunAt: utc(s.Begun), Phase: string(s.Phase), Repair: s.Repair, People: s.People, Entries: s.Entries,
-		Repaired: s.Changed, Foreign: s.Foreign, Stopped: s.Stopped, Failure: s.Failure, Drift: map[string]int{}}
+		Repaired: s.Changed, Foreign: s.Foreign, Stopped: s.Stopped, Failure: s.Failure, Waiting: s.Waiting, Drift: map[string]int{}}
 	if s.Ended != nil {
 		ended := utc(*s.Ended)
 		out.EndedAt = &ended

@@ -84,6 +84,9 @@ func galStatusCommand() *cobra.Command {
 }
 
 func printGALStatus(w io.Writer, s gal.Status) error {
+	if s.Waiting > 0 {
+		defer fmt.Fprintf(w, "%d people wait: their entries could not be brought up to date so far; the server's log says why\n", s.Waiting)
+	}
 	if s.Number == 0 {
 		_, err := fmt.Fprintf(w, "%s: no sweep yet\n", s.Target)
 		return err

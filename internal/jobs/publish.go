@@ -84,17 +84,17 @@ func (q *Queue) startPublications(ctx context.Context) {
 type list struct {
 	lock  string // held by the one server that works on it
 	table string
-	where string // which rows; $3 is the directory
+	where string // which rows; $1 is the directory
 }
 
 var (
-	publishList = list{lock: "publications", table: "publication.due", where: "$3 = ''"}
+	publishList = list{lock: "publications", table: "publication.due", where: "$1 = ''"}
 	// copiedList holds the rows that are on the further directories' lists already.
-	copiedList = list{lock: "publications", table: "publication.due", where: "copied and $3 = ''"}
+	copiedList = list{lock: "publications", table: "publication.due", where: "copied and $1 = ''"}
 )
 
 func listOf(directory string) list {
-	return list{lock: "publications of " + directory, table: "publication.due_further", where: "directory = $3"}
+	return list{lock: "publications of " + directory, table: "publication.due_further", where: "directory = $1"}
 }
 
 // publisher works on a list.
@@ -165,6 +165,19 @@ func (p *publisher) forget(ctx context.Context, further []string) {
 	}
 }
 
+// Waiting returns how many people were tried to be published in a directory in vain so far, and are tried again. "" is the one
+// that people are looked up in.
+func Waiting(ctx context.Context, db *pg.DB, directory string) (n int, err error) {
+	l := publishList
+	if directory != "" {
+		l = listOf(directory)
+	}
+	err = db.InTx(ctx, pg.IdleRole, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `select count(distinct person) from `+l.table+` where attempts > 0 and `+l.where, directory).Scan(&n)
+	})
+	return n, err
+}
+
 // due is a row of the list.
 type due struct {
 	ID       int64
@@ -220,8 +233,8 @@ func (p *publisher) work(ctx context.Context, tx pgx.Tx, rows []due) error {
 }
 
 func (p *publisher) selectDue(ctx context.Context, tx pgx.Tx) ([]due, error) {
-	rows, err := tx.Query(ctx, `select id, person, attempts from `+p.list.table+` where not_before <= $1 and `+p.list.where+` order by not_before, id limit $2`,
-		p.Now(), publishAtOnce, p.Directory)
+	rows, err := tx.Query(ctx, `select id, person, attempts from `+p.list.table+` where not_before <= $2 and `+p.list.where+` order by not_before, id limit $3`,
+		p.Directory, p.Now(), publishAtOnce)
 	if err != nil {
 		return nil, err
 	}

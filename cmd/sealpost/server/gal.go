@@ -54,6 +54,7 @@ func targetGauges(t *gal.Target) []web.Gauge {
 		}}
 	}
 	return append(out,
+		status("sealpost_gal_waiting", "People whose entries in a directory could not be brought up to date so far; that is tried again.", func(st gal.Status) float64 { return float64(st.Waiting) }),
 		status("sealpost_gal_sweep_begun_timestamp_seconds", "When the newest sweep through a directory began; 0: never.", func(st gal.Status) float64 {
 			if st.Number == 0 {
 				return 0

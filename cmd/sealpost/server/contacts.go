@@ -15,7 +15,7 @@ import (
 )
 
 // openContacts opens the contacts' desk, and the directory in which their entries are.
-func (s *Server) openContacts() (err error) {
+func (s *Server) openContacts(ctx context.Context) (err error) {
 	g := s.Config.GAL
 	c := contact.Config{DB: s.DB, Authority: s.Authority, People: s.Directory, Audit: s.Audit, Own: s.Config.OwnAddresses(),
 		MaxValues: g.MaxValues, Every: g.Every, Revocation: lists{fetch.New(fetch.Config{Timeout: 30 * time.Second, MaxSize: 32 << 20}), s.now}.revoked, Now: s.now, Log: s.Log}
@@ -23,7 +23,7 @@ func (s *Server) openContacts() (err error) {
 		if c.Find, err = g.Contacts.Finder(s.Config.Directory.Dialect); err != nil {
 			return err
 		}
-		if c.Directory, err = s.directory(g.Contacts.Directory(s.Config.Directory)); err != nil {
+		if c.Directory, err = s.directory(ctx, g.Contacts.Directory(s.Config.Directory)); err != nil {
 			return err
 		}
 		s.further = append(s.further, c.Directory)

@@ -141,7 +141,7 @@ func (s *Server) openPublishers(ctx context.Context) (err error) {
 	if err := s.openGAL(ctx); err != nil {
 		return fmt.Errorf("gal: %w", err)
 	}
-	if err := s.openContacts(); err != nil {
+	if err := s.openContacts(ctx); err != nil {
 		return fmt.Errorf("gal.contacts: %w", err)
 	}
 	return s.openOCSP(ctx)

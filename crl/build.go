@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -389,13 +390,15 @@ func (r *round) sign(t *list.Template, k Kind, entries [][]byte, count int, news
 	f.row = row{Kind: k, Number: r.number, Base: t.Base, ThisUpdate: t.ThisUpdate, NextUpdate: t.NextUpdate, Changes: r.changes,
 		Entries: count, Size: head.Size, SHA256: head.SHA256[:]}
 	f.list = f.row.of(r.issuer.ID(), signed)
+	f.list.head = func() (*list.Head, error) { return head, nil }
 	return f, nil
 }
 
 // of returns the list of a row.
 func (r *row) of(issuer string, content *list.List) *List {
 	return &List{Kind: r.Kind, Issuer: issuer, Number: r.Number, Base: r.Base, ThisUpdate: r.ThisUpdate.UTC(), NextUpdate: r.NextUpdate.UTC(),
-		Entries: r.Entries, Size: r.Size, SHA256: [32]byte(r.SHA256), content: content}
+		Entries: r.Entries, Size: r.Size, SHA256: [32]byte(r.SHA256), content: content,
+		head: sync.OnceValues(func() (*list.Head, error) { return list.Read(content.Open(), nil) })}
 }
 
 // store keeps the lists and enqueues their deliveries.

@@ -221,6 +221,7 @@ type List struct {
 	SHA256     [32]byte
 
 	content *list.List
+	head    func() (*list.Head, error) // what it says of itself; read once, at the first time
 }
 
 // Open returns the list in DER, from its first byte.

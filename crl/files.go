@@ -84,7 +84,7 @@ func (p *Publisher) file(ctx context.Context, i *ca.Issuer, name string) (*publi
 	if k.Partition > 0 {
 		f.Partition = strconv.Itoa(k.Partition)
 	}
-	f.Head, err = list.Read(l.Open(), nil)
+	f.Head, err = l.head()
 	return f, err
 }
 

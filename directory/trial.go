@@ -82,7 +82,7 @@ func (t *trial) server(e endpoint, whole bool) {
 	if !t.connect(name, e) {
 		return
 	}
-	reader := t.account(name, "lookup", t.Lookup.DN, t.lookup, e)
+	reader := t.account(name, "lookup", t.Lookup.String(), t.lookup, e)
 	if reader == nil {
 		return
 	}
@@ -101,7 +101,7 @@ func (t *trial) server(e endpoint, whole bool) {
 		t.say(Fault, "account publisher", "No account that writes is configured. Set publisher.dn and publisher.password_file.")
 		return
 	}
-	writer := t.account(name, "publisher", t.Publisher.DN, t.publisher, e)
+	writer := t.account(name, "publisher", t.Publisher.String(), t.publisher, e)
 	if writer == nil {
 		return
 	}
@@ -197,13 +197,17 @@ func rootOf(err error) error {
 func (t *trial) account(name, what, dn string, p *pool, e endpoint) *conn {
 	c, err := t.dialOne(p, e, true)
 	thing := fmt.Sprintf("account %s at %s", what, name)
+	shown := "the password in " + what + ".password_file"
+	if what == "lookup" && t.Lookup.PasswordFile == "" || what == "publisher" && t.Publisher.PasswordFile == "" {
+		shown = "what it shows who it is with, " + what + ".certificate or " + what + ".keytab"
+	}
 	switch c := code(err); {
 	case err == nil:
 		t.say(Good, thing, "%s is let in.", dn)
 	case c == ldap.LDAPResultInvalidCredentials:
-		t.say(Fault, thing, "The server does not let %s in. Check that the entry is there, that the account is not locked or expired, and the password in %s.password_file.", dn, what)
+		t.say(Fault, thing, "The server does not let %s in. Check that the entry is there, that the account is not locked or expired, and %s.", dn, shown)
 	case c == ldap.LDAPResultConfidentialityRequired || c == ldap.LDAPResultStrongAuthRequired:
-		t.say(Fault, thing, "The server takes no password of %s on this connection: %v. Use ldaps://.", dn, rootOf(err))
+		t.say(Fault, thing, "The server does not let %s in on this connection: %v. Use ldaps://.", dn, rootOf(err))
 	default:
 		t.say(Fault, thing, "The server does not let %s in: %v.", dn, rootOf(err))
 	}
@@ -220,7 +224,7 @@ func (t *trial) base(name string, c *conn) bool {
 	case code(err) == ldap.LDAPResultReferral:
 		return t.say(Fault, thing, "%s refers to another server for it. Put a server into urls that holds it.", name)
 	case code(err) == ldap.LDAPResultNoSuchObject || code(err) == ldap.LDAPResultInsufficientAccessRights:
-		return t.say(Fault, thing, "%s has no such entry, or %s may not see it. Correct people.base, or give the account the right to read the entry.", name, t.Lookup.DN)
+		return t.say(Fault, thing, "%s has no such entry, or %s may not see it. Correct people.base, or give the account the right to read the entry.", name, t.Lookup.String())
 	default:
 		return t.say(Fault, thing, "%s does not show it: %v.", name, rootOf(err))
 	}

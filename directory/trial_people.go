@@ -35,11 +35,11 @@ func (t *trial) people(c *conn) *people {
 	}
 	if p.stopped != nil {
 		t.say(Fault, "people", "Only %d entries are shown to %s, page by page. Raise its limit: in OpenLDAP limits dn.exact=%q size.prtotal=unlimited; in Active Directory and 389 Directory Server the limit for this account.",
-			p.count, t.Lookup.DN, t.Lookup.DN)
+			p.count, t.Lookup.String(), t.Lookup.String())
 	}
 	if p.count == 0 {
 		if p.stopped == nil {
-			t.say(Fault, "people", "No entry is found %s. Correct people.base or people.filter, or let %s search for and read the attributes in the filter, and the entries.", at, t.Lookup.DN)
+			t.say(Fault, "people", "No entry is found %s. Correct people.base or people.filter, or let %s search for and read the attributes in the filter, and the entries.", at, t.Lookup.String())
 		}
 		return nil
 	}
@@ -47,7 +47,7 @@ func (t *trial) people(c *conn) *people {
 		t.say(Good, "people", "%d entries are found %s, for example %s.", p.count, at, p.sample)
 	}
 	if p.noID != "" {
-		t.say(Fault, "attribute "+t.dialect.id, "%s does not see it, for example of %s. Let the account read and search for it.", t.Lookup.DN, p.noID)
+		t.say(Fault, "attribute "+t.dialect.id, "%s does not see it, for example of %s. Let the account read and search for it.", t.Lookup.String(), p.noID)
 	} else {
 		t.say(Good, "attribute "+t.dialect.id, "It is shown.")
 	}
@@ -138,14 +138,14 @@ func (t *trial) seeState(p *people, e *ldap.Entry) {
 // sayState says what seeState found.
 func (t *trial) sayState(p people) {
 	if p.veiled != "" {
-		t.say(Fault, "attribute "+t.dialect.shown, "%s does not see it of %s, so that a disabled account looks like any other. Let the account read it.", t.Lookup.DN, p.veiled)
+		t.say(Fault, "attribute "+t.dialect.shown, "%s does not see it of %s, so that a disabled account looks like any other. Let the account read it.", t.Lookup.String(), p.veiled)
 	}
 	if p.unmarked != "" {
 		var names []string
 		for _, r := range t.dialect.changes {
 			names = append(names, r.attribute)
 		}
-		t.say(Warning, "noticing changes", "%s sees no %s, for example of %s: who joins, moves or leaves is noticed late. Let the account read it.", t.Lookup.DN, strings.Join(names, " and no "), p.unmarked)
+		t.say(Warning, "noticing changes", "%s sees no %s, for example of %s: who joins, moves or leaves is noticed late. Let the account read it.", t.Lookup.String(), strings.Join(names, " and no "), p.unmarked)
 	}
 }
 
@@ -161,7 +161,7 @@ func (t *trial) mailboxesOf(e *ldap.Entry) []string {
 func (t *trial) addresses(c *conn, p people) {
 	switch {
 	case p.noMail == p.count:
-		t.say(Fault, "mail addresses", "%s sees no address of anybody. Let the account read and search for %s.", t.Lookup.DN, strings.Join(t.addressAttributes(), " and "))
+		t.say(Fault, "mail addresses", "%s sees no address of anybody. Let the account read and search for %s.", t.Lookup.String(), strings.Join(t.addressAttributes(), " and "))
 		return
 	case p.belong == 0:
 		t.say(Fault, "mail addresses", "None of the %d entries has an address in the configured domains. Correct domains, or people.base and people.filter.", p.count)
@@ -206,7 +206,7 @@ func (t *trial) finds(c *conn, thing, filter string, p people) {
 	case err != nil:
 		t.say(Fault, thing, "The search %s failed: %v.", filter, rootOf(err))
 	case n == 0:
-		t.say(Fault, thing, "%s finds nothing, though %s is such an entry. Let %s search for these attributes.", filter, p.sample, t.Lookup.DN)
+		t.say(Fault, thing, "%s finds nothing, though %s is such an entry. Let %s search for these attributes.", filter, p.sample, t.Lookup.String())
 	case n > 1:
 		t.say(Warning, thing, "%s finds %d entries. Leave one: where there are several, nothing is written, or programs take either.", filter, n)
 	default:
@@ -239,7 +239,7 @@ func (t *trial) schema(c *conn) {
 		t.say(Fault, "paging", "The server does not offer results in pages (RFC 2696), without which not all entries can be seen. Turn that on (in OpenLDAP the limits of the account).")
 	}
 	if schema == nil || len(schema.GetEqualFoldAttributeValues("attributeTypes")) == 0 {
-		t.say(Warning, "schema", "The server does not show its schema to %s; what follows shows whether attributes are known.", t.Lookup.DN)
+		t.say(Warning, "schema", "The server does not show its schema to %s; what follows shows whether attributes are known.", t.Lookup.String())
 		return
 	}
 	attributes, classes := known(schema.GetEqualFoldAttributeValues("attributeTypes")), known(schema.GetEqualFoldAttributeValues("objectClasses"))

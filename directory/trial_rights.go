@@ -13,7 +13,7 @@ import (
 func (t *trial) rights(server string, reader, writer *conn, p people) {
 	e := t.read1(writer, p.sample, t.ownNames())
 	if e == nil {
-		t.say(Fault, "account publisher", "%s does not find %s by %s, which the lookup account does. Give it the same rights to read and search.", t.Publisher.DN, p.sample, t.peopleFilter())
+		t.say(Fault, "account publisher", "%s does not find %s by %s, which the lookup account does. Give it the same rights to read and search.", t.Publisher.String(), p.sample, t.peopleFilter())
 		return
 	}
 	if t.dialect.version == "" {
@@ -92,7 +92,7 @@ func (t *trial) mayWrite(server string, c *conn, dn, wire string, attr Attribute
 	thing := "writing " + string(attr)
 	switch code(err) {
 	case ldap.LDAPResultNoSuchAttribute:
-		return t.say(Good, thing, "%s may, at %s, as %s.", t.Publisher.DN, server, name)
+		return t.say(Good, thing, "%s may, at %s, as %s.", t.Publisher.String(), server, name)
 	case ldap.LDAPResultUndefinedAttributeType:
 		other := toggled(name)
 		if code(try(other)) != ldap.LDAPResultUndefinedAttributeType {
@@ -100,7 +100,7 @@ func (t *trial) mayWrite(server string, c *conn, dn, wire string, attr Attribute
 		}
 		return t.say(Fault, thing, "%s does not know the attribute %s: %v.", server, name, rootOf(err))
 	case ldap.LDAPResultInsufficientAccessRights:
-		return t.say(Fault, thing, "%s may not write %s of %s at %s. Give it that right (docs/gal.md has the rules).", t.Publisher.DN, attr, dn, server)
+		return t.say(Fault, thing, "%s may not write %s of %s at %s. Give it that right (docs/gal.md has the rules).", t.Publisher.String(), attr, dn, server)
 	case ldap.LDAPResultInvalidAttributeSyntax, ldap.LDAPResultConstraintViolation:
 		return t.say(Fault, thing, "%s takes no certificate as a value of %s: %v. Look at the attribute's syntax in its schema.", server, name, rootOf(err))
 	case ldap.LDAPResultReferral, ldap.LDAPResultUnwillingToPerform:
@@ -138,9 +138,9 @@ func (t *trial) further(server string, c *conn, e *ldap.Entry, p people) {
 	err := t.probe(c, p.other, wire, func(r *ldap.ModifyRequest) { r.Add("objectClass", []string{class}) })
 	switch code(err) {
 	case ldap.LDAPResultNoSuchAttribute:
-		t.say(Good, "class "+class, "%s may add it to entries whose classes allow no certificate, such as %s.", t.Publisher.DN, p.other)
+		t.say(Good, "class "+class, "%s may add it to entries whose classes allow no certificate, such as %s.", t.Publisher.String(), p.other)
 	case ldap.LDAPResultInsufficientAccessRights:
-		t.say(Fault, "class "+class, "%s has no class that allows a certificate, and %s may not add %s to it. Give it that right: to write objectClass, this value alone.", p.other, t.Publisher.DN, class)
+		t.say(Fault, "class "+class, "%s has no class that allows a certificate, and %s may not add %s to it. Give it that right: to write objectClass, this value alone.", p.other, t.Publisher.String(), class)
 	default:
 		t.say(Fault, "class "+class, "%s has no class that allows a certificate, and %s cannot be added to it: %v.", p.other, class, errOrNone(err))
 	}
@@ -152,7 +152,7 @@ func (t *trial) versions(server string, c *conn, e *ldap.Entry) {
 	version := e.GetEqualFoldAttributeValue(name)
 	thing := "attribute " + name
 	if version == "" {
-		t.say(Warning, thing, "%s does not show it to %s. OpenLDAP cannot take single values of userSMIMECertificate out without it: let the account read it. Servers that do not have it do not need it.", server, t.Publisher.DN)
+		t.say(Warning, thing, "%s does not show it to %s. OpenLDAP cannot take single values of userSMIMECertificate out without it: let the account read it. Servers that do not have it do not need it.", server, t.Publisher.String())
 		return
 	}
 	m := t.modify(e)
@@ -162,7 +162,7 @@ func (t *trial) versions(server string, c *conn, e *ldap.Entry) {
 	case ldap.LDAPResultNoSuchAttribute:
 		t.say(Good, thing, "Changes can be made on condition that the entry is as it was read.")
 	case ldap.LDAPResultAssertionFailed:
-		t.say(Warning, thing, "The entry was changed meanwhile, or %s may not compare it. Try again, or let the account read and search for it.", t.Publisher.DN)
+		t.say(Warning, thing, "The entry was changed meanwhile, or %s may not compare it. Try again, or let the account read and search for it.", t.Publisher.String())
 	default:
 		t.say(Fault, thing, "Changes cannot be made on condition that the entry is as it was read (RFC 4528): %v.", errOrNone(err))
 	}
@@ -178,12 +178,12 @@ func (t *trial) tooMuch(server string, reader, writer *conn, dn string) {
 			also = append(also, a[0])
 		}
 	}
-	t.narrow("account publisher", t.Publisher.DN, also)
+	t.narrow("account publisher", t.Publisher.String(), also)
 	also = nil
 	if code(t.probe(reader, dn, wire, func(*ldap.ModifyRequest) {})) == ldap.LDAPResultNoSuchAttribute {
 		also = append(also, "userCertificate")
 	}
-	t.narrow("account lookup", t.Lookup.DN, also)
+	t.narrow("account lookup", t.Lookup.String(), also)
 }
 
 func (t *trial) narrow(thing, dn string, also []string) {
@@ -212,27 +212,27 @@ func (t *trial) rightsTold(server string, reader, writer *conn, p people) {
 		case strings.Contains(name, ";"):
 			t.say(Fault, "writing "+string(a), "Active Directory takes no ;binary. Set attribute_names: [%s].", a)
 		case !has(may, a):
-			t.say(Fault, "writing "+string(a), "%s may not write %s of %s at %s. Give it that right (docs/gal.md has the command).", t.Publisher.DN, a, p.sample, server)
+			t.say(Fault, "writing "+string(a), "%s may not write %s of %s at %s. Give it that right (docs/gal.md has the command).", t.Publisher.String(), a, p.sample, server)
 		default:
-			t.say(Good, "writing "+string(a), "%s may, at %s, as %s.", t.Publisher.DN, server, name)
+			t.say(Good, "writing "+string(a), "%s may, at %s, as %s.", t.Publisher.String(), server, name)
 		}
 	}
 	also := slices.DeleteFunc(may, func(a string) bool {
 		return has([]string{a}, UserCertificate) || has([]string{a}, UserSMIMECertificate)
 	})
-	t.narrow("account publisher", t.Publisher.DN, also[:min(len(also), 5)])
+	t.narrow("account publisher", t.Publisher.String(), also[:min(len(also), 5)])
 	also = nil
 	if list := rights(reader); has(list, UserCertificate) {
 		also = append(also, string(UserCertificate))
 	}
-	t.narrow("account lookup", t.Lookup.DN, also)
+	t.narrow("account lookup", t.Lookup.String(), also)
 }
 
 // seen tries whether the lookup account sees values that the publishing account sees.
 func (t *trial) seen(reader, writer *conn) {
 	for _, a := range t.Attributes {
 		if t.any(writer, a) && !t.any(reader, a) {
-			t.say(Fault, "reading "+string(a), "%s does not see it, though it is there. Let the account read and search for it: otherwise nothing can be compared.", t.Lookup.DN)
+			t.say(Fault, "reading "+string(a), "%s does not see it, though it is there. Let the account read and search for it: otherwise nothing can be compared.", t.Lookup.String())
 		}
 	}
 }

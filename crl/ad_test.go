@@ -42,8 +42,8 @@ func TestActiveDirectory(t *testing.T) {
 			u.Dsacls(t, line, "DC=example,DC=com", sambatest.Base, "sealpost-publisher", account.Name)
 		}
 	}
-	const container = "CN=sealpost," + sambatest.CDP
-	authority, lists, root := "CN=Test Issuing,"+sambatest.AIA, "CN=Test Issuing,"+container, "CN=Test Root,"+container
+	container := "CN=server of " + u.Name + "," + sambatest.CDP
+	authority, lists, root := "CN=Test Issuing of "+u.Name+","+sambatest.AIA, "CN=Test Issuing,"+container, "CN=Test Root,"+container
 	address := func(dn, attribute string) string {
 		return u.StartTLSURL() + "/" + url.PathEscape(dn) + "?" + attribute + "?base?(objectClass=cRLDistributionPoint)"
 	}

@@ -23,7 +23,7 @@ func galCommand() *cobra.Command {
 		Long: `A running server compares everybody's directory entry with what it should show as often as gal.every in the configuration says,
 and repairs it; so it does in each further directory (gal.targets). These commands do it now, and show what was found.
 docs/gal.md says what belongs into an entry.`}
-	c.AddCommand(galStatusCommand(), galDiffCommand(), galCheckCommand(),
+	c.AddCommand(contactCommand(), galStatusCommand(), galDiffCommand(), galCheckCommand(),
 		galRepairCommand("repair", "Repair a person's entry, or all"),
 		galRepairCommand("publish", "The same as repair"))
 	return c
@@ -68,7 +68,7 @@ func galStatusCommand() *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print JSON, one object for each directory")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withServer(cmd.Context(), *path, func(s *server.Server) error {
-			return eachTarget(s.GAL, *target, func(t *gal.Target) error {
+			err := eachTarget(s.GAL, *target, func(t *gal.Target) error {
 				status, err := t.Status(cmd.Context(), operator())
 				if err != nil {
 					return err
@@ -78,6 +78,15 @@ func galStatusCommand() *cobra.Command {
 				}
 				return printGALStatus(cmd.OutOrStdout(), status)
 			})
+			if err != nil || *asJSON || *target != "" {
+				return err
+			}
+			line, err := contactsSummary(cmd.Context(), s.Contacts)
+			if err != nil {
+				return err
+			}
+			_, err = io.WriteString(cmd.OutOrStdout(), line)
+			return err
 		})
 	}
 	return c

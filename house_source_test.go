@@ -97,7 +97,7 @@ func skipFolder(p string) error {
 	switch {
 	case p == ".", p == ".ci":
 		return nil
-	case p == "bin", p == "demo", p == filepath.Join("internal", "deps"), strings.HasPrefix(filepath.Base(p), "."):
+	case p == "bin", p == "demo", filepath.Base(p) == "node_modules", p == filepath.Join("internal", "deps"), strings.HasPrefix(filepath.Base(p), "."):
 		return fs.SkipDir
 	}
 	return nil

@@ -76,7 +76,8 @@ const retryUnavailable = 5 * time.Second
 // problem is an error as it is shown: RFC 9457. What it hides goes to the log with the call.
 type problem struct {
 	api.Problem
-	after time.Duration // 0: there is nothing to wait for
+	after  time.Duration // 0: there is nothing to wait for
+	script bool          // for a script in a page
 }
 
 // problemOf turns an error into what may be shown of it, and remembers the error for the call's line in the log.
@@ -86,7 +87,7 @@ func problemOf(ctx context.Context, err error) *problem {
 	c.err, c.code = err, f.Code
 	status := statusOf(f)
 	p := &problem{Problem: api.Problem{Type: api.ProblemType + f.Code, Title: titleOf(f.Code), Status: status, Detail: f.Detail,
-		Instance: "urn:uuid:" + c.id.String()}}
+		Instance: "urn:uuid:" + c.id.String()}, script: c.script}
 	if l := (allowance.Later{}); errors.As(err, &l) {
 		p.after = l.After
 	} else if status == http.StatusServiceUnavailable {
@@ -129,7 +130,11 @@ func (p *problem) GetHeaders() http.Header {
 	if p.after > 0 {
 		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.after.Seconds()))))
 	}
-	if p.Status == http.StatusUnauthorized {
+	switch {
+	case p.Status != http.StatusUnauthorized:
+	case p.script: // a browser would ask the person for a password in a window of its own; the page asks better
+		h.Set("WWW-Authenticate", `Session realm="Sealpost"`)
+	default:
 		h.Add("WWW-Authenticate", `Basic realm="Sealpost", charset="UTF-8"`)
 		h.Add("WWW-Authenticate", `Bearer realm="Sealpost"`)
 	}

@@ -15,7 +15,7 @@ import (
 	"strings"
 )
 
-//go:embed assets/*.css assets/*.js assets/fonts/*.woff2 assets/icons/*.svg
+//go:embed assets/*.css assets/*.js assets/app/*.js assets/fonts/*.woff2 assets/icons/*.svg
 var assetFiles embed.FS
 
 // assetsPath is where they are served. A digest is part of each one's address, so that browsers keep it for good.

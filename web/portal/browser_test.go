@@ -2,6 +2,7 @@ package portal_test
 
 import (
 	"context"
+	"encoding/pem"
 	"flag"
 	"os"
 	"path/filepath"
@@ -28,8 +29,19 @@ func (s *site) chromium(t *testing.T) context.Context {
 	if testing.Short() {
 		t.Skip("needs Chromium; not run with -short")
 	}
+	profile, err := os.MkdirTemp("", "chromium-*")
+	must(t, err)
+	t.Cleanup(func() { // its last processes write for a moment still
+		for range 600 {
+			if os.RemoveAll(profile) == nil {
+				return
+			}
+			time.Sleep(100 * time.Millisecond)
+		}
+		t.Errorf("%s cannot be removed", profile)
+	})
 	options := append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath("/usr/bin/chromium"), chromedp.NoSandbox, chromedp.IgnoreCertErrors,
-		chromedp.UserDataDir(t.TempDir()), chromedp.Flag("disable-quic", true), chromedp.Flag("lang", "en"), chromedp.WSURLReadTimeout(2*time.Minute))
+		chromedp.UserDataDir(profile), chromedp.Flag("disable-quic", true), chromedp.Flag("lang", "en"), chromedp.WSURLReadTimeout(2*time.Minute))
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute) // a busy machine starts it slowly
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewExecAllocator(ctx, options...)
@@ -115,4 +127,11 @@ func TestInTheBrowser(t *testing.T) {
 	if heading != "There is no such page" {
 		t.Errorf("%q", heading)
 	}
+}
+
+// awaitPromise has an evaluation wait for what it promises.
+func awaitPromise(p *runtime.EvaluateParams) *runtime.EvaluateParams { return p.WithAwaitPromise(true) }
+
+func pemKey(pkcs8 []byte) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8})
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/internal/keyuse"
 )
@@ -27,13 +29,22 @@ func (p *Portal) home(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return err
 	}
-	cards := []card{p.card("sign", found, keyuse.Signing, keyuse.Single), p.card("read", found, keyuse.Encryption, keyuse.Single)}
+	cards := p.cards(found)
 	return p.show(w, r, v, http.StatusOK, "home", "home.title", struct {
 		Name      string
 		Mailboxes []string
 		Cards     []card
-	}{v.Person.Name, v.Person.Mailboxes, cards})
+		Missing   bool
+		Person    uuid.UUID
+	}{v.Person.Name, v.Person.Mailboxes, cards, slices.ContainsFunc(cards, card.Missing), v.Person.ID})
 }
+
+func (p *Portal) cards(found []ca.Certificate) []card {
+	return []card{p.card("sign", found, keyuse.Signing, keyuse.Single), p.card("read", found, keyuse.Encryption, keyuse.Single)}
+}
+
+// Missing reports whether there is no certificate that is good.
+func (c card) Missing() bool { return c.State != "good" && c.State != "ending" }
 
 // card is about the best certificate for a use: one that is good, or else the newest.
 func (p *Portal) card(name string, found []ca.Certificate, uses ...keyuse.Use) card {

@@ -127,6 +127,7 @@ func (p *Portal) route() {
 	p.router.Post("/language", p.open("language", p.chooseLanguage))
 	p.router.Post("/signout", p.open("signout", p.signOut))
 	p.router.Get("/", p.known("home", p.home))
+	p.router.Get("/enrol", p.known("enrol", p.enrol))
 	p.router.Get("/sessions", p.known("sessions", p.sessions))
 	p.router.Post("/sessions/end-others", p.known("end-sessions", p.endOthers))
 }

@@ -12,6 +12,7 @@ import (
 	"net/url"
 	"regexp"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,8 +35,29 @@ func must(t testing.TB, err error) {
 // site is a portal as browsers reach it.
 type site struct {
 	*housetest.House
-	server *httptest.Server
-	url    string
+	server   *httptest.Server
+	url      string
+	sessions *session.Sessions
+	gate     gate
+}
+
+// gate is in front of a portal: a test may answer in its place, by returning true.
+type gate struct {
+	mu     sync.Mutex
+	answer func(http.ResponseWriter, *http.Request) bool
+}
+
+func (g *gate) set(answer func(http.ResponseWriter, *http.Request) bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.answer = answer
+}
+
+func (g *gate) closed(w http.ResponseWriter, r *http.Request) bool {
+	g.mu.Lock()
+	answer := g.answer
+	g.mu.Unlock()
+	return answer != nil && answer(w, r)
 }
 
 func setup(t *testing.T, change ...func(*site, *web.Config)) *site {
@@ -54,7 +76,13 @@ func setup(t *testing.T, change ...func(*site, *web.Config)) *site {
 	}
 	s, err := web.New(c)
 	must(t, err)
-	out.server.Config.Handler = s.Portal()
+	portal := s.Portal()
+	out.sessions = sessions
+	out.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !out.gate.closed(w, r) {
+			portal.ServeHTTP(w, r)
+		}
+	})
 	out.server.StartTLS()
 	t.Cleanup(out.server.Close)
 	return out

@@ -1,0 +1,208 @@
+// The page on which somebody gets their certificates. It shows what package journey does; all words are in the page already.
+import { Wrong } from "./certificate";
+import { Ended, Impossible, Journey, Step, Waiting } from "./journey";
+import { shortest, strength, suggest } from "./passphrase";
+import * as server from "./server";
+
+// For the tests, and for whoever wants to see what the page does: the parts without the page.
+export { parse } from "./certificate";
+export { choose, make, pkcs8, request, spki } from "./keys";
+export { build } from "./pkcs12";
+export { bits } from "./passphrase";
+export { identifier, sealKey } from "./seal";
+
+const by = <T extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as T;
+const show = (e: HTMLElement, yes = true) => {
+  e.hidden = !yes;
+};
+const word = (key: string) => document.querySelector(`#words [data-word="${CSS.escape(key)}"]`)?.textContent ?? "";
+
+type View = "start" | "passphrase" | "progress" | "done" | "finished";
+
+let journey: Journey | undefined;
+let passphrase = "";
+let busy = false;
+let file: { url: string; name: string } | undefined;
+
+/** view shows one of the page's parts, and puts the reader there. */
+function view(name: View): void {
+  for (const section of document.querySelectorAll<HTMLElement>("[data-view]")) show(section, section.dataset.view === name);
+  const heading = document.querySelector<HTMLElement>(`[data-view="${name}"] h1`);
+  heading?.focus();
+  window.scrollTo(0, 0);
+}
+
+/** step draws how far it is, and says it. */
+function step(name: Step, state: "doing" | "done" | "waiting" | "failed"): void {
+  const item = document.querySelector<HTMLElement>(`[data-step="${name}"]`);
+  if (!item || item.dataset.state === state) return;
+  item.dataset.state = state;
+  item.querySelector(".state")!.textContent = word("state-" + state);
+  by("said").textContent = `${item.querySelector(".what")!.textContent}: ${word("state-" + state)}`;
+  show(by("registrar"), state === "waiting");
+}
+
+type Act = "retry" | "anew" | "signin" | "home";
+
+/** notice says what happened, whether anything was lost, and what to do. */
+function notice(kind: string, acts: Act[], detail = "", request = ""): void {
+  by("notice-title").textContent = word(kind);
+  by("notice-text").textContent = word(kind + "-text");
+  by("notice-detail").textContent = detail;
+  show(by("notice-detail"), detail !== "");
+  by("notice-request").textContent = request;
+  show(by("notice-request").parentElement!, request !== "");
+  for (const act of ["retry", "anew", "signin", "home"] as const) show(by(act), acts.includes(act));
+  const bad = !["session", "later", "registrar", "elsewhere"].includes(kind);
+  const final = !acts.includes("retry") && !acts.includes("signin");
+  if (final) { // nothing goes on here
+    view("progress");
+    by("progress-title").textContent = word(kind);
+    show(by("steps"), false);
+    show(by("resumed"), false);
+  }
+  show(by("notice-title"), !final);
+  by("notice").classList.toggle("bad", bad);
+  by("notice").classList.toggle("warn", !bad);
+  show(by("registrar"), false);
+  show(by("notice"));
+  const doing = document.querySelector<HTMLElement>('[data-state="doing"]');
+  if (doing) step(doing.dataset.step as Step, "failed");
+  by("notice").focus();
+}
+
+/** failed turns what went wrong into a notice. */
+function failed(e: unknown): void {
+  if (e instanceof server.Refused) {
+    if (e.kind === "session") return notice("session", ["signin"]);
+    if (e.kind === "later") return notice("later", ["retry"], word("fault-" + e.code), e.request);
+    return notice("refused", ["anew", "home"], word("fault-" + e.code) || e.message, e.request);
+  }
+  if (e instanceof Ended) return notice(e.kind, ["anew", "home"], e.message && `“${e.message}”`);
+  if (e instanceof Waiting) return e.forRegistrar ? notice("registrar", ["retry"]) : notice("later", ["retry"]);
+  if (e instanceof Impossible) return notice(e.kind, ["home"], e.message);
+  if (e instanceof Wrong) return notice("wrong", ["retry"], e.message);
+  if (e instanceof DOMException && ["InvalidStateError", "UnknownError", "QuotaExceededError", "SecurityError", "NotFoundError", "DataCloneError"].includes(e.name)) {
+    return notice("storage", ["home"], e.message);
+  }
+  notice("broken", ["retry"], String(e));
+}
+
+/** once does one thing at a time, here and in this person's other tabs. */
+async function once(work: () => Promise<void>): Promise<void> {
+  if (busy) return;
+  busy = true;
+  show(by("notice"), false);
+  try {
+    if (!navigator.locks) return await work();
+    await navigator.locks.request("sealpost-enrolment", { ifAvailable: true }, async (lock) => (lock ? work() : notice("elsewhere", ["retry"])));
+  } catch (e) {
+    failed(e);
+  } finally {
+    busy = false;
+  }
+}
+
+/** begin finds out where things stand, and goes on with what was begun. */
+async function begin(): Promise<void> {
+  journey = new Journey(await server.policy(), by("enrol").dataset.enrolment ?? "", step);
+  if (await journey.resume()) {
+    show(by("resumed"));
+    return goOn();
+  }
+  journey.check();
+  by<HTMLButtonElement>("get").disabled = false;
+}
+
+/** goOn takes the request to its end, and makes the file if there is a passphrase. */
+async function goOn(): Promise<void> {
+  view("progress");
+  await journey!.walk();
+  if (passphrase === "") {
+    view("passphrase");
+    show(by("passphrase-late"));
+    show(by("passphrase-lead"), false);
+    by("passphrase").focus();
+    return;
+  }
+  const content = await journey!.file(passphrase);
+  passphrase = "";
+  by<HTMLInputElement>("passphrase").value = "";
+  offer(new Blob([content], { type: "application/x-pkcs12" }));
+}
+
+function offer(blob: Blob): void {
+  if (file) URL.revokeObjectURL(file.url);
+  file = { url: URL.createObjectURL(blob), name: journey!.person.mailboxes[0]!.replace(/[^\p{L}\p{N}@._-]/gu, "_") + ".p12" };
+  const link = by<HTMLAnchorElement>("download");
+  link.href = file.url;
+  link.download = file.name;
+  by("file-name").textContent = file.name;
+  by("receipt").textContent = journey!.receipt ?? "";
+  show(by("receipt").parentElement!, journey!.receipt !== undefined);
+  view("done");
+}
+
+function judge(): void {
+  const field = by<HTMLInputElement>("passphrase");
+  const s = strength(field.value, [journey?.person.name ?? "", ...(journey?.person.mailboxes ?? [])]);
+  by<HTMLMeterElement>("strength").value = ["short", "weak", "fair", "good", "strong"].indexOf(s);
+  by("strength-word").textContent = field.value === "" ? "" : word("strength-" + s);
+  field.setCustomValidity(s === "short" || s === "weak" ? word("strength-" + s) : "");
+  show(by("ascii"), /[^ -~]/.test(field.value));
+}
+
+function wire(): void {
+  const field = by<HTMLInputElement>("passphrase");
+  field.minLength = shortest;
+  const reveal = (yes: boolean) => {
+    field.type = yes ? "text" : "password";
+    by("show").setAttribute("aria-pressed", String(yes));
+  };
+  by("get").addEventListener("click", () => {
+    view("passphrase");
+    by("passphrase").focus();
+  });
+  field.addEventListener("input", judge);
+  by("show").addEventListener("click", () => reveal(field.type === "password"));
+  by("suggest").addEventListener("click", () => {
+    field.value = suggest();
+    reveal(true);
+    judge();
+    field.focus();
+  });
+  by<HTMLFormElement>("passphrase-form").addEventListener("submit", (e) => {
+    e.preventDefault();
+    judge();
+    if (busy || !by<HTMLFormElement>("passphrase-form").reportValidity()) return;
+    passphrase = field.value.normalize("NFC");
+    reveal(false);
+    void once(goOn);
+  });
+  by("retry").addEventListener("click", () => void once(journey?.kept || passphrase ? goOn : begin));
+  by("anew").addEventListener("click", () => void once(async () => {
+    await journey?.forget();
+    location.reload();
+  }));
+  by("download").addEventListener("click", () => {
+    show(by("fetched"));
+    void journey!.fetched().catch(failed);
+  });
+  by("have").addEventListener("click", () => void once(async () => {
+    await journey!.forget();
+    if (file) URL.revokeObjectURL(file.url);
+    file = undefined;
+    view("finished");
+  }));
+}
+
+const page = document.getElementById("enrol");
+if (page) {
+  if (!globalThis.isSecureContext || !globalThis.crypto?.subtle || !globalThis.indexedDB) {
+    show(by("unable"));
+  } else {
+    show(by("get"));
+    wire();
+    void once(begin);
+  }
+}

@@ -1,0 +1,94 @@
+// The file for mail programs: PKCS#12 (RFC 7292) as package pkcs12 of the Go sources writes its modern profile: AES-256-CBC
+// with a key from PBKDF2 with HMAC-SHA-256, one derivation for the file, and a MAC with SHA-256, all at 600,000 iterations. It is
+// DER with salts of 16 bytes and without keyLength, so that gpgsm 2.4 reads it too.
+//
+// There is no file with 3DES for older programs: browsers have no 3DES, and the agent writes one.
+import { hmac } from "@noble/hashes/hmac.js";
+import { sha256 } from "@noble/hashes/sha2.js";
+import * as der from "./der";
+import { Bytes } from "./der";
+
+export interface Entry {
+  name: string;
+  key: Bytes; // PKCS#8; zeros afterwards
+  certificate: Bytes;
+}
+
+const iterations = 600_000;
+
+/** build writes the file. It takes a second or two. */
+export async function build(entries: Entry[], chain: Bytes[], passphrase: string): Promise<Bytes> {
+  const encrypt = await encrypter(passphrase);
+  const bags: Bytes[] = [], keys: Bytes[] = [], seen: Bytes[] = [];
+  const certificate = (c: Bytes, attributes: Bytes[]) => {
+    if (seen.some((s) => der.equal(s, c))) return;
+    seen.push(c);
+    bags.push(bag("3", der.sequence(der.oid("1.2.840.113549.1.9.22.1"), der.context(0, der.octets(c))), attributes));
+  };
+  for (const e of entries) {
+    const attributes = await attributesOf(e);
+    certificate(e.certificate, attributes);
+    const [algorithm, encrypted] = await encrypt(e.key);
+    e.key.fill(0);
+    keys.push(bag("2", der.sequence(algorithm, der.octets(encrypted)), attributes));
+  }
+  for (const c of chain) certificate(c, []);
+  const [algorithm, encrypted] = await encrypt(der.sequence(...bags));
+  const safe = der.sequence(
+    content("6", der.sequence(der.integer(0), der.sequence(der.oid(pkcs7 + "1"), algorithm, der.element(0x80, encrypted)))),
+    content("1", der.octets(der.sequence(...keys))));
+  return der.sequence(der.integer(3), content("1", der.octets(safe)), await mac(safe, passphrase));
+}
+
+const pkcs7 = "1.2.840.113549.1.7.";
+const content = (type: string, value: Bytes) => der.sequence(der.oid(pkcs7 + type), der.context(0, value));
+const bag = (type: string, value: Bytes, attributes: Bytes[]) =>
+  der.sequence(der.oid("1.2.840.113549.1.12.10.1." + type), der.context(0, value), ...(attributes.length > 0 ? [der.setOf(...attributes)] : []));
+
+/** attributesOf ties a key to its certificate: the name that programs show, and a localKeyID that both have. */
+async function attributesOf(e: Entry): Promise<Bytes[]> {
+  const id = (await der.sha256(e.certificate)).subarray(0, 20);
+  return [der.sequence(der.oid("1.2.840.113549.1.9.20"), der.setOf(der.element(0x1e, der.bmp(e.name)))),
+    der.sequence(der.oid("1.2.840.113549.1.9.21"), der.setOf(der.octets(id)))];
+}
+
+/** encrypter returns PBES2 with the file's one key; each time with a new IV. */
+async function encrypter(passphrase: string) {
+  const salt = der.random(16);
+  const password = await crypto.subtle.importKey("raw", new TextEncoder().encode(passphrase), "PBKDF2", false, ["deriveKey"]);
+  const key = await crypto.subtle.deriveKey({ name: "PBKDF2", hash: "SHA-256", salt, iterations }, password, { name: "AES-CBC", length: 256 }, false, ["encrypt"]);
+  const pbkdf2 = der.algorithm("1.2.840.113549.1.5.12",
+    der.sequence(der.octets(salt), der.integer(iterations), der.algorithm("1.2.840.113549.2.9", der.nothing)));
+  return async (plain: Bytes): Promise<[Bytes, Bytes]> => {
+    const iv = der.random(16);
+    const encrypted = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-CBC", iv }, key, plain));
+    const scheme = der.algorithm("2.16.840.1.101.3.4.1.42", der.octets(iv));
+    return [der.algorithm("1.2.840.113549.1.5.13", der.sequence(pbkdf2, scheme)), encrypted];
+  };
+}
+
+async function mac(safe: Bytes, passphrase: string): Promise<Bytes> {
+  const salt = der.random(16);
+  const key = await macKey(passphrase, salt);
+  const sum = new Uint8Array(hmac(sha256, key, safe));
+  key.fill(0);
+  return der.sequence(der.sequence(der.algorithm("2.16.840.1.101.3.4.2.1", der.nothing), der.octets(sum)), der.octets(salt), der.integer(iterations));
+}
+
+/** macKey derives the MAC's key (RFC 7292, appendix B.2), for which WebCrypto has nothing. The page stays alive meanwhile. */
+async function macKey(passphrase: string, salt: Bytes): Promise<Uint8Array> {
+  const fill = (b: Uint8Array) => {
+    const out = new Uint8Array(64 * Math.ceil(b.length / 64));
+    for (let i = 0; i < out.length; i++) out[i] = b[i % b.length]!;
+    return out;
+  };
+  const password = der.bmp(passphrase + "\0");
+  const input = der.join(new Uint8Array(64).fill(3), fill(salt), fill(password));
+  let hash = sha256(input);
+  for (let i = 1; i < iterations; i++) {
+    hash = sha256(hash);
+    if (i % 20_000 === 0) await new Promise((go) => setTimeout(go));
+  }
+  for (const b of [password, input]) b.fill(0);
+  return hash;
+}

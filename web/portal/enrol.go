@@ -1,0 +1,45 @@
+package portal
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/sealpost/sealpost/ca"
+)
+
+// enrolment is the page on which a browser makes keys and gets certificates for them. What it does there is the script's
+// (app/enrol.ts), which asks the REST interface.
+type enrolment struct {
+	Mailboxes []string
+	Enrolment string   // which of the policy's, if the address says so
+	Have      bool     // there are certificates already
+	Steps     []string // of the progress, in order
+	Words     map[string]string
+}
+
+// enrol shows the page.
+func (p *Portal) enrol(w http.ResponseWriter, r *http.Request, v *visit) error {
+	found, err := p.Authority.Find(r.Context(), ca.Query{Person: &v.Person.ID, Limit: 200})
+	if err != nil {
+		return err
+	}
+	e := enrolment{Mailboxes: v.Person.Mailboxes, Enrolment: r.URL.Query().Get("enrolment"), Steps: []string{"keys", "send", "archive", "issue", "file"}, Words: v.language.words()}
+	for _, c := range p.cards(found) {
+		e.Have = e.Have || !c.Missing()
+	}
+	return p.show(w, r, v, http.StatusOK, "enrol", "enrol.title", e)
+}
+
+// words are what the script may say, by their keys without "word.", and every fault that we have our own words for.
+func (l language) words() map[string]string {
+	out := map[string]string{}
+	for key := range texts {
+		if name, ok := strings.CutPrefix(key, "word."); ok {
+			out[name] = l.say(key)
+		}
+		if code, ok := strings.CutPrefix(key, "fault."); ok {
+			out["fault-"+code] = l.say(key)
+		}
+	}
+	return out
+}

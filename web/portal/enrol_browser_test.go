@@ -1,0 +1,424 @@
+package portal_test
+
+import (
+	"context"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+
+	cdpbrowser "github.com/chromedp/cdproto/browser"
+	"github.com/chromedp/chromedp"
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/e2etest"
+	"github.com/sealpost/sealpost/internal/housetest"
+	"github.com/sealpost/sealpost/internal/pkitest"
+	"github.com/sealpost/sealpost/internal/slapdtest"
+	"github.com/sealpost/sealpost/pkcs12"
+)
+
+const passphrase = "seven quiet lanterns, blue"
+
+// visible waits until one of the elements is shown, and returns which: a test that waits for what never comes says instead
+// what the page says.
+func visible(t *testing.T, ctx context.Context, selectors ...string) string {
+	t.Helper()
+	which := -1
+	list, err := json.Marshal(selectors)
+	must(t, err)
+	look := fmt.Sprintf(`%s.findIndex(s => { const e = document.querySelector(s); return !!e && e.checkVisibility(); })`, list)
+	e2etest.Eventually(t, func() error {
+		if err := chromedp.Run(ctx, chromedp.Evaluate(look, &which)); err != nil {
+			return err
+		}
+		if which < 0 {
+			var said string
+			_ = chromedp.Run(ctx, chromedp.Evaluate(`document.querySelector("main").innerText`, &said)) // for the message
+			return fmt.Errorf("the page shows none of %q:\n%s", selectors, said)
+		}
+		return nil
+	})
+	return selectors[which]
+}
+
+// text returns what an element says.
+func text(t *testing.T, ctx context.Context, selector string) (out string) {
+	t.Helper()
+	must(t, chromedp.Run(ctx, chromedp.Text(selector, &out, chromedp.ByQuery)))
+	return out
+}
+
+// comeIn goes to a page as somebody who has to sign in for it.
+func (s *site) comeIn(t *testing.T, ctx context.Context, login, path string) {
+	t.Helper()
+	must(t, chromedp.Run(ctx, chromedp.Navigate(s.server.URL+path), chromedp.WaitVisible("#login"), chromedp.SendKeys("#login", login),
+		chromedp.SendKeys("#password", slapdtest.Password(login)+"\r")))
+}
+
+// ask presses the button and chooses a passphrase.
+func ask(t *testing.T, ctx context.Context) {
+	t.Helper()
+	visible(t, ctx, "#get:enabled")
+	must(t, chromedp.Run(ctx, chromedp.Click("#get")))
+	choose(t, ctx)
+}
+
+func choose(t *testing.T, ctx context.Context) {
+	t.Helper()
+	visible(t, ctx, "#passphrase")
+	must(t, chromedp.Run(ctx, chromedp.SendKeys("#passphrase", passphrase+"\r")))
+}
+
+// download presses the button and returns the file.
+func download(t *testing.T, ctx context.Context, name string) []byte {
+	t.Helper()
+	visible(t, ctx, "#download")
+	dir := t.TempDir()
+	var file []byte
+	must(t, chromedp.Run(ctx, cdpbrowser.SetDownloadBehavior(cdpbrowser.SetDownloadBehaviorBehaviorAllow).WithDownloadPath(dir), chromedp.Click("#download")))
+	e2etest.Eventually(t, func() (err error) {
+		if file, err = os.ReadFile(filepath.Join(dir, name)); err == nil && len(file) == 0 {
+			err = errors.New("the file is empty yet")
+		}
+		return err
+	})
+	return file
+}
+
+// kept returns how many requests the browser keeps.
+func kept(t *testing.T, ctx context.Context) (n int) {
+	t.Helper()
+	must(t, chromedp.Run(ctx, chromedp.Evaluate(`new Promise((ok, no) => { const r = indexedDB.open("sealpost", 1); r.onerror = no;
+		r.onupgradeneeded = () => r.result.createObjectStore("requests", { keyPath: "person" });
+		r.onsuccess = () => { const c = r.result.transaction("requests").objectStore("requests").count(); c.onsuccess = () => { r.result.close(); ok(c.result); }; }; })`, &n,
+		chromedp.EvalAsValue, awaitPromise)))
+	return n
+}
+
+// good holds that a file has both keys with their certificates, of which the server knows, and works: for independent programs too.
+func (s *site) good(t *testing.T, file []byte, login string) {
+	t.Helper()
+	entries, chain, err := pkcs12.Decode(file, passphrase) // which reads DER alone
+	must(t, err)
+	person, err := s.Directory.ByLogin(t.Context(), login)
+	must(t, err)
+	issued, err := s.PKI.Authority.Find(t.Context(), ca.Query{Person: &person.ID, Limit: 10})
+	must(t, err)
+	if len(entries) != 2 || len(issued) != 2 || len(chain) != 2 || !chain[1].Equal(s.PKI.Root) {
+		t.Fatalf("%d keys and %d issuers in the file, %d certificates issued", len(entries), len(chain), len(issued))
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(s.PKI.Root)
+	for i, e := range entries {
+		if e.Name != person.Name+[]string{" (signing)", " (encryption)"}[i] {
+			t.Errorf("key %d is named %q", i, e.Name)
+		}
+		intermediates := x509.NewCertPool()
+		intermediates.AddCert(chain[0])
+		_, err := e.Certificate.Verify(x509.VerifyOptions{Roots: roots, Intermediates: intermediates, CurrentTime: s.Clock.Now(), KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}})
+		must(t, err)
+	}
+	if n := s.Database.Count(t, `select count(*) from archive.record where spki_sha256 = sha256($1)`, entries[1].Certificate.RawSubjectPublicKeyInfo); n != 1 {
+		t.Errorf("the archive keeps the encryption key %d times", n)
+	}
+	if n := s.Database.Count(t, `select count(*) from archive.record where spki_sha256 = sha256($1)`, entries[0].Certificate.RawSubjectPublicKeyInfo); n != 0 {
+		t.Error("the archive keeps the signing key")
+	}
+	s.Settled(t)
+}
+
+// programs holds that openssl and NSS read a file, and that mail is signed, encrypted and decrypted with what is in it.
+func (s *site) programs(t *testing.T, file []byte) {
+	t.Helper()
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "id.p12"), file, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "root.pem"), pkitest.PEM(s.PKI.Root.Raw), 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "mail"), []byte("Content-Type: text/plain\r\n\r\nHello Bob\r\n"), 0o600))
+	info := e2etest.Tool(t, dir, "openssl", "pkcs12", "-in", "id.p12", "-passin", "pass:"+passphrase, "-info", "-nodes", "-out", "all.pem")
+	for _, want := range []string{"MAC: sha256, Iteration 600000", "PBES2, PBKDF2, AES-256-CBC, Iteration 600000, PRF hmacWithSHA256"} {
+		if !strings.Contains(info, want) {
+			t.Errorf("no %q in:\n%s", want, info)
+		}
+	}
+	entries, chain, err := pkcs12.Decode(file, passphrase)
+	must(t, err)
+	must(t, os.WriteFile(filepath.Join(dir, "issuer.pem"), pkitest.PEM(chain[0].Raw), 0o600))
+	for i, name := range []string{"sign", "read"} {
+		key, err := x509.MarshalPKCS8PrivateKey(entries[i].Key)
+		must(t, err)
+		must(t, os.WriteFile(filepath.Join(dir, name+".key"), pemKey(key), 0o600))
+		must(t, os.WriteFile(filepath.Join(dir, name+".pem"), pkitest.PEM(entries[i].Certificate.Raw), 0o600))
+	}
+	e2etest.Tool(t, dir, "openssl", "cms", "-sign", "-in", "mail", "-signer", "sign.pem", "-inkey", "sign.key", "-certfile", "issuer.pem", "-out", "signed")
+	e2etest.Tool(t, dir, "openssl", "cms", "-verify", "-in", "signed", "-CAfile", "root.pem", "-purpose", "smimesign", "-out", "verified")
+	e2etest.Tool(t, dir, "openssl", "cms", "-encrypt", "-aes256", "-in", "mail", "-out", "secret", "read.pem")
+	e2etest.Tool(t, dir, "openssl", "cms", "-decrypt", "-in", "secret", "-recip", "read.pem", "-inkey", "read.key", "-out", "plain")
+	plain, err := os.ReadFile(filepath.Join(dir, "plain"))
+	must(t, err)
+	if !strings.Contains(string(plain), "Hello Bob") {
+		t.Errorf("decrypted is %q", plain)
+	}
+	must(t, os.Mkdir(filepath.Join(dir, "db"), 0o700))
+	e2etest.Tool(t, dir, "certutil", "-N", "-d", "sql:db", "--empty-password")
+	e2etest.Tool(t, dir, "pk12util", "-i", "id.p12", "-d", "sql:db", "-W", passphrase)
+	e2etest.Tool(t, dir, "certutil", "-A", "-n", "Root", "-t", ",C,", "-d", "sql:db", "-a", "-i", "root.pem")
+	if keys := e2etest.Tool(t, dir, "certutil", "-K", "-d", "sql:db"); strings.Count(keys, "\n<") != 2 {
+		t.Errorf("NSS has these keys:\n%s", keys)
+	}
+}
+
+// Somebody who has nothing gets their certificates in the browser, by the whole journey.
+func TestEnrolInTheBrowser(t *testing.T) {
+	s := setup(t)
+	var posts atomic.Int64
+	var sent atomic.Value
+	s.gate.set(func(_ http.ResponseWriter, r *http.Request) bool {
+		if r.Method == http.MethodPost && r.URL.Path == "/api/v1/enrolments" {
+			posts.Add(1)
+			sent.Store(r.Header.Get("Sec-Fetch-Site"))
+		}
+		return false
+	})
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "alice", "/")
+	visible(t, ctx, `a.button[href="/enrol"]`)
+	must(t, chromedp.Run(ctx, pictures(t, "home-empty"), chromedp.Click(`a.button[href="/enrol"]`)))
+	visible(t, ctx, "#get:enabled")
+	must(t, chromedp.Run(ctx, pictures(t, "enrol"), chromedp.Click("#get")))
+	visible(t, ctx, "#passphrase")
+	for typed, want := range map[string]string{"short": "Too short", "alice anders": "Too easy", "aaaaaaaaaaaaaaaa": "Too easy", "12345678901234": "Too easy", passphrase: "Strong"} {
+		must(t, chromedp.Run(ctx, chromedp.Evaluate(`document.getElementById("passphrase").value = ""`, nil), chromedp.SendKeys("#passphrase", typed)))
+		if got := text(t, ctx, "#strength-word"); !strings.HasPrefix(got, want) {
+			t.Errorf("%q is %q", typed, got)
+		}
+	}
+	must(t, chromedp.Run(ctx, chromedp.Evaluate(`document.getElementById("passphrase").value = ""`, nil), chromedp.SendKeys("#passphrase", "alice anders\r")))
+	if posts.Load() != 0 || visible(t, ctx, "#passphrase", "#download") != "#passphrase" {
+		t.Error("a weak passphrase was taken")
+	}
+	must(t, chromedp.Run(ctx, chromedp.Evaluate(`document.getElementById("passphrase").value = ""`, nil), chromedp.Click("#suggest")))
+	var suggested, kind string
+	must(t, chromedp.Run(ctx, chromedp.Value("#passphrase", &suggested), chromedp.Evaluate(`document.getElementById("passphrase").type`, &kind), pictures(t, "enrol-passphrase")))
+	if len(suggested) != 19 || kind != "text" || !strings.HasPrefix(text(t, ctx, "#strength-word"), "Strong") {
+		t.Errorf("suggested is %q, in a field of %s", suggested, kind)
+	}
+	must(t, chromedp.Run(ctx, chromedp.Evaluate(`document.getElementById("passphrase").value = ""`, nil), chromedp.SendKeys("#passphrase", passphrase+"\r\r")))
+	visible(t, ctx, "#download")
+	must(t, chromedp.Run(ctx, pictures(t, "enrol-done")))
+	if kept(t, ctx) != 1 {
+		t.Error("the keys are not kept until the file is there")
+	}
+	file := download(t, ctx, "alice@example.test.p12")
+	visible(t, ctx, "#have")
+	must(t, chromedp.Run(ctx, chromedp.Click("#have")))
+	visible(t, ctx, `[data-view="finished"] h1`)
+	must(t, chromedp.Run(ctx, pictures(t, "enrol-finished")))
+	if n := kept(t, ctx); n != 0 {
+		t.Errorf("the browser keeps %d requests", n)
+	}
+	if posts.Load() != 1 || sent.Load() != "same-origin" {
+		t.Errorf("%d requests were sent, from %v", posts.Load(), sent.Load())
+	}
+	s.good(t, file, "alice")
+	s.programs(t, file)
+	must(t, chromedp.Run(ctx, chromedp.Click(`[data-view="finished"] a.button`), chromedp.WaitVisible(".card.good")))
+}
+
+// A registrar has to agree. Meanwhile the page is closed, the session ends, and somebody else uses the browser; then it goes on.
+func TestEnrolmentWaitsForARegistrar(t *testing.T) {
+	s := setup(t)
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "alice", "/enrol?enrolment="+housetest.Endorsed)
+	ask(t, ctx)
+	visible(t, ctx, "#registrar")
+	must(t, chromedp.Run(ctx, pictures(t, "enrol-waiting")))
+	alice := s.Actor(t, "alice")
+	must(t, s.sessions.EndOthers(t.Context(), alice, uuid.Nil))
+	visible(t, ctx, "#signin")
+	if got := text(t, ctx, "#notice-text"); !strings.Contains(got, "Nothing was lost") {
+		t.Errorf("the page says %q", got)
+	}
+	must(t, chromedp.Run(ctx, pictures(t, "enrol-session-ended")))
+	s.comeIn(t, ctx, "carol", "/enrol")
+	visible(t, ctx, "#get:enabled") // nothing of alice's
+	must(t, chromedp.Run(ctx, chromedp.Click(".who button"), chromedp.WaitVisible("a[href='/signin'].button")))
+	s.comeIn(t, ctx, "alice", "/")
+	visible(t, ctx, "#unfinished a")
+	must(t, chromedp.Run(ctx, chromedp.Click("#unfinished a")))
+	visible(t, ctx, "#registrar")
+	must(t, chromedp.Run(ctx, chromedp.Reload()))
+	visible(t, ctx, "#registrar")
+	_, err := s.Enroll.Endorse(t.Context(), s.registrar(t), s.waiting(t, alice))
+	must(t, err)
+	choose(t, ctx) // the passphrase went with the page
+	s.good(t, download(t, ctx, "alice@example.test.p12"), "alice")
+	must(t, chromedp.Run(ctx, chromedp.Reload()))
+	visible(t, ctx, "#passphrase") // not confirmed yet: the file can be had again
+	if n := s.Database.Count(t, `select count(*) from ca.certificate where person = $1`, alice.Person); n != 2 {
+		t.Errorf("there are %d certificates", n)
+	}
+}
+
+// registrar is one of the sample company's.
+func (s *site) registrar(t *testing.T) audit.Actor {
+	t.Helper()
+	return s.Actor(t, "rita")
+}
+
+// waiting returns the request that waits for a registrar.
+func (s *site) waiting(t *testing.T, of audit.Actor) uuid.UUID {
+	t.Helper()
+	found, err := s.Enroll.List(t.Context(), s.registrar(t), enroll.Submitted, uuid.Nil, 10)
+	must(t, err)
+	if len(found) != 1 || found[0].Person != of.Person {
+		t.Fatalf("%d requests wait", len(found))
+	}
+	return found[0].ID
+}
+
+// What a registrar says is shown, as text; then the person begins anew, with other keys.
+func TestEnrolmentRejected(t *testing.T) {
+	s := setup(t)
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "alice", "/enrol?enrolment="+housetest.Endorsed)
+	ask(t, ctx)
+	visible(t, ctx, "#registrar")
+	alice := s.Actor(t, "alice")
+	id := s.waiting(t, alice)
+	_, err := s.Enroll.Reject(t.Context(), s.registrar(t), id, `Ask for <b>role-mailbox</b> instead.`)
+	must(t, err)
+	visible(t, ctx, "#anew")
+	if title, said := text(t, ctx, "#progress-title"), text(t, ctx, "#notice-detail"); title != "Your request was refused" || said != "“Ask for <b>role-mailbox</b> instead.”" {
+		t.Errorf("the page says %q, %q", title, said)
+	}
+	must(t, chromedp.Run(ctx, pictures(t, "enrol-refused"), chromedp.Click("#anew")))
+	ask(t, ctx)
+	visible(t, ctx, "#registrar")
+	if s.waiting(t, alice) == id || kept(t, ctx) != 1 {
+		t.Error("it is the same request")
+	}
+}
+
+// The server's answer is lost, or there is none: the same request goes on, with one pair of certificates in the end.
+func TestEnrolmentSurvivesFailures(t *testing.T) {
+	s := setup(t)
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "alice", "/enrol")
+	var posts atomic.Int64
+	portal := s.server.Config.Handler
+	s.gate.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || r.URL.Path != "/api/v1/enrolments" || r.Header.Get("Test-Again") != "" {
+			return false
+		}
+		switch posts.Add(1) {
+		case 1: // it never arrives
+			http.Error(w, "no", http.StatusBadGateway)
+			return true
+		case 2: // it is done, and the answer is lost
+			r.Header.Set("Test-Again", "yes")
+			portal.ServeHTTP(lost{http.Header{}}, r)
+			panic(http.ErrAbortHandler)
+		}
+		return false
+	})
+	ask(t, ctx)
+	visible(t, ctx, "#retry")
+	if got := text(t, ctx, "#notice-title"); got != "The server does not answer just now" {
+		t.Errorf("the page says %q", got)
+	}
+	must(t, chromedp.Run(ctx, pictures(t, "enrol-no-answer"), chromedp.Click("#retry")))
+	e2etest.Eventually(t, func() error {
+		if n := s.Database.Count(t, `select count(*) from ca.certificate where person = $1`, s.Actor(t, "alice").Person); n != 2 {
+			return fmt.Errorf("%d certificates", n)
+		}
+		return nil
+	})
+	visible(t, ctx, "#retry", "#download")
+	must(t, chromedp.Run(ctx, chromedp.Reload())) // and the page is closed, too
+	choose(t, ctx)
+	s.good(t, download(t, ctx, "alice@example.test.p12"), "alice")
+	if posts.Load() < 3 {
+		t.Errorf("%d requests were sent", posts.Load())
+	}
+}
+
+// lost is an answer that nobody gets.
+type lost struct{ h http.Header }
+
+func (l lost) Header() http.Header         { return l.h }
+func (l lost) Write(b []byte) (int, error) { return len(b), nil }
+func (l lost) WriteHeader(int)             {}
+
+// An answer that must not be believed is not used, and the keys stay.
+func TestEnrolmentAnswerIsChecked(t *testing.T) {
+	s := setup(t)
+	bob := s.Actor(t, "bob")
+	submission, _ := s.Submission(t, bob, housetest.Pair)
+	theirs, err := s.Enroll.Submit(t.Context(), bob, submission)
+	must(t, err)
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "alice", "/enrol")
+	alice := s.Actor(t, "alice").Person
+	s.gate.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.Method != http.MethodPost || r.URL.Path != "/api/v1/enrolments" {
+			return false
+		}
+		var certificates []map[string]any
+		for _, c := range theirs.Certificates {
+			certificates = append(certificates, map[string]any{"der": c.DER, "chain": [][]byte{s.PKI.Issuing.Raw, s.PKI.Root.Raw}, "serial": c.Serial.String()})
+		}
+		w.Header().Set("Content-Type", "application/json")
+		must(t, json.NewEncoder(w).Encode(map[string]any{"id": theirs.ID, "person": alice, "state": "issued", "certificates": certificates}))
+		return true
+	})
+	ask(t, ctx)
+	visible(t, ctx, "#retry")
+	if title, said := text(t, ctx, "#notice-title"), text(t, ctx, "#notice-detail"); title != "What came back cannot be right" || said != "there is no certificate for a key" {
+		t.Errorf("the page says %q, %q", title, said)
+	}
+	if kept(t, ctx) != 1 {
+		t.Error("the keys are gone")
+	}
+}
+
+// Without scripts the page says what to do instead, and home offers the page only to whom it helps.
+func TestEnrolmentPage(t *testing.T) {
+	s := setup(t)
+	b := s.browser(t)
+	b.get("/enrol?enrolment=x").is(t, "a stranger", 200, "/signin?to=%2Fenrol%3Fenrolment%3Dx")
+	b.signIn("alice").is(t, "alice without certificates", 200, "/", `class="button" href="/enrol"`)
+	page := b.get(`/enrol?enrolment="><script>alert(1)</script>`)
+	page.is(t, "the page", 200, page.path, "<noscript>", "sealpost-agent", "ask your registrar", `data-enrolment="&#34;&gt;&lt;script&gt;`, "/assets/app/enrol-")
+	if strings.Contains(page.body, "You have valid certificates already") {
+		t.Error("there are none")
+	}
+	if weight := len(b.get("/").body); strings.Contains(b.get("/").body, "/assets/app/") || weight == 0 {
+		t.Error("home loads the script of the enrolment")
+	}
+	alice := s.Actor(t, "alice")
+	submission, _ := s.Submission(t, alice, housetest.Pair)
+	_, err := s.Enroll.Submit(t.Context(), alice, submission)
+	must(t, err)
+	b.get("/enrol").is(t, "again", 200, "/enrol", "You have valid certificates already")
+	if strings.Contains(b.get("/").body, `class="button" href="/enrol"`) {
+		t.Error("home offers what is there already")
+	}
+	b.header.Set("Accept-Language", "de")
+	b.get("/enrol").is(t, "in German", 200, "/enrol", "Was Sie bekommen", "Ihre Sitzung ist zu Ende")
+	// A script is told that it has to sign in, in a way that makes no browser ask for a password itself.
+	stranger := s.browser(t)
+	stranger.header.Set("Sec-Fetch-Dest", "empty")
+	if got := stranger.get("/api/v1/policy"); got.status != 401 || got.header.Get("WWW-Authenticate") != `Session realm="Sealpost"` {
+		t.Errorf("status %d, %q", got.status, got.header.Values("WWW-Authenticate"))
+	}
+}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"crypto/x509"
 	"errors"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/api"
@@ -23,35 +25,57 @@ type Advertised struct {
 }
 
 // advertise has the directory show which certificate to encrypt to, signed with the person's own key, where the server wants
-// that. The certificates are there by then, and that this fails is no reason to fail what made them: the next run tries again.
-func (a *Agent) advertise(ctx context.Context, id *Identity) {
+// that. The certificates are there by then, and that this fails is no reason to fail what made them: the next run tries again. It
+// reports whether the server said that the person has another name or other addresses than the certificates were made for.
+func (a *Agent) advertise(ctx context.Context, id *Identity) (changed bool) {
 	now := a.cfg.Now()
 	want := Advertised{keysHash(id.currentHalves()), now.UTC()}
 	fresh := id.Advertised == nil || id.Advertised.Certificates != want.Certificates
 	if !fresh && !now.Before(id.Advertised.At) && now.Before(id.Advertised.At.Add(askEvery)) {
-		return
+		return false
 	}
-	if err := a.tryAdvertise(ctx, id, want); err != nil {
+	changed, err := a.tryAdvertise(ctx, id, want)
+	if err != nil {
 		a.cfg.Log.Warn("directory entry not signed", "error", err)
 		if fresh || !errors.Is(err, fault.Unavailable) { // to be away for a day is nothing
 			a.cfg.Progress("directory", "note: your entry in the directory does not show what you sign, for now; the next run tries again: "+detail(err))
 		}
 	}
+	return changed
 }
 
-func (a *Agent) tryAdvertise(ctx context.Context, id *Identity, want Advertised) error {
+// outdated reports whether a person has another name, or other addresses, than when they last enrolled.
+func (p Person) outdated(now api.Person) bool {
+	if len(p.Mailboxes) == 0 || now.Restricted != "" {
+		return false
+	}
+	lacks := func(some, m []string) bool {
+		return slices.ContainsFunc(some, func(s string) bool {
+			return !slices.ContainsFunc(m, func(t string) bool { return strings.EqualFold(s, t) })
+		})
+	}
+	return p.Name != now.Name || lacks(p.Mailboxes, now.Mailboxes) || lacks(now.Mailboxes, p.Mailboxes)
+}
+
+func (a *Agent) tryAdvertise(ctx context.Context, id *Identity, want Advertised) (changed bool, err error) {
 	c, err := a.dialAfterwards(id)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer c.Close()
 	policy, err := c.Policy(ctx)
 	if err != nil {
-		return err
+		return false, err
 	}
 	if policy.Person.ID != id.Person.ID {
-		return ErrAnswerPerson
+		return false, ErrAnswerPerson
 	}
+	changed = id.Person.outdated(policy.Person)
+	return changed, a.advertiseAll(ctx, c, id, policy, want)
+}
+
+// advertiseAll signs what the server wants, and notes that it has all of it.
+func (a *Agent) advertiseAll(ctx context.Context, c *client.Client, id *Identity, policy api.Policy, want Advertised) error {
 	for _, name := range policy.Advertise {
 		signing, encryption := id.advertiser(name)
 		if signing == nil { // another device has it

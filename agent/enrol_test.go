@@ -485,6 +485,46 @@ func TestRenew(t *testing.T) {
 	checkFolder(t, r.Identity, 4)
 }
 
+// Whoever has another address, or another name, gets new certificates within a day, once; what the server does not say for sure
+// changes nothing.
+func TestRenewForAnotherAddress(t *testing.T) {
+	t.Parallel()
+	w := newWorkstation(t)
+	if _, err := w.enrol(t, agent.EnrolOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	pairs := 1
+	run := func(what string, renewed bool) {
+		t.Helper()
+		w.clock.at = w.clock.at.Add(24 * time.Hour)
+		if renewed {
+			pairs++
+		}
+		r, err := w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{})
+		if err != nil || r.Renewed != renewed || len(r.Identity.Pairs) != pairs {
+			t.Fatalf("%s: %+v, %v", what, r, err)
+		}
+	}
+	addresses := w.person.Mailboxes
+	run("nothing", false)
+	w.person.Mailboxes = nil
+	for _, m := range addresses {
+		w.person.Mailboxes = append(w.person.Mailboxes, strings.ToUpper(m))
+	}
+	slices.Reverse(w.person.Mailboxes)
+	run("another case, and order", false)
+	w.person.Mailboxes, w.restrict = nil, "no address"
+	run("no address, for now", false)
+	w.person.Mailboxes, w.restrict = []string{"alice.new@example.test"}, ""
+	run("another address", true)
+	run("the same", false)
+	w.person.Mailboxes = append(w.person.Mailboxes, addresses...)
+	run("a further one", true)
+	w.person.Name = "Alice Married"
+	run("another name", true)
+	run("and no more", false)
+}
+
 func TestCrashInRenewal(t *testing.T) {
 	t.Parallel()
 	crash := errors.New("crash")

@@ -36,23 +36,41 @@ func (a *Agent) Renew(ctx context.Context, opt RenewOptions) (*Renewal, error) {
 	if r.Identity, r.Renewed, err = a.finishBegun(ctx, id, opt); err != nil {
 		return nil, err
 	}
+	if err := a.renewDue(ctx, r, opt); err != nil {
+		return nil, err
+	}
+	a.reseal(ctx, r.Identity)
+	if a.advertise(ctx, r.Identity) && !r.Renewed {
+		a.cfg.Progress("renew", "your name or your addresses are no longer those of your certificates: new ones are made")
+		opt.Force = true
+		if err := a.renewDue(ctx, r, opt); err != nil {
+			return nil, err
+		}
+		a.reseal(ctx, r.Identity)
+		a.advertise(ctx, r.Identity)
+	}
+	r.Due, err = r.Identity.Due()
+	return r, err
+}
+
+// renewDue renews what is due, or everything.
+func (a *Agent) renewDue(ctx context.Context, r *Renewal, opt RenewOptions) error {
+	id := r.Identity
+	force := opt.Force && !r.Renewed
 	for _, enrolment := range id.enrolments() { // of the identity as it was: nothing is renewed twice
 		due, err := r.Identity.current(enrolment).RenewAt(id.RenewAfter)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if a.cfg.Now().Before(due) && (!opt.Force || r.Renewed) {
+		if a.cfg.Now().Before(due) && !force {
 			continue
 		}
 		if r.Identity, err = a.renew(ctx, r.Identity, enrolment, opt); err != nil {
-			return nil, err
+			return err
 		}
 		r.Renewed = true
 	}
-	a.reseal(ctx, r.Identity)
-	a.advertise(ctx, r.Identity)
-	r.Due, err = r.Identity.Due()
-	return r, err
+	return nil
 }
 
 // finishBegun takes a request that was begun earlier to its end, if there is one.

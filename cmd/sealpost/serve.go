@@ -213,6 +213,11 @@ func tryAll(cmd *cobra.Command, c *config.Config) error {
 		}
 	}
 	faults := []error{s.Directory.Check(ctx), s.CheckMail(ctx)}
+	if s.Contacts.On() {
+		if err := s.Contacts.Directory.Check(ctx); err != nil {
+			faults = append(faults, fmt.Errorf("gal.contacts: %w", err))
+		}
+	}
 	for i, t := range s.GAL.Targets()[1:] {
 		if err := t.Directory.Check(ctx); err != nil {
 			faults = append(faults, fmt.Errorf("gal.targets[%d]: %w", i, err))

@@ -34,3 +34,34 @@ func TestTargets(t *testing.T) {
 		}
 	}
 }
+
+func TestContacts(t *testing.T) {
+	for text, want := range map[string]string{
+		"{base: 'ou=contacts,dc=test'}":                                          "",
+		"{base: 'ou=contacts,dc=test', find: '(proxyAddresses=smtp:{mailbox})'}": "",
+		"{trust_file: x.pem}":                                                    "gal.contacts.base: is missing",
+		"{base: contacts}":                                                       "gal.contacts.base: \"contacts\" is no distinguished name",
+		"{base: 'ou=contacts,dc=test', find: '(mail=x)'}":                        "gal.contacts.find: needs {mailbox}",
+	} {
+		for _, publisher := range []string{"", "publisher: {dn: cn=p, password_file: f}"} {
+			c, err := config.Decode([]byte("directory: {name: company, " + publisher + "}\ngal: {contacts: " + text + "}"))
+			if err != nil {
+				t.Fatalf("%s: %v", text, err)
+			}
+			err = c.Validate()
+			if want == "" && strings.Contains(err.Error(), "gal.contacts") || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: no %q in:\n%v", text, want, err)
+			}
+			if got := strings.Contains(err.Error(), "directory.publisher: is missing"); got != (publisher == "") {
+				t.Errorf("%s with %q: %v", text, publisher, err)
+			}
+		}
+	}
+	c, err := config.Decode([]byte("names: {mail_domains: [Example.com, müller.test, desk@example.net]}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(c.OwnAddresses(), " "); got != "example.com xn--mller-kva.test desk@example.net" {
+		t.Errorf("own addresses: %s", got)
+	}
+}

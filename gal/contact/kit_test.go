@@ -21,10 +21,11 @@ import (
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/pkitest"
+	"github.com/sealpost/sealpost/internal/sambatest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
-func TestMain(m *testing.M) { pgtest.Main(m) }
+func TestMain(m *testing.M) { pgtest.Main(m, sambatest.Ends()) }
 
 const erin = "erin@partner.test"
 

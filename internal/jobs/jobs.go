@@ -154,6 +154,7 @@ func (q *Queue) Start(ctx context.Context) error {
 	recall, stop := context.WithCancel(ctx)
 	q.stopRecall = stop
 	go q.recallLost(recall)
+	go q.beginDue(recall)
 	return q.worker.Start(ctx)
 }
 

@@ -124,6 +124,35 @@ func TestRolledBackJobNeverRuns(t *testing.T) {
 	}
 }
 
+// A job that waits for a time begins when it has come, not when River looks next. One that failed waits as River says.
+func TestJobBeginsInTime(t *testing.T) {
+	t.Parallel()
+	d := pgtest.NewDatabase(t)
+	db := pgtest.Open(t, d)
+	q, err := jobs.New(jobs.Config{DB: db})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.InTx(t.Context(), "enroll", func(tx pgx.Tx) error {
+		return q.InsertAfter(t.Context(), tx, time.Minute, jobs.TellCase{}, jobs.TellCase{}, jobs.TellCase{})
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if n := d.Count(t, `select count(*) from river.river_job where state = 'scheduled'`); n != 3 {
+		t.Fatalf("%d jobs wait", n)
+	}
+	d.Exec(t, `update river.river_job set scheduled_at = now() - interval '1 second' where id <> (select max(id) from river.river_job)`)
+	d.Exec(t, `update river.river_job set state = 'retryable' where id = (select min(id) from river.river_job)`)
+	if err := jobs.Release(t.Context(), q); err != nil {
+		t.Fatal(err)
+	}
+	for state, want := range map[string]int64{"available": 1, "retryable": 1, "scheduled": 1} {
+		if n := d.Count(t, `select count(*) from river.river_job where state = '`+state+`'`); int64(n) != want {
+			t.Errorf("%d jobs are %s, want %d", n, state, want)
+		}
+	}
+}
+
 // A process that is killed leaves its jobs at work. Another one does them, minutes later and not an hour.
 func TestJobOfAKilledProcessIsDone(t *testing.T) {
 	t.Parallel()

@@ -1,6 +1,8 @@
 package portal
 
 import (
+	"bytes"
+	"compress/gzip"
 	"crypto/sha512"
 	"embed"
 	"encoding/base64"
@@ -32,6 +34,7 @@ type assets struct {
 type asset struct {
 	media   string
 	content []byte
+	packed  []byte // with gzip; nil where that gains nothing
 }
 
 func readAssets() (*assets, error) {
@@ -78,7 +81,23 @@ func (a *assets) add(name string, content []byte) {
 	if ext == ".woff2" {
 		media = "font/woff2"
 	}
-	a.served[url], a.urls[name], a.digest[name] = asset{media, content}, url, "sha384-"+base64.StdEncoding.EncodeToString(sum[:])
+	a.served[url], a.urls[name], a.digest[name] = asset{media, content, pack(ext, content)}, url, "sha384-"+base64.StdEncoding.EncodeToString(sum[:])
+}
+
+// pack compresses what is text. Nothing in it is secret, so that its size tells nothing.
+func pack(ext string, content []byte) []byte {
+	if ext != ".js" && ext != ".css" {
+		return nil
+	}
+	var out bytes.Buffer
+	z, err := gzip.NewWriterLevel(&out, gzip.BestCompression)
+	if err != nil {
+		return nil
+	}
+	if _, err := z.Write(content); err != nil || z.Close() != nil || out.Len() >= len(content) {
+		return nil
+	}
+	return out.Bytes()
 }
 
 // iconOf is an icon without what only its file needs. It is read from this program, never from people.
@@ -112,7 +131,15 @@ func (a *assets) serve(w http.ResponseWriter, r *http.Request) {
 	}
 	h := w.Header()
 	h.Set("Content-Type", found.media)
-	h.Set("Content-Length", strconv.Itoa(len(found.content)))
 	h.Set("Cache-Control", "public, max-age=31536000, immutable")
-	_, _ = w.Write(found.content) // a browser that went away needs no answer
+	content := found.content
+	if found.packed != nil {
+		h.Set("Vary", "Accept-Encoding")
+		if strings.Contains(r.Header.Get("Accept-Encoding"), "gzip") {
+			h.Set("Content-Encoding", "gzip")
+			content = found.packed
+		}
+	}
+	h.Set("Content-Length", strconv.Itoa(len(content)))
+	_, _ = w.Write(content) // a browser that went away needs no answer
 }

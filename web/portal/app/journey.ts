@@ -76,6 +76,7 @@ export class Journey {
 
   private async begin(): Promise<void> {
     this.tell("keys", "doing");
+    if (!this.kept) await this.resume(); // another tab may have begun meanwhile
     if (!this.kept) {
       const plan = this.plan();
       const halves: store.Half[] = [];
@@ -101,24 +102,41 @@ export class Journey {
     const kept = this.kept!;
     this.tell("send", "doing");
     if (kept.id) {
-      this.status = await server.enrolment(kept.id);
+      this.status = await this.ask(kept.id);
     } else {
+      await this.renew();
       const csr = (use: store.Use) => kept.halves.find((h) => h.use === use)?.csr;
       const sealed = await this.seal();
       const text = (b?: Bytes) => b && der.base64(b);
       this.status = await server.enrol(kept.name, { enrolment: kept.enrolment, signing_csr: text(csr("signing")), encryption_csr: text(csr("encryption")), escrowed_key: text(sealed) });
     }
-    if (this.status.person !== this.person.id) throw new certificates.Wrong("the answer is about somebody else");
+    if (this.status.person !== kept.person) throw new certificates.Wrong("the answer is about somebody else");
     if (!kept.id) {
       kept.id = this.status.id;
       await store.keep(kept);
     }
   }
 
+  /** renew asks for the policy again: for a new nonce, and because somebody else may have signed in meanwhile, in another tab. */
+  private async renew(): Promise<void> {
+    const policy = await server.policy();
+    if (policy.person.id !== this.kept!.person) throw new server.Refused("session", "another-person", "");
+    this.policy = policy;
+  }
+
+  /** ask asks how the request stands. For somebody else there is no such request: then the keys must not seem to be good for nothing. */
+  private async ask(id: string): Promise<server.Status> {
+    try {
+      return await server.enrolment(id);
+    } catch (e) {
+      if (e instanceof server.Refused && e.kind === "refused") await this.renew();
+      throw e;
+    }
+  }
+
   private async seal(): Promise<Bytes | undefined> {
     const half = this.kept!.halves.find((h) => h.use === "encryption");
     if (!half || !this.kept!.escrowed) return undefined;
-    this.policy = await server.policy(); // for a new nonce
     const x = this.policy.exchange;
     if (!x) throw new certificates.Wrong("there is no exchange certificate");
     const to = certificates.parse(der.fromBase64(x.certificate));
@@ -152,7 +170,7 @@ export class Journey {
       }
       if (Date.now() > until) throw new Waiting(st.state === "submitted");
       await new Promise((go) => setTimeout(go, pause));
-      this.status = await server.enrolment(st.id);
+      this.status = await this.ask(st.id);
     }
   }
 

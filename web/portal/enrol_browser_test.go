@@ -20,11 +20,13 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	cdpbrowser "github.com/chromedp/cdproto/browser"
 	"github.com/chromedp/chromedp"
 	"github.com/google/uuid"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -474,6 +476,98 @@ func TestEnrolmentInTwoTabs(t *testing.T) {
 	}
 	if n := s.Database.Count(t, `select count(*) from enroll.request`); n != 1 {
 		t.Errorf("there are %d requests", n)
+	}
+}
+
+// tabTo presses the tabulator until an element has the focus.
+func tabTo(t *testing.T, ctx context.Context, id string) {
+	t.Helper()
+	var now string
+	for range 40 {
+		must(t, chromedp.Run(ctx, chromedp.KeyEvent("\t"), chromedp.Evaluate(`document.activeElement.id`, &now)))
+		if now == id {
+			return
+		}
+	}
+	t.Fatalf("the tabulator does not come to #%s", id)
+}
+
+// The whole journey by keyboard alone, in German.
+func TestEnrolByKeyboard(t *testing.T) {
+	s := setup(t)
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "alice", "/enrol")
+	visible(t, ctx, "#get:enabled")
+	must(t, chromedp.Run(ctx, chromedp.Click(`button[value="de"]`), chromedp.WaitVisible(`html[lang="de"]`)))
+	visible(t, ctx, "#get:enabled")
+	must(t, chromedp.Run(ctx, pictures(t, "enrol-german")))
+	tabTo(t, ctx, "get")
+	must(t, chromedp.Run(ctx, chromedp.KeyEvent("\r")))
+	visible(t, ctx, "#passphrase:focus")
+	must(t, chromedp.Run(ctx, pictures(t, "enrol-german-passphrase"), chromedp.KeyEvent(passphrase)))
+	tabTo(t, ctx, "show")
+	must(t, chromedp.Run(ctx, chromedp.KeyEvent(" ")))
+	visible(t, ctx, `#passphrase[type="text"]`)
+	tabTo(t, ctx, "passphrase")
+	must(t, chromedp.Run(ctx, chromedp.KeyEvent("\r")))
+	visible(t, ctx, `[data-view="done"] h1:focus`)
+	dir := t.TempDir()
+	tabTo(t, ctx, "download")
+	must(t, chromedp.Run(ctx, cdpbrowser.SetDownloadBehavior(cdpbrowser.SetDownloadBehaviorBehaviorAllow).WithDownloadPath(dir), chromedp.KeyEvent("\r")))
+	visible(t, ctx, "#have")
+	tabTo(t, ctx, "have")
+	must(t, chromedp.Run(ctx, chromedp.KeyEvent("\r")))
+	visible(t, ctx, `[data-view="finished"] h1:focus`)
+	e2etest.Eventually(t, func() error {
+		_, err := os.Stat(filepath.Join(dir, "alice@example.test.p12"))
+		return err
+	})
+	if got := text(t, ctx, `[data-view="finished"] h1`); got != "Nun ab damit in Ihr E-Mail-Programm" {
+		t.Errorf("the page says %q", got)
+	}
+}
+
+// Who cannot get certificates is told why, and no key is made.
+func TestEnrolmentNotOffered(t *testing.T) {
+	s := setup(t)
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "alice", "/enrol?enrolment=no-such")
+	visible(t, ctx, "#home")
+	if got := text(t, ctx, "#progress-title"); got != "There is nothing to get here" {
+		t.Errorf("the page says %q", got)
+	}
+	s.gate.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/v1/enrolments" {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/problem+json")
+		w.Header().Set("Request-Id", "5b0e1c4e-0000-4000-8000-000000000001")
+		w.WriteHeader(http.StatusConflict)
+		must(t, json.NewEncoder(w).Encode(api.Problem{Type: api.ProblemType + "no-mailbox", Status: http.StatusConflict, Detail: "in the server's words"}))
+		return true
+	})
+	must(t, chromedp.Run(ctx, chromedp.Navigate(s.url+"/enrol")))
+	ask(t, ctx)
+	visible(t, ctx, "#anew")
+	if title, said, request := text(t, ctx, "#progress-title"), text(t, ctx, "#notice-detail"), text(t, ctx, "#notice-request"); title != "The server did not take the request" ||
+		!strings.HasPrefix(said, "The directory has no mail address for you.") || request != "5b0e1c4e-0000-4000-8000-000000000001" {
+		t.Errorf("the page says %q, %q, %q", title, said, request)
+	}
+	must(t, chromedp.Run(ctx, chromedp.Click("#anew")))
+	visible(t, ctx, "#get:enabled")
+	s.gate.set(nil)
+	s.Slapd.Modify(t, "dn: "+slapdtest.PersonDN("alice")+"\nchangetype: modify\ndelete: mail\n")
+	s.Clock.Advance(time.Minute) // the directory is asked again
+	e2etest.Eventually(t, func() error {
+		if p, err := s.Directory.ByLogin(t.Context(), "alice"); err != nil || len(p.Mailboxes) > 0 {
+			return fmt.Errorf("addresses %v, %v", p.Mailboxes, err)
+		}
+		return nil
+	})
+	must(t, chromedp.Run(ctx, chromedp.Navigate(s.url+"/enrol")))
+	visible(t, ctx, "#home")
+	if title, said := text(t, ctx, "#progress-title"), text(t, ctx, "#notice-detail"); title != "You cannot get certificates now" || !strings.HasPrefix(said, "The directory has no mail address for you.") || kept(t, ctx) != 0 {
+		t.Errorf("the page says %q, %q", title, said)
 	}
 }
 

@@ -80,7 +80,7 @@ function failed(e: unknown): void {
   }
   if (e instanceof Ended) return notice(e.kind, ["anew", "home"], e.message && `“${e.message}”`);
   if (e instanceof Waiting) return e.forRegistrar ? notice("registrar", ["retry"]) : notice("later", ["retry"]);
-  if (e instanceof Impossible) return notice(e.kind, ["home"], e.message);
+  if (e instanceof Impossible) return notice(e.kind, ["home"], e.kind === "restricted" && journey?.person.mailboxes.length === 0 ? word("fault-no-mailbox") : e.message);
   if (e instanceof Wrong) return notice("wrong", ["retry"], e.message);
   if (e instanceof DOMException && ["InvalidStateError", "UnknownError", "QuotaExceededError", "SecurityError", "NotFoundError", "DataCloneError"].includes(e.name)) {
     return notice("storage", ["home"], e.message);

@@ -4,16 +4,13 @@ import (
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
-	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
 	"flag"
-	"fmt"
 	"math/big"
 	"os"
 	"path/filepath"
-	"strings"
 	"testing"
 	"time"
 
@@ -101,9 +98,4 @@ func samples(t testing.TB) []sample {
 		}
 	}
 	return out
-}
-
-// fingerprint is the SHA-1 of a certificate as gpgsm's trust list wants it.
-func fingerprint(der []byte) string {
-	return strings.ReplaceAll(fmt.Sprintf("% X", sha1.Sum(der)), " ", ":")
 }

@@ -1,6 +1,7 @@
 package portal_test
 
 import (
+	"bytes"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -9,6 +10,7 @@ import (
 	"crypto/rsa"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"encoding/asn1"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -22,6 +24,8 @@ import (
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/cms"
+	"github.com/sealpost/sealpost/internal/housetest"
+	"github.com/sealpost/sealpost/internal/pkitest"
 	"github.com/sealpost/sealpost/pkcs12"
 )
 
@@ -160,6 +164,102 @@ func TestFileInTheBrowser(t *testing.T) {
 		}
 		if _, _, err := pkcs12.Decode(file, passphrase+"x"); err == nil {
 			t.Error("any passphrase opens the file")
+		}
+	}
+}
+
+// The page believes no certificate that is for another key, use, person or time, or of somebody else's root, and sends its key to
+// no certificate but one for that.
+func TestChecksInTheBrowser(t *testing.T) {
+	s := setup(t)
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "bob", "/enrol")
+	visible(t, ctx, "#get:enabled")
+	h, other := pkitest.NewHierarchy(t, time.Now()), pkitest.NewHierarchy(t, time.Now())
+	own, another := generate(t, "P-256"), generate(t, "P-256")
+	chain := [][]byte{h.Issuing.Raw, h.Root.Raw}
+	mail, exchange := []x509.ExtKeyUsage{x509.ExtKeyUsageEmailProtection}, []asn1.ObjectIdentifier{api.OIDExchange}
+	type change func(*x509.Certificate)
+	issue := func(by pkitest.Hierarchy, key crypto.Signer, changes ...change) []byte {
+		tmpl := &x509.Certificate{SerialNumber: big.NewInt(77), Subject: pkix.Name{CommonName: "Bob"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
+		for _, f := range changes {
+			f(tmpl)
+		}
+		der, err := x509.CreateCertificate(rand.Reader, tmpl, by.Issuing, key.Public(), by.IssuingKey)
+		must(t, err)
+		return der
+	}
+	usage := func(u x509.KeyUsage) change { return func(c *x509.Certificate) { c.KeyUsage = u } }
+	forMail := func(to ...string) change {
+		return func(c *x509.Certificate) { c.ExtKeyUsage, c.EmailAddresses = mail, to }
+	}
+	toArchive := func(c *x509.Certificate) { c.UnknownExtKeyUsage = exchange }
+	over := func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) }
+	signs, reads := usage(x509.KeyUsageDigitalSignature), usage(x509.KeyUsageKeyAgreement)
+	spki, err := x509.MarshalPKIXPublicKey(own.Public())
+	must(t, err)
+	altered := issue(h, own, signs, forMail("bob@example.test"))
+	altered[len(altered)-1] ^= 1
+	for name, c := range map[string]struct {
+		der       []byte
+		use, want string // want is "" for good
+	}{
+		"to sign":                   {issue(h, own, signs, forMail("Bob@EXAMPLE.test")), "signing", ""},
+		"to read":                   {issue(h, own, reads, forMail("bob@example.test")), "encryption", ""},
+		"another key":               {issue(h, another, signs, forMail("bob@example.test")), "signing", "another key"},
+		"the other use":             {issue(h, own, signs, forMail("bob@example.test")), "encryption", "key usage"},
+		"archived, and signs":       {issue(h, own, usage(x509.KeyUsageKeyAgreement|x509.KeyUsageDigitalSignature), forMail("bob@example.test")), "encryption", "key usage"},
+		"somebody else's":           {issue(h, own, signs, forMail("bob@example.test", "carol@example.test")), "signing", "other addresses"},
+		"nobody's":                  {issue(h, own, signs, forMail()), "signing", "other addresses"},
+		"not for mail":              {issue(h, own, signs), "signing", "not for mail"},
+		"over":                      {issue(h, own, signs, forMail("bob@example.test"), over), "signing", "not valid"},
+		"another root":              {issue(other, own, signs, forMail("bob@example.test")), "signing", "does not hold"},
+		"altered":                   {altered, "signing", "does not hold"},
+		"to the archive":            {issue(h, own, reads, toArchive), "exchange", ""},
+		"to a person":               {issue(h, own, reads, forMail("eve@example.test")), "exchange", "no exchange certificate"},
+		"to the archive and more":   {issue(h, own, reads, toArchive, forMail("eve@example.test")), "exchange", "no exchange certificate"},
+		"to the archive, and signs": {issue(h, own, usage(x509.KeyUsageKeyAgreement|x509.KeyUsageDigitalSignature), toArchive), "exchange", "alone"},
+		"to the archive, over":      {issue(h, own, reads, toArchive, over), "exchange", "not valid"},
+		"to another's archive":      {issue(other, own, reads, toArchive), "exchange", "does not hold"},
+	} {
+		var got string
+		inPage(t, ctx, `
+			const c = S.parse(bytes(A[0])), chain = A[1].map(x => S.parse(bytes(x)));
+			try {
+				await (A[2] === "exchange" ? S.verifyExchange(c, chain) : S.verifyOwn(c, chain, bytes(A[3]), A[2], false, ["bob@example.test", "robert@example.test"]));
+				return "";
+			} catch (e) { return String(e); }`, &got, c.der, chain, c.use, spki)
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q, not %q", name, got, c.want)
+		}
+	}
+
+	bob := s.Actor(t, "bob")
+	submission, keys := s.Submission(t, bob, housetest.Pair)
+	request, err := s.Enroll.Submit(t.Context(), bob, submission)
+	must(t, err)
+	b := s.browser(t)
+	b.signIn("bob")
+	var status api.EnrolmentStatus
+	must(t, json.Unmarshal([]byte(b.get("/api/v1/enrolments/"+request.ID.String()).body), &status))
+	spki, err = x509.MarshalPKIXPublicKey(keys.Encryption.Public())
+	must(t, err)
+	wrong, signer := bytes.Clone(status.Receipt.Signed), pkitest.SPKI(another.Public())
+	wrong[100] ^= 1 // its time
+	for name, c := range map[string]struct {
+		signed, signer, spki []byte
+		want                 string
+	}{
+		"right":              {status.Receipt.Signed, status.Receipt.Signer, spki, ""},
+		"for another key":    {status.Receipt.Signed, status.Receipt.Signer, signer, "another key"},
+		"altered":            {wrong, status.Receipt.Signer, spki, "does not hold"},
+		"of another archive": {status.Receipt.Signed, signer, spki, "another key"},
+		"cut off":            {status.Receipt.Signed[:100], status.Receipt.Signer, spki, "cannot be read"},
+	} {
+		var got string
+		inPage(t, ctx, `try { await S.verifyReceipt({ signed: bytes(A[0]), signer: bytes(A[1]) }, bytes(A[2])); return ""; } catch (e) { return String(e); }`, &got, c.signed, c.signer, c.spki)
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("a receipt that is %s: %q, not %q", name, got, c.want)
 		}
 	}
 }

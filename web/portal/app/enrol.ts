@@ -5,10 +5,11 @@ import { shortest, strength, suggest } from "./passphrase";
 import * as server from "./server";
 
 // For the tests, and for whoever wants to see what the page does: the parts without the page.
-export { parse } from "./certificate";
+export { parse, verifyExchange, verifyOwn } from "./certificate";
 export { choose, make, pkcs8, request, spki } from "./keys";
 export { build } from "./pkcs12";
 export { bits } from "./passphrase";
+export { verifyReceipt } from "./receipt";
 export { identifier, sealKey } from "./seal";
 
 const by = <T extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as T;

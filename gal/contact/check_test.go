@@ -258,3 +258,20 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+// An entry that is deleted while it is being changed is no longer there, and that is all.
+func TestDeletedMeanwhile(t *testing.T) {
+	b := setup(t, erin)
+	deleting := b.again(t, func(c *contact.Config) {
+		c.After = func(step string) {
+			if step == "contact.prepared" {
+				b.Slapd.Modify(t, "dn: "+entryDN(1)+"\nchangetype: delete\n")
+			}
+		}
+	})
+	c, err := deleting.Add(t.Context(), b.rita, submission(erin, b.issue(t, erin)))
+	must(t, err)
+	if c.Shown != contact.NoEntry || c.Failure != "" {
+		t.Errorf("%+v", c)
+	}
+}

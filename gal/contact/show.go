@@ -63,7 +63,7 @@ func (d *Desk) look(ctx context.Context, c *Contact) error {
 	switch {
 	case failed != nil:
 		c.Shown, c.DN, c.Failure, next = Failed, "", describe(failed), now.Add(retryAfter)
-	case c.State != Current:
+	case c.State != Current && c.Shown != TooLarge: // of such an entry it is not known what it holds
 		c.Shown, c.DN = Gone, ""
 	case c.Shown != InEntry:
 		next = now.Add(lookAgain)
@@ -181,10 +181,16 @@ func (d *Desk) settleOnce(ctx context.Context, key string) (p place, again bool,
 		if err != nil {
 			return p, false, err
 		}
-		if one && entry == h.Entry {
+		switch {
+		case got == TooLarge: // also one that the address does not lead to any more: it is not known what it holds
+			p.shown = TooLarge
+		case one && entry == h.Entry && p.shown != TooLarge:
 			p = place{got, h.DN}
 		}
 		again = again || changed
+	}
+	if p.shown == "" { // deleted meanwhile
+		p.shown = NoEntry
 	}
 	return p, again, nil
 }

@@ -57,7 +57,7 @@ var neighbours = map[string][]string{
 
 // support runs servers and makes samples for tests: internal/child and every internal/…test. Tests and support itself
 // import it, and of the server only the demo and the bench, this much:
-var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdtest", "internal/ftptest", "internal/pkitest", "internal/audittest"}
+var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdtest", "internal/ftptest", "internal/s3test", "internal/pkitest", "internal/audittest"}
 
 // Lists that several entries of listed share.
 var (
@@ -80,6 +80,7 @@ var listed = map[string][]string{
 	"internal/pgtest":    {"internal/child", "internal/pg", "internal/jobs"},
 	"internal/slapdtest": {"internal/child", "internal/fault"},
 	"internal/ftptest":   {"internal/child"},
+	"internal/s3test":    {"internal/child"},
 	"internal/audittest": {"internal/audit/proof", "api"},
 }
 

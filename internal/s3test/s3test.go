@@ -1,7 +1,7 @@
 // Package s3test runs a private S3-compatible store (Versity S3 Gateway over a folder) as a child of this process, on a free
-// loopback port. It is imported by tests only.
+// loopback port. It is imported by tests and by cmd/sealpost's bench only.
 //
-// It owns the program's version and where it is kept: Debian has no package, so the first test that needs it builds it
+// It owns the program's version and where it is kept: Debian has no package, so whoever needs it first builds it
 // through the Go module proxy, once for each machine and user. It is no dependency of Sealpost's module, because it brings
 // some two hundred of its own. It does not speak S3.
 package s3test
@@ -64,36 +64,44 @@ func New(t testing.TB, c Config) *Server {
 	if testing.Short() {
 		t.Skip("needs an S3-compatible store; not run with -short")
 	}
-	path, err := build(t.Context())
+	s, err := Start(t.Context(), t.TempDir(), c)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := &Server{AccessKey: "sealpost", SecretKey: rand.Text(), conf: c, dir: t.TempDir(), path: path}
+	t.Cleanup(s.Stop)
+	return s
+}
+
+// Start starts a store in a folder that is there and empty. The caller stops it.
+func Start(ctx context.Context, dir string, c Config) (s *Server, failed error) {
+	path, err := build(ctx)
+	if err != nil {
+		return nil, err
+	}
+	s = &Server{AccessKey: "sealpost", SecretKey: rand.Text(), conf: c, dir: dir, path: path}
 	s.Folder = filepath.Join(s.dir, "data", Bucket)
 	for _, d := range []string{s.Folder, filepath.Join(s.dir, "metadata")} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
 	if c.TLS {
 		if err := s.certify(); err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 	}
 	for range 10 { // another process may take the port between our look and the store's
 		ports, err := child.FreePorts(1)
 		if err != nil {
-			t.Fatal(err)
+			return nil, err
 		}
 		s.port = ports[0]
 		if err = s.start(); err == nil {
-			t.Cleanup(s.Stop)
-			return s
+			return s, nil
 		}
-		t.Log(err)
+		failed = errors.Join(failed, err)
 	}
-	t.Fatal("the store does not start")
-	return nil
+	return nil, fmt.Errorf("the store does not start: %w", failed)
 }
 
 // build returns the path of the program, and makes it if it is not there.

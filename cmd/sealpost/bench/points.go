@@ -29,6 +29,7 @@ import (
 	"github.com/sealpost/sealpost/crl/point"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/ftptest"
+	"github.com/sealpost/sealpost/internal/s3test"
 )
 
 // points measures how long after a revocation the list that has it can be read at each kind of distribution point.
@@ -65,7 +66,7 @@ func (b *bench) measurePoints(ctx context.Context) error {
 	if err := errors.Join(err, running.Wait()); err != nil {
 		return err
 	}
-	for _, kind := range []string{"http", "ldap", "folder", "ftp"} {
+	for _, kind := range []string{"http", "ldap", "folder", "ftp", "s3"} {
 		b.report.Delays = append(b.report.Delays, Delay{Kind: kind, Revocations: len(took[kind]), MS: spread(took[kind])})
 		b.say("a revocation can be read by %s after %.0f ms", kind, median(took[kind]))
 	}
@@ -106,7 +107,11 @@ func (b *bench) openPoints(ctx context.Context) (*points, error) {
 		return nil, err
 	}
 	b.closers = append(b.closers, ftp.Stop)
-	conf.CRL.Points = []config.Point{{Name: "folder", Folder: &point.FolderConfig{Path: folder}},
+	store, objects, err := b.openStore(ctx)
+	if err != nil {
+		return nil, err
+	}
+	conf.CRL.Points = []config.Point{{Name: "s3", S3: store}, {Name: "folder", Folder: &point.FolderConfig{Path: folder}},
 		{Name: "ftp", URL: ftp.URL(), FTP: &point.FTPConfig{Server: ftp.Address(), TrustFile: ftp.TrustFile, Login: ftptest.Login, PasswordFile: ftp.PasswordFile}}}
 	if err := conf.Validate(); err != nil {
 		return nil, err
@@ -124,12 +129,38 @@ func (b *bench) openPoints(ctx context.Context) (*points, error) {
 	p.open = map[string]func(context.Context) (io.ReadCloser, error){
 		"folder": func(context.Context) (io.ReadCloser, error) { return os.Open(filepath.Join(folder, file)) },
 		"ftp":    at(ftp.URL() + "/" + url.PathEscape(file)),
+		"s3": func(ctx context.Context) (io.ReadCloser, error) {
+			return objects.Get(ctx, point.File{Name: file, Kind: point.Full})
+		},
 	}
 	for _, address := range p.issuer.CRL() {
 		scheme, _, _ := strings.Cut(address, ":")
 		p.open[scheme] = at(address)
 	}
 	return p, nil
+}
+
+// openStore starts an S3-compatible store, and returns it as it is configured and as it is read.
+func (b *bench) openStore(ctx context.Context) (*point.S3Config, *point.S3, error) {
+	dir := filepath.Join(b.Dir, "s3")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		return nil, nil, err
+	}
+	b.say("the store for S3 is built if it is not there yet")
+	s, err := s3test.Start(ctx, dir, s3test.Config{})
+	if err != nil {
+		return nil, nil, err
+	}
+	b.closers = append(b.closers, s.Stop)
+	secret := filepath.Join(dir, "secret")
+	if err := os.WriteFile(secret, []byte(s.SecretKey+"\n"), 0o600); err != nil {
+		return nil, nil, err
+	}
+	conf := point.S3Config{Endpoint: s.URL(), Region: s3test.Region, Bucket: s3test.Bucket, AccessKey: s.AccessKey, SecretKeyFile: secret}
+	open := conf
+	open.SecretKey = s.SecretKey
+	objects, err := point.NewS3(open)
+	return &conf, objects, err
 }
 
 // follow revokes a certificate and waits until every point shows it.

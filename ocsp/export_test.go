@@ -29,6 +29,9 @@ func (r *Responder) Follow(ctx context.Context) { r.follow(ctx) }
 func (r *Responder) Renew(ctx context.Context)  { r.renew(ctx) }
 func (r *Responder) Warm(ctx context.Context)   { r.warm(ctx) }
 
+// Warmed reports whether Run has done with the newest certificates: what is issued later is signed when it is asked for.
+func (r *Responder) Warmed() bool { return r.warmed.Load() }
+
 // HasPlain reports whether answers with nonces can be signed in the plain way.
 func (r *Responder) HasPlain() bool {
 	for _, i := range r.issuers {

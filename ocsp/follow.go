@@ -28,6 +28,7 @@ func (r *Responder) Run(ctx context.Context) {
 	g.Go(func() error {
 		_ = r.certified(ctx, true) // what fails is in the log, and in Check
 		r.warm(ctx)
+		r.warmed.Store(true)
 		r.every(ctx, renewEvery, r.renew)
 		return nil
 	})

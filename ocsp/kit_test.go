@@ -102,7 +102,7 @@ func (r *rig) run(t testing.TB) {
 	done := make(chan struct{})
 	go func() { r.Run(ctx); close(done) }()
 	t.Cleanup(func() { stop(); <-done })
-	for r.Stats().Seen[pkitest.IssuerID].IsZero() || !r.HasPlain() {
+	for r.Stats().Seen[pkitest.IssuerID].IsZero() || !r.HasPlain() || !r.Warmed() {
 		time.Sleep(time.Millisecond)
 	}
 }

@@ -74,6 +74,7 @@ type Responder struct {
 	maxAge  []string // the header Cache-Control
 
 	plainAtOnce chan struct{} // bounds signatures of the plain method
+	warmed      atomic.Bool   // Run has signed answers for the newest certificates, as far as it could
 }
 
 // issuer is an issuer that the responder answers for.

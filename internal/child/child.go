@@ -109,7 +109,7 @@ func FindProgram(name string, dirs ...string) (string, error) {
 
 // Run runs a program to its end, as Start would, and returns its output in the error if it fails.
 func Run(ctx context.Context, c Config) error {
-	cmd, err := command(c)
+	cmd, err := command(c, apart)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func Run(ctx context.Context, c Config) error {
 // Start starts a child in a process group of its own. When this process dies, however it dies, the child is interrupted
 // (SIGINT), or killed if it is Apart.
 func Start(c Config) (*Process, error) {
-	cmd, err := command(c)
+	cmd, err := command(c, apart)
 	if err != nil {
 		return nil, err
 	}
@@ -139,6 +139,12 @@ func Start(c Config) (*Process, error) {
 		death = syscall.SIGKILL // the first process of a namespace need not heed others
 	}
 	done, err := StartBound(cmd, death)
+	if c.Apart && errors.Is(err, syscall.EPERM) && os.Geteuid() == 0 {
+		// Nobody may make a namespace of users here, as in a chroot; but root needs none.
+		if cmd, err = command(c, apartAsRoot); err == nil {
+			done, err = StartBound(cmd, death)
+		}
+	}
 	if err != nil {
 		return nil, fmt.Errorf("start %s: %w", filepath.Base(c.Path), err)
 	}
@@ -168,7 +174,7 @@ func StartBound(cmd *exec.Cmd, death syscall.Signal) (<-chan struct{}, error) {
 	return done, <-started
 }
 
-func command(c Config) (*exec.Cmd, error) {
+func command(c Config, apart func(*syscall.SysProcAttr)) (*exec.Cmd, error) {
 	cred, err := credential()
 	if err != nil {
 		return nil, err
@@ -202,6 +208,11 @@ func apart(a *syscall.SysProcAttr) {
 	// Only the privileged may, and need to, give up their further groups.
 	a.GidMappingsEnableSetgroups = privileged
 	a.Credential = &syscall.Credential{Uid: 0, Gid: 0, Groups: []uint32{}, NoSetGroups: !privileged}
+}
+
+// apartAsRoot is apart for root where that is not allowed: the child stays root outside, too.
+func apartAsRoot(a *syscall.SysProcAttr) {
+	a.Cloneflags, a.Credential = syscall.CLONE_NEWNET|syscall.CLONE_NEWPID, nil
 }
 
 // Done is closed when the child has ended.

@@ -54,6 +54,8 @@ async def carry(reader, writer, port):
 
 async def main(directory, ports):
     conf = os.path.join(directory, "smb.conf")
+    # It is the unprivileged user's already, unless we are the true root: the controller wants it to be its own.
+    os.chown(os.path.join(directory, "tls", "server.key"), os.geteuid(), os.getegid())
     for n, port in enumerate(ports):
         await asyncio.start_server(lambda r, w, port=port: carry(r, w, port), sock=socket.socket(fileno=3 + n))
     samba = await asyncio.create_subprocess_exec("samba", "-F", "--no-process-group", "-M", "single", "--debug-stdout", "-s", conf,

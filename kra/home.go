@@ -89,7 +89,10 @@ func (h home) lock() (unlock func() error, err error) {
 		}
 		return nil, errors.Join(disk.ErrDisk.Withf("The home %s cannot be locked.", h.dir).Because(err), f.Close())
 	}
-	return f.Close, nil
+	return func() error {
+		// Unlocked by name: a child that is just being started may still share the open file, and keep the lock with it.
+		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+	}, nil
 }
 
 // locked runs fn while the home is taken.

@@ -1,7 +1,9 @@
 package ca
 
 import (
+	"bytes"
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -155,6 +157,14 @@ func (c Config) checkProfiles(issuers []*Issuer) (map[string]*Profile, error) {
 
 // Issuers returns the issuers, in the order of the configuration.
 func (a *Authority) Issuers() []*Issuer { return slices.Clone(a.issuers) }
+
+// Signed reports whether one of the issuers signed a certificate. Its issuer's name alone proves nothing: another authority may
+// have the same one.
+func (a *Authority) Signed(c *x509.Certificate) bool {
+	return slices.ContainsFunc(a.issuers, func(i *Issuer) bool {
+		return bytes.Equal(c.RawIssuer, i.Certificate().RawSubject) && c.CheckSignatureFrom(i.Certificate()) == nil
+	})
+}
 
 // Issuer returns the issuer of that id, or ErrUnknownIssuer.
 func (a *Authority) Issuer(id string) (*Issuer, error) {

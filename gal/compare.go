@@ -145,7 +145,7 @@ func (t *Target) compare(want wanted, have directory.Values) Difference {
 		switch {
 		case err != nil:
 			d.Undecodable++
-		case t.p.ours(c):
+		case t.p.Authority.Signed(c):
 			d.Stale = append(d.Stale, value)
 		default:
 			d.Foreign++
@@ -176,7 +176,7 @@ func (t *Target) compareSMIME(d *Difference, want wanted, have [][]byte) {
 		switch {
 		case err != nil || len(people) == 0:
 			d.Undecodable++
-		case slices.ContainsFunc(people, func(c *x509.Certificate) bool { return !t.p.ours(c) }):
+		case slices.ContainsFunc(people, func(c *x509.Certificate) bool { return !t.p.Authority.Signed(c) }):
 			d.Foreign++
 		case signed && !want.signed && len(want.smime) == 1 && !contains(want.withdrawn, value) && slices.ContainsFunc(people, func(c *x509.Certificate) bool { return bytes.Equal(c.Raw, want.certificates[0]) }):
 			missing = nil
@@ -196,17 +196,6 @@ func leaves(value []byte) (people []*x509.Certificate, signed bool, err error) {
 		}
 	}
 	return people, signed, err
-}
-
-// ours reports whether one of our issuers signed a certificate. Its name alone proves nothing: another authority may have
-// the same one.
-func (p *Publisher) ours(c *x509.Certificate) bool {
-	for _, issuer := range p.Authority.Issuers() {
-		if bytes.Equal(c.RawIssuer, issuer.Certificate().RawSubject) && c.CheckSignatureFrom(issuer.Certificate()) == nil {
-			return true
-		}
-	}
-	return false
 }
 
 func contains(list [][]byte, der []byte) bool {

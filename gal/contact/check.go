@@ -95,7 +95,7 @@ func (d *Desk) choose(given []*x509.Certificate, key string, now time.Time) (*x5
 // fits reports what is wrong with a certificate by itself.
 func (d *Desk) fits(c *x509.Certificate, key string, now time.Time) error {
 	switch {
-	case d.ours(c):
+	case d.Authority.Signed(c):
 		return ErrOurs
 	case !slices.Contains(addresses(c), key):
 		return ErrAddress
@@ -108,13 +108,6 @@ func (d *Desk) fits(c *x509.Certificate, key string, now time.Time) error {
 		return err
 	}
 	return encrypts(c)
-}
-
-// ours reports whether one of our issuers signed a certificate.
-func (d *Desk) ours(c *x509.Certificate) bool {
-	return slices.ContainsFunc(d.Authority.Issuers(), func(i *ca.Issuer) bool {
-		return bytes.Equal(c.RawIssuer, i.Certificate().RawSubject) && c.CheckSignatureFrom(i.Certificate()) == nil
-	})
 }
 
 // addresses are the mail addresses in a certificate's subjectAltName, in lower case, as certificates are found by them

@@ -314,7 +314,7 @@ func afterRepair(list []Finding, errs []error) (findings []Finding, clean []stri
 		case errors.Is(errs[i], directory.ErrUnknownPerson): // gone meanwhile
 			f.Kinds, f.Missing, f.Stale = []Kind{NoEntry}, 0, 0
 		case errs[i] != nil:
-			f.Failure = describe(errs[i])
+			f.Failure = fault.Shown(errs[i])
 		default:
 			f.Kinds, f.Missing, f.Stale, f.Failure = without(f.Kinds, Missing, Stale), 0, 0, ""
 		}
@@ -331,16 +331,8 @@ func afterRepair(list []Finding, errs []error) (findings []Finding, clean []stri
 func (t *Target) noteFailure(ctx context.Context, s Status, failure error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), publishTimeout)
 	defer cancel()
-	err := t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error { return updateFailure(ctx, tx, s, describe(failure)) })
+	err := t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error { return updateFailure(ctx, tx, s, fault.Shown(failure)) })
 	if err != nil {
 		t.p.Log.Error("why the sweep stopped is not written down", "error", err)
 	}
-}
-
-// describe is what may be shown of an error.
-func describe(err error) string {
-	if f := fault.Of(err); f != nil {
-		return f.Detail
-	}
-	return "An unexpected fault; the server's log has it."
 }

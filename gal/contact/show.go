@@ -62,7 +62,7 @@ func (d *Desk) look(ctx context.Context, c *Contact) error {
 	c.Shown, c.DN, c.Failure, c.LookedAt = p.shown, p.dn, "", &now
 	switch {
 	case failed != nil:
-		c.Shown, c.DN, c.Failure, next = Failed, "", describe(failed), now.Add(retryAfter)
+		c.Shown, c.DN, c.Failure, next = Failed, "", fault.Shown(failed), now.Add(retryAfter)
 	case c.State != Current && c.Shown != TooLarge: // of such an entry it is not known what it holds
 		c.Shown, c.DN = Gone, ""
 	case c.Shown != InEntry:
@@ -78,14 +78,6 @@ func (d *Desk) look(ctx context.Context, c *Contact) error {
 	}
 	err := d.DB.InTx(ctx, role, func(tx pgx.Tx) error { return updateShown(ctx, tx, c, due) })
 	return errors.Join(failed, err)
-}
-
-// describe is what may be shown of an error.
-func describe(err error) string {
-	if f := fault.Of(err); f != nil {
-		return f.Detail
-	}
-	return "An unexpected fault; the server's log has it."
 }
 
 // endIfOver ends a contact whose certificate has expired, or is revoked by now.

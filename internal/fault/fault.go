@@ -91,3 +91,11 @@ func Of(err error) *Error {
 	}
 	return nil
 }
+
+// Shown returns what may be shown of an error to whoever looks at how things stand.
+func Shown(err error) string {
+	if f := Of(err); f != nil {
+		return f.Detail
+	}
+	return "An unexpected fault; the server's log has it."
+}

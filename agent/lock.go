@@ -4,7 +4,8 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
-	"syscall"
+
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 // lock takes the agent's folder for this process. The kernel gives it back when the process ends, however it ends.
@@ -16,17 +17,15 @@ func (a *Agent) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, ErrDisk.Withf("The folder %s cannot be locked.", a.cfg.Dir).Because(err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrBusy.Withf("Another agent is at work in %s. Wait until it has ended.", a.cfg.Dir)
-		} else {
-			err = ErrDisk.Withf("The folder %s cannot be locked.", a.cfg.Dir).Because(err)
-		}
-		return nil, errors.Join(err, f.Close())
+	free, err := disk.TryLock(f)
+	if errors.Is(err, disk.ErrLocked) {
+		return nil, ErrBusy.Withf("Another agent is at work in %s. Wait until it has ended.", a.cfg.Dir)
+	}
+	if err != nil {
+		return nil, ErrDisk.Withf("The folder %s cannot be locked.", a.cfg.Dir).Because(err)
 	}
 	return func() {
-		// Unlocked by name: a child that is just being started may still share the open file, and keep the lock with it.
-		if err := errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close()); err != nil {
+		if err := free(); err != nil {
 			a.cfg.Log.Warn("lock not closed", "error", err)
 		}
 	}, nil

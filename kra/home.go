@@ -5,7 +5,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/sealpost/sealpost/internal/disk"
 )
@@ -83,16 +82,14 @@ func (h home) lock() (unlock func() error, err error) {
 	if err != nil {
 		return nil, disk.ErrDisk.Withf("The home %s cannot be locked.", h.dir).Because(err)
 	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			return nil, errors.Join(ErrBusy.Withf("Another sealpost-kra is at work in %s. Wait until it has ended.", h.dir), f.Close())
-		}
-		return nil, errors.Join(disk.ErrDisk.Withf("The home %s cannot be locked.", h.dir).Because(err), f.Close())
+	unlock, err = disk.TryLock(f)
+	if errors.Is(err, disk.ErrLocked) {
+		return nil, ErrBusy.Withf("Another sealpost-kra is at work in %s. Wait until it has ended.", h.dir)
 	}
-	return func() error {
-		// Unlocked by name: a child that is just being started may still share the open file, and keep the lock with it.
-		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
-	}, nil
+	if err != nil {
+		return nil, disk.ErrDisk.Withf("The home %s cannot be locked.", h.dir).Because(err)
+	}
+	return unlock, nil
 }
 
 // locked runs fn while the home is taken.

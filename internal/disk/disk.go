@@ -1,7 +1,8 @@
 // Package disk reads and writes the small files of programs on people's machines: homes, and folders that others write to
 // as well, on shared drives and sticks. A file is written whole or not at all, and none is read beyond a limit.
 //
-// It owns no names and no formats, and does not lock: two who write one file at once get one of the two.
+// It owns no names and no formats. Reading and writing do not lock: two who write one file at once get one of the two. Who
+// must be alone in a folder takes a lock in it (TryLock).
 package disk
 
 import (
@@ -11,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/sealpost/sealpost/internal/fault"
 )
@@ -103,4 +105,22 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// ErrLocked says that another process has a lock.
+var ErrLocked = errors.New("locked by another process")
+
+// TryLock takes an open file's lock for this process, or returns ErrLocked; either way it looks after the file. The kernel gives the lock
+// back when the process ends, however it ends.
+func TryLock(f *os.File) (unlock func() error, err error) {
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			err = ErrLocked
+		}
+		return nil, errors.Join(err, f.Close())
+	}
+	return func() error {
+		// Unlocked by name: a child that is just being started may still share the open file, and keep the lock with it.
+		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
+	}, nil
 }

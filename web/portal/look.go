@@ -10,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/sealpost/sealpost/api"
 )
 
 //go:embed templates/*.html
@@ -95,14 +97,18 @@ type failure struct {
 	Retry    bool   // it may be otherwise in a moment
 }
 
+// happened is what a problem says, in our readers' words where there are some.
+func (l language) happened(p api.Problem) string {
+	if said := "fault." + strings.TrimPrefix(p.Type, api.ProblemType); texts[said].EN != "" {
+		return l.say(said)
+	}
+	return p.Detail
+}
+
 // fail answers with an error as a page.
 func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err error) {
 	problem := p.Problem(r.Context(), err)
-	f := failure{Happened: problem.Detail, Request: strings.TrimPrefix(problem.Instance, "urn:uuid:"), Retry: problem.Status >= 500 || problem.Status == http.StatusTooManyRequests}
-	code := strings.TrimPrefix(problem.Type, "urn:sealpost:problem:")
-	if said := "fault." + code; texts[said].EN != "" {
-		f.Happened = v.language.say(said)
-	}
+	f := failure{Happened: v.language.happened(problem), Request: strings.TrimPrefix(problem.Instance, "urn:uuid:"), Retry: problem.Status >= 500 || problem.Status == http.StatusTooManyRequests}
 	title := "error.title"
 	if problem.Status == http.StatusNotFound {
 		title = "error.not-found"

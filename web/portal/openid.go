@@ -69,6 +69,6 @@ func (p *Portal) entranceAgain(w http.ResponseWriter, r *http.Request, v *visit,
 		return err
 	}
 	problem := p.Problem(r.Context(), err)
-	e.Failed, v.signedIn = v.language.failed(f), false
+	e.Failed, v.signedIn = v.language.happened(problem), false
 	return p.showEntrance(w, r, v, problem.Status, e)
 }

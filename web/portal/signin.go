@@ -5,7 +5,6 @@ import (
 	"net/url"
 
 	"github.com/sealpost/sealpost/internal/audit"
-	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
 )
@@ -74,14 +73,6 @@ func (p *Portal) showEntrance(w http.ResponseWriter, r *http.Request, v *visit, 
 		e.Provider, e.Elsewhere = p.OpenID.Policy.Name, "/signin/openid?to="+url.QueryEscape(e.To)
 	}
 	return p.show(w, r, v, status, "signin", "signin.title", e)
-}
-
-// failed is why somebody could not sign in, in their words where we have them.
-func (l language) failed(f *fault.Error) string {
-	if texts["fault."+f.Code].EN != "" {
-		return l.say("fault." + f.Code)
-	}
-	return f.Detail
 }
 
 func (p *Portal) signOut(w http.ResponseWriter, r *http.Request, v *visit) error {

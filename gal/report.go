@@ -120,15 +120,6 @@ func (t *Target) Drift(ctx context.Context, by audit.Actor, kind Kind, after int
 	return out, err
 }
 
-// Count returns how many entries are of a kind.
-func (t *Target) Count(ctx context.Context, kind Kind) (n int, err error) {
-	err = t.p.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		n, err = countKind(ctx, tx, t.Directory.Name, kind)
-		return err
-	})
-	return n, err
-}
-
 // LastEnded returns when the newest sweep that came to its end did so; zero if none has, or one is under way.
 func (t *Target) LastEnded(ctx context.Context) (time.Time, error) {
 	s, err := t.status(ctx)

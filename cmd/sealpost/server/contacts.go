@@ -37,24 +37,31 @@ func (s *Server) openContacts(ctx context.Context) (err error) {
 	return err
 }
 
-// contactGauges are what monitoring is told of contacts.
-func (s *Server) contactGauges() []web.Gauge {
-	var out []web.Gauge
-	for _, p := range contact.Places() {
-		if p == contact.Gone {
-			continue
-		}
-		out = append(out, web.Gauge{Name: "sealpost_gal_contacts", Help: "Contacts (people outside whose certificate was verified), by what became of them in the directory.",
-			Labels: map[string]string{"place": string(p)}, Read: func(ctx context.Context) (float64, error) {
-				places, _, err := s.Contacts.Count(ctx)
-				return float64(places[p]), err
-			}})
+// contactTables are what monitoring is told of contacts.
+func (s *Server) contactTables() []web.Table {
+	return []web.Table{
+		{Labels: []string{"place"}, Read: s.contactPlaces, Columns: []web.Column{
+			{Name: "sealpost_gal_contacts", Help: "Contacts (people outside whose certificate was verified), by what became of them in the directory."}}},
+		{Read: s.contactsEnding, Columns: []web.Column{{Name: "sealpost_gal_contacts_ending", Help: "Contacts whose certificate ends within 30 days."}}},
 	}
-	return append(out, web.Gauge{Name: "sealpost_gal_contacts_ending", Help: "Contacts whose certificate ends within 30 days.",
-		Read: func(ctx context.Context) (float64, error) {
-			_, ending, err := s.Contacts.Count(ctx)
-			return float64(ending), err
-		}})
+}
+
+func (s *Server) contactPlaces(ctx context.Context) (out []web.Row, err error) {
+	places, _, err := s.Contacts.Count(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range contact.Places() {
+		if p != contact.Gone {
+			out = append(out, web.Row{Labels: []string{string(p)}, Numbers: []float64{float64(places[p])}})
+		}
+	}
+	return out, nil
+}
+
+func (s *Server) contactsEnding(ctx context.Context) ([]web.Row, error) {
+	_, ending, err := s.Contacts.Count(ctx)
+	return []web.Row{{Numbers: []float64{float64(ending)}}}, err
 }
 
 // lists asks the revocation lists that other authorities' certificates name.

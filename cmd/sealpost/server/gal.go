@@ -29,42 +29,48 @@ func (s *Server) openGAL(ctx context.Context) (err error) {
 	return err
 }
 
-// galGauges are what monitoring is told of the directories' entries.
-func (s *Server) galGauges() []web.Gauge {
-	var out []web.Gauge
-	for _, t := range s.GAL.Targets() {
-		out = append(out, targetGauges(t)...)
+// galTables are what monitoring is told of the directories' entries.
+func (s *Server) galTables() []web.Table {
+	return []web.Table{
+		{Labels: []string{"directory", "kind"}, Read: s.galDrift, Columns: []web.Column{
+			{Name: "sealpost_gal_drift", Help: "Entries of a directory that were not as they should be when they were last looked at, by kind."}}},
+		{Labels: []string{"directory"}, Read: s.galSweeps, Columns: []web.Column{
+			{Name: "sealpost_gal_waiting", Help: "People whose entries in a directory could not be brought up to date so far; that is tried again."},
+			{Name: "sealpost_gal_sweep_begun_timestamp_seconds", Help: "When the newest sweep through a directory began; 0: never."},
+			{Name: "sealpost_gal_sweep_stuck", Help: "1 if the sweep under way does not go on, or repaired nothing because that would have been too much."}}},
 	}
-	return out
 }
 
-func targetGauges(t *gal.Target) []web.Gauge {
-	var out []web.Gauge
-	for _, kind := range gal.Kinds() {
-		out = append(out, web.Gauge{Name: "sealpost_gal_drift", Help: "Entries of a directory that were not as they should be when they were last looked at, by kind.",
-			Labels: map[string]string{"directory": t.Name(), "kind": string(kind)}, Read: func(ctx context.Context) (float64, error) {
-				n, err := t.Count(ctx, kind)
-				return float64(n), err
-			}})
+func (s *Server) galDrift(ctx context.Context) (out []web.Row, err error) {
+	for _, t := range s.GAL.Targets() {
+		st, err := t.Status(ctx, galMonitoring())
+		if err != nil {
+			return nil, err
+		}
+		for _, kind := range gal.Kinds() {
+			out = append(out, web.Row{Labels: []string{t.Name(), string(kind)}, Numbers: []float64{float64(st.Drift[kind])}})
+		}
 	}
-	status := func(name, help string, of func(gal.Status) float64) web.Gauge {
-		return web.Gauge{Name: name, Help: help, Labels: map[string]string{"directory": t.Name()}, Read: func(ctx context.Context) (float64, error) {
-			st, err := t.Status(ctx, audit.Actor{Roles: []audit.Role{audit.Operator}, Name: "monitoring", Method: audit.MethodSystem})
-			return of(st), err
-		}}
+	return out, nil
+}
+
+func (s *Server) galSweeps(ctx context.Context) (out []web.Row, err error) {
+	for _, t := range s.GAL.Targets() {
+		st, err := t.Status(ctx, galMonitoring())
+		if err != nil {
+			return nil, err
+		}
+		begun := 0.0
+		if st.Number > 0 {
+			begun = float64(st.Begun.Unix())
+		}
+		stuck := st.Failure != "" && st.Ended == nil || st.Stopped == gal.StoppedLimit
+		out = append(out, web.Row{Labels: []string{t.Name()}, Numbers: []float64{float64(st.Waiting), begun, flag(stuck)}})
 	}
-	return append(out,
-		status("sealpost_gal_waiting", "People whose entries in a directory could not be brought up to date so far; that is tried again.", func(st gal.Status) float64 { return float64(st.Waiting) }),
-		status("sealpost_gal_sweep_begun_timestamp_seconds", "When the newest sweep through a directory began; 0: never.", func(st gal.Status) float64 {
-			if st.Number == 0 {
-				return 0
-			}
-			return float64(st.Begun.Unix())
-		}),
-		status("sealpost_gal_sweep_stuck", "1 if the sweep under way does not go on, or repaired nothing because that would have been too much.", func(st gal.Status) float64 {
-			if st.Failure != "" && st.Ended == nil || st.Stopped == gal.StoppedLimit {
-				return 1
-			}
-			return 0
-		}))
+	return out, nil
+}
+
+// galMonitoring is who asks how sweeps stand for metrics.
+func galMonitoring() audit.Actor {
+	return audit.Actor{Roles: []audit.Role{audit.Operator}, Name: "monitoring", Method: audit.MethodSystem}
 }

@@ -68,9 +68,8 @@ func (s *Server) listDrift(ctx context.Context, by signin.Caller, in *driftInput
 	if err != nil {
 		return nil, err
 	}
-	out := &answer[api.Page[api.Drift]]{Body: api.Page[api.Drift]{Items: []api.Drift{}}}
 	if s.GAL == nil {
-		return out, nil
+		return &answer[api.Page[api.Drift]]{Body: api.Page[api.Drift]{Items: []api.Drift{}}}, nil
 	}
 	t, err := s.target(by, in.Directory)
 	if err != nil {
@@ -80,13 +79,7 @@ func (s *Server) listDrift(ctx context.Context, by signin.Caller, in *driftInput
 	if err != nil {
 		return nil, err
 	}
-	for _, f := range found {
-		out.Body.Items = append(out.Body.Items, DriftOf(f))
-	}
-	if len(found) == in.Limit {
-		out.Body.Next = strconv.FormatInt(found[len(found)-1].Number, 10)
-	}
-	return out, nil
+	return pageOf(found, in.Limit, DriftOf, func(f gal.Finding) string { return strconv.FormatInt(f.Number, 10) }), nil
 }
 
 // GALStatusOf is a sweep as the interface shows it.

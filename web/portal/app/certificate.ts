@@ -26,10 +26,10 @@ const schema = (x: { toSchema(): asn1js.BaseBlock }) => new Uint8Array(x.toSchem
 export const spkiOf = (c: Certificate) => schema(c.subjectPublicKeyInfo);
 export const issuerAndSerial = (c: Certificate): Bytes => der.sequence(schema(c.issuer), new Uint8Array(c.serialNumber.toBER()));
 
-const extension = (c: Certificate, id: string) => c.extensions?.find((e) => e.extnID === id);
+export const extension = (c: Certificate, id: string) => c.extensions?.find((e) => e.extnID === id);
 
 /** usage returns the bits of the key usage (RFC 5280, 4.2.1.3), the first as the highest of sixteen; undefined without one. */
-function usage(c: Certificate): number | undefined {
+export function usage(c: Certificate): number | undefined {
   const parsed = extension(c, "2.5.29.15")?.parsedValue as asn1js.BitString | undefined;
   if (!parsed) return undefined;
   const b = parsed.valueBlock.valueHexView;
@@ -37,8 +37,8 @@ function usage(c: Certificate): number | undefined {
 }
 
 const signs = 0xc000, enciphers = 0x3980, certifies = 0x0600; // digitalSignature or contentCommitment; those for encryption; those of authorities
-const purposes = (c: Certificate) => (extension(c, "2.5.29.37")?.parsedValue as ExtKeyUsage | undefined)?.keyPurposes ?? [];
-const isAuthority = (c: Certificate) => (extension(c, "2.5.29.19")?.parsedValue as BasicConstraints | undefined)?.cA === true;
+export const purposes = (c: Certificate) => (extension(c, "2.5.29.37")?.parsedValue as ExtKeyUsage | undefined)?.keyPurposes ?? [];
+export const isAuthority = (c: Certificate) => (extension(c, "2.5.29.19")?.parsedValue as BasicConstraints | undefined)?.cA === true;
 
 /** verifyChain holds that a certificate is valid now and chains to the last of the chain, which signs itself. */
 export async function verifyChain(leaf: Certificate, chain: Certificate[], now = new Date()): Promise<void> {

@@ -23,18 +23,26 @@ export async function identifier(person: string, signing: Bytes, encryption: Byt
 export async function sealKey(pkcs8: Bytes, id: string, to: Certificate): Promise<Bytes> {
   const content = der.sequence(pkcs8, der.utf8(id));
   pkcs8.fill(0);
+  return seal(content, to, encKeyWithID);
+}
+
+const data = "1.2.840.113549.1.7.1";
+
+/** seal encrypts content to a certificate. The content's bytes are zeros afterwards. */
+export async function seal(content: Bytes, to: Certificate, of = data): Promise<Bytes> {
   const key = await crypto.subtle.generateKey({ name: "AES-GCM", length: 256 }, true, ["encrypt"]);
-  const type = der.oid(encKeyWithID);
-  const attribute = der.sequence(der.oid("1.2.840.113549.1.9.3"), der.setOf(type)); // the content's type, authenticated with it
-  const nonce = der.random(12);
-  const encrypted = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce, additionalData: der.setOf(attribute), tagLength: 128 }, key, content));
+  const type = der.oid(of);
+  // The content's type is authenticated with it, unless it is plain data (RFC 5083, 2.1).
+  const attributes = of === data ? [] : [der.sequence(der.oid("1.2.840.113549.1.9.3"), der.setOf(type))];
+  const nonce = der.random(12), additionalData = attributes.length > 0 ? der.setOf(...attributes) : new Uint8Array();
+  const encrypted = new Uint8Array(await crypto.subtle.encrypt({ name: "AES-GCM", iv: nonce, additionalData, tagLength: 128 }, key, content));
   content.fill(0);
   const info = await recipientInfo(key, to);
   const gcm = der.algorithm("2.16.840.1.101.3.4.1.46", der.sequence(der.octets(nonce), der.integer(16)));
   return der.sequence(der.oid("1.2.840.113549.1.9.16.1.23"), der.context(0, der.sequence(
     der.integer(0), der.setOf(info),
     der.sequence(type, gcm, der.element(0x80, encrypted.subarray(0, -16))),
-    der.context(1, attribute), der.octets(encrypted.subarray(-16)))));
+    ...(attributes.length > 0 ? [der.context(1, ...attributes)] : []), der.octets(encrypted.subarray(-16)))));
 }
 
 const curves: Record<string, { name: string; hash: string; scheme: string }> = {

@@ -39,7 +39,7 @@ func (s *Server) caseOperations() {
 		archive.ErrCaseRefused, archive.ErrNothingToAsk, record.ErrCase, audit.ErrRoleRequired, recovery.ErrSubject, directory.ErrUnknownPerson,
 		directory.ErrSeveral, directory.ErrUnavailable), s.draftCase)
 
-	register(s, op(operation{id: "openCase", method: http.MethodPost, path: "/cases", status: http.StatusCreated, large: true, summary: "Open a recovery case",
+	register(s, op(operation{id: "openCase", method: http.MethodPost, proof: true, path: "/cases", status: http.StatusCreated, large: true, summary: "Open a recovery case",
 		about: "The case is signed by you and frozen. The officers of the roster are asked, and its subjects told. Sending it again changes nothing.",
 		body:  api.CaseOpening{Case: exampleDER}, answer: exampleCase},
 		archive.ErrCaseRefused, archive.ErrNothingToAsk, archive.ErrCaseState, record.ErrFormat, record.ErrCase, record.ErrConsent, record.ErrSignature, recovery.ErrCertificate,
@@ -53,7 +53,7 @@ func (s *Server) caseOperations() {
 	register(s, op(operation{id: "getCaseCapsules", method: http.MethodGet, path: "/cases/{id}/capsules", summary: "The public parts of a case's records, in its order",
 		about: "What officers decrypt their part of. They tell nothing about the keys.", answer: api.Blobs{Items: [][]byte{exampleDER}}}, see...), s.getCaseCapsules)
 
-	register(s, op(operation{id: "answerCase", method: http.MethodPost, path: "/cases/{id}/answers", large: true, summary: "Bring an officer's answer",
+	register(s, op(operation{id: "answerCase", method: http.MethodPost, proof: true, path: "/cases/{id}/answers", large: true, summary: "Bring an officer's answer",
 		about: "The officer's signature decides, whoever brings it. Answers are taken until the deadline, also after the release: then they may take the place of one that the recipient disputes.",
 		body:  api.CaseAnswerUpload{Answer: exampleDER}, answer: exampleCase},
 		append(change, archive.ErrAnswered, record.ErrFormat, record.ErrApproval, record.ErrCase, recovery.ErrCertificate)...), s.answerCase)
@@ -67,7 +67,7 @@ func (s *Server) caseOperations() {
 		body: api.CaseDispute{Dispute: exampleDER}, answer: exampleCase},
 		append(change, archive.ErrNotRecipient, record.ErrFormat, record.ErrDispute, record.ErrCase, recovery.ErrCertificate)...), s.disputeCase)
 
-	register(s, op(operation{id: "collectCase", method: http.MethodPost, path: "/cases/{id}/deliveries/{delivery}/collect", summary: "Release a delivery to its recipient",
+	register(s, op(operation{id: "collectCase", method: http.MethodPost, proof: true, path: "/cases/{id}/deliveries/{delivery}/collect", summary: "Release a delivery to its recipient",
 		about: "Only its recipient may, once enough officers have approved. The release is in the audit log before anything is given out. It may be repeated when a download broke off, of which those concerned are told once a day. " +
 			"An approval of an officer whose certificate was revoked since counts no more.",
 		answer: exampleCase}, append(change, archive.ErrNotRecipient)...), s.collectCase)

@@ -35,14 +35,14 @@ func (s *Server) certificateOperations() {
 		about:   "As JSON with its chain and state; as the certificate alone, with `Accept: application/pkix-cert` in DER, or with `application/x-pem-file` in PEM.",
 		faults:  []*fault.Error{ca.ErrNotFound}, answer: exampleCertificate, media: []string{mediaCertificate, mediaPEM}}, s.getCertificate)
 
-	register(s, operation{id: "revoke", method: http.MethodPost, path: "/certificates/{issuer}/{serial}/revoke", tag: tagCertificates, who: known,
+	register(s, operation{id: "revoke", method: http.MethodPost, proof: true, path: "/certificates/{issuer}/{serial}/revoke", tag: tagCertificates, who: known,
 		summary: "Revoke a certificate, or hold or release it",
 		about: "People revoke their own certificates; registrars and operators any. Only registrars put certificates on hold " +
 			"(`certificateHold`) and release them (`removeFromCRL`). A new revocation list follows within seconds. A revocation is for ever.",
 		faults: []*fault.Error{ca.ErrNotFound, ca.ErrReason, ca.ErrNote, ca.ErrRevoked, ca.ErrNotHeld, ca.ErrNotIssued, ErrRevocation},
 		body:   api.RevocationRequest{Reason: "keyCompromise"}, answer: exampleCertificate}, s.revoke)
 
-	register(s, operation{id: "revokeAll", method: http.MethodPost, path: "/revocations", tag: tagCertificates, who: known,
+	register(s, operation{id: "revokeAll", method: http.MethodPost, proof: true, path: "/revocations", tag: tagCertificates, who: known,
 		summary: "Revoke, hold or release all certificates of a person, or with a key",
 		about: "As `revoke` does it to one, by the same people. What is revoked already is left as it is, unless for a compromised key; so is what " +
 			"has ended. The answer has those that were changed, none if there was nothing to do; repeat the request if it fails half way.",

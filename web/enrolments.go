@@ -58,7 +58,7 @@ func (s *Server) enrolmentOperations() {
 		summary: "Refuse a request", about: "For registrars, and not for their own requests. A key that came with the request is removed from the archive.",
 		faults: append(decided, enroll.ErrReasonMissing), body: api.Decision{Reason: "Please ask for role-mailbox instead."}, answer: exampleRejected}, s.reject)
 
-	register(s, operation{id: "makeToken", method: http.MethodPost, path: "/tokens", tag: tagDecide, who: known, status: http.StatusCreated,
+	register(s, operation{id: "makeToken", method: http.MethodPost, proof: true, path: "/tokens", tag: tagDecide, who: known, status: http.StatusCreated,
 		summary: "Make an enrolment token", about: "For registrars. The token stands for the person's login at one enrolment. It is shown this once: " +
 			"hand it over on a way that you trust.",
 		faults: []*fault.Error{enroll.ErrNotAllowed, enroll.ErrOwnRequest, directory.ErrUnknownPerson, directory.ErrSeveral, directory.ErrUnavailable},

@@ -21,7 +21,7 @@ func (s *Server) leaverOperations() {
 		faults:  []*fault.Error{leaver.ErrNotAllowed}, answer: api.Page[api.Leaver]{Items: []api.Leaver{exampleLeaver}}}, s.listLeavers)
 
 	decided := []*fault.Error{leaver.ErrNotAllowed, leaver.ErrUnknown, leaver.ErrReturned, leaver.ErrState, leaver.ErrOwn, leaver.ErrReason, directory.ErrUnavailable}
-	register(s, operation{id: "revokeLeaver", method: http.MethodPost, path: "/leavers/{person}/revoke", tag: tagDecide, who: known,
+	register(s, operation{id: "revokeLeaver", method: http.MethodPost, proof: true, path: "/leavers/{person}/revoke", tag: tagDecide, who: known,
 		summary: "Say that somebody has left",
 		about: "For registrars and operators, and not about themselves. What the person signs with is revoked (affiliationChanged), their " +
 			"encryption certificate is taken out of the directory, their archived keys stay. Of somebody who has lost an address, all that names it " +

@@ -37,6 +37,7 @@ type operation struct {
 	// lenient leaves the checks of parameters and members to the room, whose faults are more exact. The types are still
 	// checked. It also saves decoding the body twice, which counts where bodies are large.
 	lenient bool
+	proof   bool     // who is signed in must have shown lately who they are
 	large   bool     // the body may have api.MaxCaseBody bytes
 	media   []string // of the answer, if it is not JSON alone
 }
@@ -112,6 +113,10 @@ func (s *Server) door(o operation) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		c.caller = caller
+		if o.proof && caller.Stale {
+			refuse(w, r, signin.ErrProof)
+			return
+		}
 		if o.method == http.MethodPost && !isJSON(r) {
 			refuse(w, r, ErrMediaType)
 			return
@@ -188,6 +193,9 @@ func (o operation) responses(r huma.Registry) map[string]*huma.Response {
 // refusals says for each status which codes it may come with.
 func (o operation) refusals() map[int]string {
 	list := slices.Concat(o.faults, o.who.faults(), []*fault.Error{ErrRequest, ErrTimeout, ErrBusy, pg.ErrUnavailable, errInternal})
+	if o.proof {
+		list = append(list, signin.ErrProof)
+	}
 	if o.method == http.MethodPost {
 		list = append(list, ErrBodyTooBig, ErrMediaType, ErrBroken, ErrBodyTimeout, ErrCrossOrigin)
 	}

@@ -2,6 +2,7 @@ package portal_test
 
 import (
 	"context"
+	_ "embed"
 	"encoding/pem"
 	"flag"
 	"os"
@@ -73,7 +74,38 @@ func (s *site) chromium(t *testing.T) context.Context {
 	return ctx
 }
 
-// pictures shows a page in light, dark and on a phone. It looks whether something sticks out sideways.
+//go:embed testdata/axe.min.js
+var axe string
+
+// accessible holds what is shown against what axe-core knows of WCAG 2.2 AA.
+func accessible(ctx context.Context, t *testing.T, name string) error {
+	var loaded bool
+	if err := chromedp.Run(ctx, chromedp.Evaluate(`typeof axe === "object"`, &loaded)); err != nil {
+		return err
+	}
+	if !loaded {
+		if err := chromedp.Run(ctx, chromedp.Evaluate(axe+";true", &loaded)); err != nil {
+			return err
+		}
+	}
+	var found struct {
+		Passed     int
+		Violations []struct{ ID, Impact, Help, Where string }
+	}
+	err := chromedp.Run(ctx, chromedp.Evaluate(`axe.run(document, {runOnly: ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]})
+		.then((r) => ({passed: r.passes.length, violations: r.violations.flatMap((v) => v.nodes.map((n) =>
+			({id: v.id, impact: v.impact, help: v.help, where: n.html.slice(0, 200) + " " + (n.any[0]?.message ?? "")})))}))`, &found, awaitPromise))
+	for _, f := range found.Violations {
+		t.Errorf("%s: %s (%s): %s: %s", name, f.ID, f.Impact, f.Help, f.Where)
+	}
+	if err == nil && found.Passed < 10 {
+		t.Errorf("%s: axe looked at %d things alone", name, found.Passed)
+	}
+	return err
+}
+
+// pictures shows a page in light, dark and on a phone. It looks whether something sticks out sideways, and whether everybody
+// can use it.
 func pictures(t *testing.T, name string) chromedp.Action {
 	return chromedp.ActionFunc(func(ctx context.Context) error {
 		for _, look := range []struct {
@@ -93,6 +125,9 @@ func pictures(t *testing.T, name string) chromedp.Action {
 			}
 			if wide > look.width {
 				t.Errorf("%s%s is %d wide on a screen of %d", name, look.name, wide, look.width)
+			}
+			if err := accessible(ctx, t, name+look.name); err != nil {
+				return err
 			}
 			if *screenshots == "" {
 				continue

@@ -2,6 +2,7 @@ package portal
 
 import (
 	"net/http"
+	"slices"
 	"strings"
 
 	"github.com/sealpost/sealpost/ca"
@@ -30,12 +31,15 @@ func (p *Portal) enrol(w http.ResponseWriter, r *http.Request, v *visit) error {
 	return p.show(w, r, v, http.StatusOK, "enrol", "enrol.title", e)
 }
 
-// words are what the script may say, by their keys without "word.", and every fault that we have our own words for.
-func (l language) words() map[string]string {
+// words are what a script may say: the shared ones ("word.NAME"), those of areas ("word.AREA.NAME"), all by what stands after
+// "word.", and every fault that we have our own words for.
+func (l language) words(areas ...string) map[string]string {
 	out := map[string]string{}
 	for key := range texts {
 		if name, ok := strings.CutPrefix(key, "word."); ok {
-			out[name] = l.say(key)
+			if area, _, inside := strings.Cut(name, "."); !inside || slices.Contains(areas, area) {
+				out[name] = l.say(key)
+			}
 		}
 		if code, ok := strings.CutPrefix(key, "fault."); ok {
 			out["fault-"+code] = l.say(key)

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/internal/audit"
 )
 
 //go:embed templates/*.html
@@ -20,13 +21,14 @@ var templateFiles embed.FS
 // look is how all pages look in one language.
 type look struct{ pages map[string]*template.Template }
 
-// newLook reads the templates. Each page's file defines "main"; layout.html has what is around it.
+// newLook reads the templates. Each page's file defines "main"; layout.html has what is around it, and parts.html what
+// several pages have.
 func newLook(l language, a *assets) (*look, error) {
 	layout, err := template.New("layout.html").Funcs(template.FuncMap{
 		"t": l.say, "date": l.date, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"exact": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"asset": a.url, "integrity": a.integrity, "icon": a.icon,
-	}).ParseFS(templateFiles, "templates/layout.html")
+	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -37,7 +39,7 @@ func newLook(l language, a *assets) (*look, error) {
 	out := &look{map[string]*template.Template{}}
 	for _, file := range files {
 		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
-		if name == "layout" {
+		if name == "layout" || name == "parts" {
 			continue
 		}
 		t, err := layout.Clone()
@@ -58,15 +60,42 @@ type around struct {
 	Title        string
 	Organisation string
 	Name         string // of who is signed in
+	Areas        []area // that are theirs
 	Path         string // of this page, to come back to
+	Done         string // what was just done
 	Body         any
+}
+
+// area is a part of the portal for those who have a role.
+type area struct {
+	Name, Path, Icon string
+	Here             bool
+}
+
+// areas are those that somebody may go to.
+func (v *visit) areas(path string) (out []area) {
+	for _, a := range []struct {
+		area
+		roles []audit.Role
+	}{
+		{area{Name: "registrar", Path: "/registrar", Icon: "users"}, []audit.Role{audit.Registrar}},
+		{area{Name: "officer", Path: "/officer", Icon: "key-round"}, []audit.Role{audit.RecoveryAgent, audit.RecoveryRequester}},
+		{area{Name: "operator", Path: "/operator", Icon: "activity"}, []audit.Role{audit.Operator}},
+		{area{Name: "auditor", Path: "/auditor", Icon: "scroll-text"}, []audit.Role{audit.Auditor}},
+	} {
+		if v.has(a.roles...) {
+			a.Here = path == a.Path || strings.HasPrefix(path, a.Path+"/")
+			out = append(out, a.area)
+		}
+	}
+	return out
 }
 
 // show answers with a page.
 func (p *Portal) show(w http.ResponseWriter, r *http.Request, v *visit, status int, name, title string, body any) error {
 	a := around{Language: v.language, Languages: languages, Title: v.language.say(title), Organisation: p.Organisation, Path: backTo(r), Body: body}
 	if v.signedIn {
-		a.Name = v.Person.Name
+		a.Name, a.Areas, a.Done = v.Person.Name, v.areas(r.URL.Path), justDone(w, r, v.language)
 	}
 	t := p.looks[v.language].pages[name]
 	if t == nil {
@@ -118,6 +147,3 @@ func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err erro
 		http.Error(w, problem.Detail, problem.Status)
 	}
 }
-
-// maxForm bounds what a form may send.
-const maxForm = 64 << 10

@@ -26,7 +26,7 @@ func (p *Portal) leave(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if p.OpenID == nil {
 		return ErrNoPage
 	}
-	address, a, err := p.OpenID.Leave(r.Context(), false)
+	address, a, err := p.OpenID.Leave(r.Context(), v.signedIn && r.URL.Query().Get("anew") != "")
 	if err != nil {
 		return p.entranceAgain(w, r, v, entrance{To: ownPath(r.URL.Query().Get("to"))}, err)
 	}
@@ -52,8 +52,18 @@ func (p *Portal) comeBack(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	setAttempt(w, "", -1) // it serves once
 	caller, roles, err := p.OpenID.Return(r.Context(), a.Attempt, r.URL.Query())
-	if err != nil {
+	again := a.Anew && v.signedIn
+	switch {
+	case err != nil && again:
+		return p.showProof(w, r, v, proof{To: ownPath(a.To), Action: "/prove", Back: "/", Kept: []field{{"to", ownPath(a.To)}}}, err)
+	case err != nil:
 		return p.entranceAgain(w, r, v, entrance{To: ownPath(a.To)}, err)
+	case again:
+		if err := p.prove(w, r, v, caller); err != nil {
+			return err
+		}
+		http.Redirect(w, r, ownPath(a.To), http.StatusSeeOther)
+		return nil
 	}
 	return p.enter(w, r, v, caller, roles, ownPath(a.To))
 }

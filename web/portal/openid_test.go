@@ -76,9 +76,9 @@ func (b *browser) login(at *url.URL, page, name, password string) answer {
 }
 
 // leave follows the button to the provider's form.
-func (b *browser) leave(to string) (*url.URL, string) {
+func (b *browser) leave(to string, anew ...string) (*url.URL, string) {
 	b.t.Helper()
-	resp, err := b.client.Get(b.s.server.URL + "/signin/openid?to=" + url.QueryEscape(to))
+	resp, err := b.client.Get(b.s.server.URL + "/signin/openid?" + url.Values{"to": {to}, "anew": anew}.Encode())
 	must(b.t, err)
 	defer resp.Body.Close()
 	body, err := io.ReadAll(resp.Body)

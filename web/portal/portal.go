@@ -7,20 +7,30 @@
 package portal
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/go-chi/chi/v5"
+	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/ca"
+	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/directory"
+	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/enroll/leaver"
+	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/gal/contact"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
 )
@@ -39,6 +49,17 @@ type Config struct {
 	OpenID       *signin.OpenID // nil: nobody signs in at an identity provider
 	Directory    *directory.Directory
 	Authority    *ca.Authority
+	Registry     *enroll.Registry
+	Audit        *audit.Log
+
+	// Rooms that an installation may not have; nil: their pages say so, or are not there.
+	Archive  *archive.Archive
+	Recovery *recovery.Desk
+	Board    *archive.Board
+	Leavers  *leaver.Desk
+	GAL      *gal.Publisher
+	Contacts *contact.Desk
+	Lists    Lists
 
 	// Problem says what may be shown of an error, and its HTTP status.
 	Problem func(ctx context.Context, err error) api.Problem
@@ -47,6 +68,11 @@ type Config struct {
 
 	Now func() time.Time // nil means time.Now
 	Log *slog.Logger     // nil discards
+}
+
+// Lists tells how revocation lists and their distribution points stand: *crl.Publisher.
+type Lists interface {
+	Status(ctx context.Context, by audit.Actor) (*crl.Status, error)
 }
 
 // Portal is an http.Handler of pages. It is safe for concurrent use.
@@ -59,8 +85,8 @@ type Portal struct {
 
 // New returns a portal.
 func New(c Config) (*Portal, error) {
-	if c.Sessions == nil || c.Password.Directory == nil || c.Directory == nil || c.Authority == nil || c.Problem == nil {
-		return nil, errors.New("portal: Config needs Sessions, Password, Directory, Authority and Problem")
+	if c.Sessions == nil || c.Password.Directory == nil || c.Directory == nil || c.Authority == nil || c.Registry == nil || c.Audit == nil || c.Problem == nil {
+		return nil, errors.New("portal: Config needs Sessions, Password, Directory, Authority, Registry, Audit and Problem")
 	}
 	if c.Called == nil {
 		c.Called = func(context.Context, string, signin.Caller) {}
@@ -115,6 +141,11 @@ type visit struct {
 	signedIn bool
 }
 
+// has reports whether somebody has one of the roles.
+func (v *visit) has(roles ...audit.Role) bool {
+	return v.signedIn && slices.ContainsFunc(roles, v.Caller.Actor.Has)
+}
+
 func (p *Portal) route() {
 	p.router = chi.NewMux()
 	p.router.NotFound(p.open("", func(http.ResponseWriter, *http.Request, *visit) error { return ErrNoPage }))
@@ -130,6 +161,11 @@ func (p *Portal) route() {
 	p.router.Get("/enrol", p.known("enrol", p.enrol))
 	p.router.Get("/sessions", p.known("sessions", p.sessions))
 	p.router.Post("/sessions/end-others", p.known("end-sessions", p.endOthers))
+	p.router.Get("/prove", p.known("prove", p.proveForm))
+	p.router.Post("/prove", p.known("prove", p.fresh(p.proven)))
+	for _, area := range []func(){p.routeCertificates, p.routeGuides, p.routeTestMail, p.routeRestore, p.routeRegistrar, p.routeOfficer, p.routeOperator, p.routeAuditor} {
+		area()
+	}
 }
 
 // open is a page for everybody.
@@ -160,4 +196,34 @@ func (p *Portal) known(name string, do page) http.HandlerFunc {
 		}
 		return do(w, r, v)
 	})
+}
+
+// only is a page for those who have one of the roles. That it is not theirs is said, and recorded by nobody: they have seen
+// nothing. What they may do there, the rooms decide again.
+func (p *Portal) only(name string, do page, roles ...audit.Role) http.HandlerFunc {
+	return p.known(name, func(w http.ResponseWriter, r *http.Request, v *visit) error {
+		if !v.has(roles...) {
+			return audit.ErrRoleRequired
+		}
+		return do(w, r, v)
+	})
+}
+
+// viewed records that somebody is about to see what is personal to others, in which page and of whom: uuid.Nil and the reader
+// themselves are left out. A page that cannot be recorded is not shown.
+func (p *Portal) viewed(ctx context.Context, v *visit, page string, of ...uuid.UUID) error {
+	of = slices.DeleteFunc(slices.Clone(of), func(id uuid.UUID) bool { return id == uuid.Nil || id == v.Person.ID })
+	slices.SortFunc(of, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	of = slices.Compact(of)
+	e := audit.Event{Kind: "portal.viewed", Subject: "page:" + page}
+	switch {
+	case len(of) == 0:
+		return nil
+	case len(of) == 1:
+		e.Person = of[0]
+	default:
+		e.Data = map[string]any{"people": of}
+	}
+	_, err := p.Audit.Record(ctx, v.Caller.Actor, e)
+	return err
 }

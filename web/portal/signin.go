@@ -9,15 +9,6 @@ import (
 	"github.com/sealpost/sealpost/web/signin"
 )
 
-// readForm reads what a form sent.
-func readForm(w http.ResponseWriter, r *http.Request) (url.Values, error) {
-	r.Body = http.MaxBytesReader(w, r.Body, maxForm)
-	if err := r.ParseForm(); err != nil {
-		return nil, ErrForm.Because(err)
-	}
-	return r.PostForm, nil
-}
-
 // entrance is the page on which people sign in.
 type entrance struct {
 	To     string // where they go then

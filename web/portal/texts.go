@@ -3,13 +3,32 @@ package portal
 // text is a text in each language. %s and %d are filled by the page.
 type text struct{ EN, DE string }
 
-// texts are all words of the portal, by key. A test finds keys that are missing, and those that nobody uses.
-var texts = map[string]text{
+// texts are all words of the portal, by key. A test finds keys that are missing, those that nobody uses, and those that are
+// there twice.
+var texts = together(frameTexts, certificatesTexts, guidesTexts, testMailTexts, restoreTexts, registrarTexts, officerTexts, operatorTexts, auditorTexts)
+
+// together is all of several catalogues. A key that is there twice is empty, which the test finds.
+func together(parts ...map[string]text) map[string]text {
+	out := map[string]text{}
+	for _, part := range parts {
+		for key, t := range part {
+			if _, twice := out[key]; twice {
+				t = text{}
+			}
+			out[key] = t
+		}
+	}
+	return out
+}
+
+// frameTexts are those of every page, of signing in and of getting certificates.
+var frameTexts = map[string]text{
 	"layout.skip":     {"Skip to the page", "Zum Inhalt springen"},
 	"layout.home":     {"Your certificates", "Ihre Zertifikate"},
 	"layout.sessions": {"Where you are signed in", "Wo Sie angemeldet sind"},
 	"layout.signout":  {"Sign out", "Abmelden"},
 	"layout.language": {"Language", "Sprache"},
+	"layout.nav":      {"Pages", "Seiten"},
 	"language.en":     {"English", "English"},
 	"language.de":     {"Deutsch", "Deutsch"},
 
@@ -145,18 +164,46 @@ var texts = map[string]text{
 	"sessions.agent":  {"Browser", "Browser"},
 	"sessions.others": {"Sign out everywhere else", "Überall sonst abmelden"},
 
+	"area.registrar": {"Requests and people", "Anträge und Personen"},
+	"area.officer":   {"Recovery", "Wiederherstellung"},
+	"area.operator":  {"How it stands", "Wie es steht"},
+	"area.auditor":   {"The record", "Aufzeichnungen"},
+
+	"prove.title":     {"Show that it is you", "Zeigen Sie, dass Sie es sind"},
+	"prove.lead":      {"What you are about to do matters more than looking around. Show once more who you are; then it goes on.", "Was Sie vorhaben, wiegt mehr als Umsehen. Zeigen Sie noch einmal, wer Sie sind; dann geht es weiter."},
+	"prove.kept":      {"What you typed is kept.", "Was Sie eingegeben haben, bleibt erhalten."},
+	"prove.as":        {"You are signed in as %s", "Sie sind angemeldet als %s"},
+	"prove.button":    {"Go on", "Weiter"},
+	"prove.not":       {"Leave it", "Nicht fortfahren"},
+	"prove.elsewhere": {"Show it with %s", "Zeigen mit %s"},
+
+	"table.apply":  {"Show", "Anzeigen"},
+	"table.clear":  {"Show all", "Alle anzeigen"},
+	"table.first":  {"To the beginning", "Zum Anfang"},
+	"table.next":   {"Next page", "Nächste Seite"},
+	"table.export": {"Take it with you:", "Mitnehmen:"},
+	"table.none":   {"Nothing fits what you asked for.", "Nichts passt zu Ihrer Auswahl."},
+	"table.sort":   {"Sort by this", "Danach ordnen"},
+	"copy.button":  {"Copy", "Kopieren"},
+	"copy.done":    {"Copied", "Kopiert"},
+	"fault.title":  {"Something is missing or wrong", "Etwas fehlt oder stimmt nicht"},
+
 	"error.title":     {"That did not work", "Das hat nicht geklappt"},
 	"error.not-found": {"There is no such page", "Diese Seite gibt es nicht"},
 	"error.home":      {"Go to your certificates", "Zu Ihren Zertifikaten"},
 	"error.retry":     {"Nothing was lost. Try again in a moment.", "Es ist nichts verloren. Versuchen Sie es gleich noch einmal."},
 	"error.request":   {"If you ask for help, give this number:", "Wenn Sie um Hilfe bitten, nennen Sie diese Nummer:"},
 
+	"fault.role-required":                 {"This page is not for you: it takes a role that you do not have. Ask whoever looks after Sealpost if you should have it.", "Diese Seite ist nicht für Sie: Sie verlangt eine Rolle, die Sie nicht haben. Fragen Sie, wer sich um Sealpost kümmert, wenn Sie sie haben sollten."},
+	"fault.proof-needed":                  {"This needs that you show once more who you are.", "Dafür müssen Sie noch einmal zeigen, wer Sie sind."},
 	"fault.unknown-page":                  {"There is no page at this address. Perhaps it has moved, or the address is not complete.", "Unter dieser Adresse gibt es keine Seite. Vielleicht ist sie umgezogen, oder die Adresse ist nicht vollständig."},
 	"fault.form-invalid":                  {"The form could not be read. Go back and send it again.", "Das Formular war nicht lesbar. Gehen Sie zurück und senden Sie es noch einmal."},
 	"fault.wrong-credentials":             {"The name or the password is not right.", "Der Name oder das Passwort stimmt nicht."},
 	"fault.person-disabled":               {"Your account is locked. Ask whoever looks after accounts in your organisation.", "Ihr Konto ist gesperrt. Fragen Sie, wer sich bei Ihnen um Konten kümmert."},
 	"fault.identity-provider-unavailable": {"The service at which you sign in does not answer. Try again in a moment.", "Der Dienst, bei dem Sie sich anmelden, antwortet nicht. Versuchen Sie es gleich noch einmal."},
 	"fault.identity-provider-refused":     {"Signing in was not completed. Begin again.", "Die Anmeldung kam nicht zu ihrem Ende. Beginnen Sie noch einmal."},
+	"fault.identity-provider-not-anew":    {"The service at which you sign in did not ask who you are. Use your password, or sign out there and try again.", "Der Dienst, bei dem Sie sich anmelden, hat nicht gefragt, wer Sie sind. Nehmen Sie Ihr Passwort, oder melden Sie sich dort ab und versuchen Sie es noch einmal."},
+	"fault.export-too-long":               {"That is more than one file can hold here. Narrow it down with the filter and take it in parts.", "Das ist mehr, als hier in eine Datei passt. Grenzen Sie es mit dem Filter ein und nehmen Sie es in Teilen mit."},
 	"fault.address-unverified":            {"Your mail address is not verified where you sign in. Ask whoever looks after accounts in your organisation.", "Ihre Mailadresse ist dort, wo Sie sich anmelden, nicht geprüft. Fragen Sie, wer sich bei Ihnen um Konten kümmert."},
 	"fault.not-in-directory":              {"You are signed in, and the organisation’s directory knows nobody of your address. Ask whoever looks after accounts in your organisation.", "Sie sind angemeldet, doch das Verzeichnis Ihrer Organisation kennt niemanden mit Ihrer Adresse. Fragen Sie, wer sich bei Ihnen um Konten kümmert."},
 	"fault.too-many-failures":             {"There were too many attempts that failed. Wait a minute, then try again.", "Es gab zu viele Versuche, die nicht gelangen. Warten Sie eine Minute und versuchen Sie es dann noch einmal."},

@@ -12,6 +12,7 @@ import (
 // Faults of finding out who is asking.
 var (
 	ErrMissing     = fault.New(fault.Denied, "credentials-missing", "Say who you are: with a client certificate, an enrolment token, or login and password.")
+	ErrProof       = fault.New(fault.Denied, "proof-needed", "This needs that you show once more who you are: sign in again, then repeat it.")
 	ErrCertificate = fault.New(fault.Denied, "client-certificate", "The client certificate is not accepted.")
 )
 
@@ -22,6 +23,7 @@ var ErrNotOffered = errors.New("no credentials of this kind")
 type Caller struct {
 	Actor audit.Actor
 	Token string // the enrolment token that said so, if one did: the enrolment that it is used for spends it
+	Stale bool   // they are signed in, and showed who they are too long ago for what needs that anew
 }
 
 // Authenticator is one way to find out who is asking. It returns ErrNotOffered when the request holds nothing for it, a

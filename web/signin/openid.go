@@ -27,6 +27,7 @@ import (
 var (
 	ErrProvider     = fault.New(fault.Unavailable, "identity-provider-unavailable", "The service at which you sign in does not answer. Try again in a moment.")
 	ErrOpenID       = fault.New(fault.Denied, "identity-provider-refused", "Signing in was not completed. Begin again.")
+	ErrNotAnew      = fault.New(fault.Denied, "identity-provider-not-anew", "The service at which you sign in did not ask who you are. Use your password, or sign out there and try again.")
 	ErrUnverified   = fault.New(fault.Denied, "address-unverified", "The service at which you sign in has not verified your mail address. An administrator there must do that.")
 	ErrNobodyOfOurs = fault.New(fault.Denied, "not-in-directory", "You are signed in, and the organisation's directory knows nobody of your address.")
 )
@@ -143,7 +144,12 @@ type Attempt struct {
 	State    string // that it was this browser which left (RFC 6749, 10.12)
 	Nonce    string // that the answer is to this attempt (OpenID Connect Core, 3.1.2.1)
 	Verifier string // that nobody else redeems the code (RFC 7636)
+	Anew     bool   // that they show who they are even if the provider still knows them
 }
+
+// anewLasts is how long ago somebody may have shown who they are to whom we ask to do it anew: as long as the way back takes,
+// with clocks that differ a little.
+const anewLasts = 5 * time.Minute
 
 // ready returns the provider, asked for its configuration once it answered.
 func (o *OpenID) ready(ctx context.Context) (*oidc.Provider, *oauth2.Config, error) {
@@ -168,7 +174,7 @@ func (o *OpenID) Leave(ctx context.Context, anew bool) (address string, a Attemp
 	if err != nil {
 		return "", a, err
 	}
-	a = Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier()}
+	a = Attempt{State: rand.Text(), Nonce: rand.Text(), Verifier: oauth2.GenerateVerifier(), Anew: anew}
 	options := []oauth2.AuthCodeOption{oidc.Nonce(a.Nonce), oauth2.S256ChallengeOption(a.Verifier)}
 	if anew {
 		options = append(options, oauth2.SetAuthURLParam("prompt", "login"), oauth2.SetAuthURLParam("max_age", "0"))
@@ -205,6 +211,11 @@ func (o *OpenID) Return(ctx context.Context, a Attempt, answer url.Values) (Call
 	if subtle.ConstantTimeCompare([]byte(id.Nonce), []byte(a.Nonce)) != 1 {
 		return Caller{}, nil, ErrOpenID.Because(errors.New("the nonce is another"))
 	}
+	if a.Anew {
+		if err := o.isAnew(id); err != nil {
+			return Caller{}, nil, err
+		}
+	}
 	claims, err := o.claims(ctx, provider, token, id)
 	if err != nil {
 		return Caller{}, nil, err
@@ -217,6 +228,24 @@ func (o *OpenID) Return(ctx context.Context, a Attempt, answer url.Values) (Call
 		return Caller{}, nil, directory.ErrDisabled
 	}
 	return Caller{Actor: person.Actor(audit.MethodOpenID, audit.StrengthPassword)}, o.roles(claims), nil
+}
+
+// isAnew makes sure that somebody has just shown who they are. Providers may ignore that we asked for it, but must say when it
+// was (OpenID Connect Core, 2 and 3.1.2.1).
+func (o *OpenID) isAnew(id *oidc.IDToken) error {
+	var c struct {
+		At *int64 `json:"auth_time"`
+	}
+	if err := id.Claims(&c); err != nil {
+		return ErrOpenID.Because(err)
+	}
+	if c.At == nil {
+		return ErrNotAnew.Because(errors.New("there is no auth_time"))
+	}
+	if ago := o.Now().Sub(time.Unix(*c.At, 0)); ago > anewLasts {
+		return ErrNotAnew.Because(fmt.Errorf("they signed in %s ago", ago))
+	}
+	return nil
 }
 
 // claims are those of the token, and what only the provider's userinfo has (OpenID Connect Core, 5.3), of the same subject.

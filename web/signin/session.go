@@ -42,7 +42,7 @@ func (w Session) Visit(ctx context.Context, r *http.Request) (Visit, error) {
 	case v.Person.Disabled:
 		return Visit{}, directory.ErrDisabled
 	}
-	v.Caller.Actor = v.Person.Actor(v.Session.Method, v.Session.Strength)
+	v.Caller.Actor, v.Caller.Stale = v.Person.Actor(v.Session.Method, v.Session.Strength), !w.Sessions.Fresh(v.Session)
 	for _, r := range v.Session.Roles { // of the identity provider, beside those of the directory
 		if !v.Caller.Actor.Has(r) {
 			v.Caller.Actor.Roles = append(v.Caller.Actor.Roles, r)

@@ -1,0 +1,4 @@
+package portal
+
+// routeAuditor has the pages of the record.
+func (p *Portal) routeAuditor() {}

@@ -1,0 +1,4 @@
+package portal
+
+// routeTestMail has the pages of the test mail.
+func (p *Portal) routeTestMail() {}

@@ -1,0 +1,4 @@
+package portal
+
+// operatorTexts are of the pages of how the installation stands.
+var operatorTexts = map[string]text{}

@@ -1,0 +1,4 @@
+package portal
+
+// testMailTexts are of the pages of the test mail.
+var testMailTexts = map[string]text{}

@@ -245,7 +245,7 @@ func TestRecordsInTheBrowser(t *testing.T) {
 		key := generate(t, kind)
 		to := certify(t, key)
 		var sealed []byte
-		inPage(t, ctx, `return text(await S.seal(new TextEncoder().encode("an officer's part"), S.parse(bytes(A[0]))))`, &sealed, to.Raw)
+		inPage(t, ctx, `return text(await S.seal(new TextEncoder().encode("an officer's part"), [S.parse(bytes(A[0]))]))`, &sealed, to.Raw)
 		o, err := cms.Open(sealed, cms.Recipient{Certificate: to, Key: key}, cms.OpenOptions{})
 		if err != nil || !o.Authenticated || string(o.Content) != "an officer's part" {
 			t.Errorf("sealed to %s: %v", kind, err)

@@ -14,9 +14,15 @@ const holds = (condition: unknown, what: string): void => {
   if (!condition) throw new Wrong(what);
 };
 
+const raw = new WeakMap<Certificate, Bytes>();
+/** rawOf returns a certificate as it came. */
+export const rawOf = (c: Certificate): Bytes => raw.get(c)!;
+
 export const parse = (b: Bytes): Certificate => {
   try {
-    return Certificate.fromBER(b.buffer.slice(b.byteOffset, b.byteOffset + b.length));
+    const c = Certificate.fromBER(b.buffer.slice(b.byteOffset, b.byteOffset + b.length));
+    raw.set(c, b.slice());
+    return c;
   } catch (e) {
     throw new Wrong("a certificate cannot be read: " + e);
   }
@@ -37,6 +43,12 @@ export function usage(c: Certificate): number | undefined {
 }
 
 const signs = 0xc000, enciphers = 0x3980, certifies = 0x0600; // digitalSignature or contentCommitment; those for encryption; those of authorities
+/** maySign says whether a certificate is for signing, as far as it says what it is for. */
+export const maySign = (c: Certificate) => ((usage(c) ?? signs) & signs) !== 0;
+/** mayReceive says the same of encryption to its key. */
+export const mayReceive = (c: Certificate) => ((usage(c) ?? enciphers) & (c.subjectPublicKeyInfo.algorithm.algorithmId === "1.2.840.113549.1.1.1" ? 0x2000 : 0x0800)) !== 0;
+/** keyIdentifierOf returns the certificate's own name for its key, if it has one. */
+export const keyIdentifierOf = (c: Certificate): Uint8Array | undefined => (extension(c, "2.5.29.14")?.parsedValue as asn1js.OctetString | undefined)?.valueBlock.valueHexView;
 export const purposes = (c: Certificate) => (extension(c, "2.5.29.37")?.parsedValue as ExtKeyUsage | undefined)?.keyPurposes ?? [];
 export const isAuthority = (c: Certificate) => (extension(c, "2.5.29.19")?.parsedValue as BasicConstraints | undefined)?.cA === true;
 

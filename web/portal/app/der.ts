@@ -69,6 +69,21 @@ export function oid(dotted: string): Bytes {
   return element(0x06, new Uint8Array(out));
 }
 
+/** time writes a time to the second: UTCTime through 2049, then GeneralizedTime (RFC 5652, 11.3). */
+export function time(t: Date): Bytes {
+  const digits = t.toISOString().replace(/\.\d+|[-:T]/g, ""); // years have four digits for another while
+  const short = t.getUTCFullYear() >= 1950 && t.getUTCFullYear() < 2050;
+  return element(short ? 0x17 : 0x18, new TextEncoder().encode(short ? digits.slice(2) : digits));
+}
+
+/** date reads what time writes; anything else is no time. */
+export function date(b: Uint8Array): Date | undefined {
+  const text = new TextDecoder().decode(b.subarray(2));
+  const long = b[0] === 0x17 ? (text < "50" ? "20" : "19") + text : text;
+  const t = new Date(long.replace(/^(\d{4})(\d\d)(\d\d)(\d\d)(\d\d)(\d\d)Z$/, "$1-$2-$3T$4:$5:$6Z"));
+  return Number.isNaN(t.getTime()) ? undefined : t;
+}
+
 /** algorithm is an AlgorithmIdentifier. */
 export const algorithm = (id: string, ...parameters: Uint8Array[]) => sequence(oid(id), ...parameters);
 

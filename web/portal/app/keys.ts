@@ -1,6 +1,7 @@
 // Keys are made by the browser (WebCrypto) and sign their own certificate requests (PKCS#10, RFC 2986).
 import * as der from "./der";
 import { Bytes } from "./der";
+import { toDER } from "./signature";
 
 interface Kind {
   generate: RsaHashedKeyGenParams | EcKeyGenParams;
@@ -41,10 +42,7 @@ export async function request(kind: string, pair: CryptoKeyPair, name: string): 
   const subject = [...name].length > 0 && [...name].length <= 64 ? [der.setOf(der.sequence(der.oid("2.5.4.3"), der.utf8(name)))] : [];
   const info = der.sequence(der.integer(0), der.sequence(...subject), await spki(pair), der.context(0));
   const k = kinds[kind]!;
-  let signature = new Uint8Array(await crypto.subtle.sign(k.sign, pair.privateKey, info));
-  if ("namedCurve" in k.generate) { // r and s side by side; X.509 wants two INTEGERs (RFC 3279, 2.2.3)
-    const half = signature.length / 2;
-    signature = der.sequence(der.unsigned(signature.subarray(0, half)), der.unsigned(signature.subarray(half)));
-  }
+  const raw = new Uint8Array(await crypto.subtle.sign(k.sign, pair.privateKey, info));
+  const signature = "namedCurve" in k.generate ? toDER(raw) : raw;
   return der.sequence(info, k.signature, der.bits(signature));
 }

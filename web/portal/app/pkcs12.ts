@@ -4,7 +4,7 @@
 //
 // There is no file with 3DES for older programs: browsers have no 3DES, and the agent writes one.
 import { hmac } from "@noble/hashes/hmac.js";
-import { sha256 } from "@noble/hashes/sha2.js";
+import { sha256, sha512 } from "@noble/hashes/sha2.js";
 import * as der from "./der";
 import { Bytes } from "./der";
 
@@ -69,26 +69,28 @@ async function encrypter(passphrase: string) {
 
 async function mac(safe: Bytes, passphrase: string): Promise<Bytes> {
   const salt = der.random(16);
-  const key = await macKey(passphrase, salt);
+  const key = await macKey(passphrase, salt, iterations, sha256);
   const sum = new Uint8Array(hmac(sha256, key, safe));
   key.fill(0);
   return der.sequence(der.sequence(der.algorithm("2.16.840.1.101.3.4.2.1", der.nothing), der.octets(sum)), der.octets(salt), der.integer(iterations));
 }
 
 /** macKey derives the MAC's key (RFC 7292, appendix B.2), for which WebCrypto has nothing. The page stays alive meanwhile. */
-async function macKey(passphrase: string, salt: Bytes): Promise<Uint8Array> {
+export async function macKey(passphrase: string, salt: Bytes, iterations: number, hash: typeof sha256 | typeof sha512): Promise<Uint8Array> {
+  const block = hash.blockLen;
   const fill = (b: Uint8Array) => {
-    const out = new Uint8Array(64 * Math.ceil(b.length / 64));
+    const out = new Uint8Array(block * Math.ceil(b.length / block));
     for (let i = 0; i < out.length; i++) out[i] = b[i % b.length]!;
     return out;
   };
   const password = der.bmp(passphrase + "\0");
-  const input = der.join(new Uint8Array(64).fill(3), fill(salt), fill(password));
-  let hash = sha256(input);
+  const filled = fill(password);
+  const input = der.join(new Uint8Array(block).fill(3), fill(salt), filled);
+  let key = hash(input);
   for (let i = 1; i < iterations; i++) {
-    hash = sha256(hash);
+    key = hash(key);
     if (i % 20_000 === 0) await new Promise((go) => setTimeout(go));
   }
-  for (const b of [password, input]) b.fill(0);
-  return hash;
+  for (const b of [password, filled, input]) b.fill(0);
+  return key;
 }

@@ -1,8 +1,8 @@
 // The archive's receipt for the encryption key (docs/archive-format.md, section 5).
-import * as asn1js from "asn1js";
 import * as der from "./der";
 import { Bytes } from "./der";
 import { Wrong } from "./certificate";
+import { fromDER } from "./signature";
 
 /** verifyReceipt holds that a receipt is for a key, and that its signature is of the key that the server names. A receipt whose signer is not
  * there any more comes without; its signature can be checked whenever the key turns up. */
@@ -24,9 +24,8 @@ async function holds(algorithm: number, signer: Bytes, value: Bytes, said: Bytes
   switch (algorithm) {
     case 1: {
       const size = signer.length > 100 ? 48 : 32; // SubjectPublicKeyInfo has 91 bytes on P-256, 120 on P-384
-      const pair = (asn1js.fromBER(value).result as asn1js.Sequence).valueBlock.value as asn1js.Integer[];
-      const raw = pair.map((n) => padded(new Uint8Array(n.valueBlock.valueHexView), size));
-      return verify({ name: "ECDSA", namedCurve: size === 48 ? "P-384" : "P-256" }, { name: "ECDSA", hash: "SHA-256" }, der.join(...raw));
+      const raw = fromDER(value, size);
+      return raw !== undefined && verify({ name: "ECDSA", namedCurve: size === 48 ? "P-384" : "P-256" }, { name: "ECDSA", hash: "SHA-256" }, raw);
     }
     case 2:
       return verify({ name: "RSA-PSS", hash: "SHA-256" }, { name: "RSA-PSS", saltLength: 32 }, value);
@@ -34,9 +33,4 @@ async function holds(algorithm: number, signer: Bytes, value: Bytes, said: Bytes
       return verify({ name: "Ed25519" }, { name: "Ed25519" }, value, await der.sha256(said));
   }
   return false;
-}
-
-function padded(b: Uint8Array, size: number): Uint8Array {
-  while (b.length > size && b[0] === 0) b = b.subarray(1);
-  return der.join(new Uint8Array(Math.max(0, size - b.length)), b);
 }

@@ -3,6 +3,7 @@ import * as asn1js from "asn1js";
 import { Wrong } from "./certificate";
 import * as der from "./der";
 import { Bytes } from "./der";
+import { fromDER, toDER } from "./signature";
 import { labelled, Signature } from "./wire";
 
 const label = "Sealpost archive v1 signature";
@@ -37,7 +38,7 @@ export async function verify(spki: Bytes, s: Signature, statement: Bytes): Promi
   const way = wayOf(spki);
   if (way.number !== s.algorithm) return false;
   if (way.number === 1) {
-    const raw = plainECDSA(s.value, way.size);
+    const raw = fromDER(s.value, way.size);
     const key = await crypto.subtle.importKey("spki", spki, { name: "ECDSA", namedCurve: way.curve }, false, ["verify"]);
     return raw !== undefined && crypto.subtle.verify({ name: "ECDSA", hash: "SHA-256" }, key, raw, signed(statement));
   }
@@ -47,21 +48,6 @@ export async function verify(spki: Bytes, s: Signature, statement: Bytes): Promi
   }
   const key = await crypto.subtle.importKey("spki", spki, "Ed25519", false, ["verify"]);
   return crypto.subtle.verify("Ed25519", key, s.value, await digest(statement));
-}
-
-/** plainECDSA takes the two numbers of an ECDSA-Sig-Value (strictly DER) side by side; undefined if it is none. */
-function plainECDSA(value: Bytes, size: number): Bytes | undefined {
-  const numbers: Bytes[] = [];
-  let at = value[1] === 0x81 ? 3 : 2;
-  for (let i = 0; i < 2; i++) {
-    const n = value[at + 1] ?? 0, b = value.slice(at + 2, at + 2 + n);
-    const unsigned = b[0] === 0 ? b.slice(1) : b;
-    if (unsigned.length === 0 || unsigned.length > size) return undefined;
-    numbers.push(der.join(new Uint8Array(size - unsigned.length), unsigned));
-    at += 2 + n;
-  }
-  const again = der.sequence(der.unsigned(numbers[0]!), der.unsigned(numbers[1]!));
-  return der.equal(again, value) ? der.join(...numbers) : undefined;
 }
 
 /** Signer signs statements. Its key cannot be taken out and can be kept. */
@@ -77,10 +63,6 @@ export async function signer(pkcs8: Bytes, spki: Bytes): Promise<Signer> {
 export async function sign(by: Signer, statement: Bytes): Promise<Signature> {
   const how = by.number === 1 ? { name: "ECDSA", hash: "SHA-256" } : by.number === 2 ? { name: "RSA-PSS", saltLength: 32 } : "Ed25519";
   const said = by.number === 3 ? await digest(statement) : signed(statement);
-  let value = new Uint8Array(await crypto.subtle.sign(how, by.key, said));
-  if (by.number === 1) {
-    const half = value.length / 2;
-    value = der.sequence(der.unsigned(value.subarray(0, half)), der.unsigned(value.subarray(half)));
-  }
-  return { algorithm: by.number, value };
+  const value = new Uint8Array(await crypto.subtle.sign(how, by.key, said));
+  return { algorithm: by.number, value: by.number === 1 ? toDER(value) : value };
 }

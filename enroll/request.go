@@ -50,6 +50,7 @@ type Request struct {
 	SigningSPKI    []byte // SubjectPublicKeyInfo, DER; nil where the plan has none
 	EncryptionSPKI []byte
 	By             audit.Actor // who asked
+	Agent          string      // with which program, as it calls itself; "" if it did not say, or is not known any more
 	Reason         string      // why rejected or failed
 	ReceivedAt     time.Time
 	ChangedAt      time.Time

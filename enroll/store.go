@@ -16,7 +16,7 @@ import (
 const role pg.Role = "enroll"
 
 const requestColumns = `id, person, enrolment, state, subject, signing_spki, encryption_spki, by,
-	coalesce(reason, '') as reason, received_at, changed_at`
+	agent, coalesce(reason, '') as reason, received_at, changed_at`
 
 // requestRow is a request's columns, in the order of requestColumns.
 type requestRow struct {
@@ -28,6 +28,7 @@ type requestRow struct {
 	SigningSPKI    []byte
 	EncryptionSPKI []byte
 	By             audit.Actor
+	Agent          string
 	Reason         string
 	ReceivedAt     time.Time
 	ChangedAt      time.Time
@@ -35,7 +36,7 @@ type requestRow struct {
 
 func (w requestRow) request() *Request {
 	return &Request{ID: w.ID, Person: w.Person, Enrolment: w.Enrolment, State: w.State, Subject: w.Subject,
-		SigningSPKI: w.SigningSPKI, EncryptionSPKI: w.EncryptionSPKI, By: w.By, Reason: w.Reason,
+		SigningSPKI: w.SigningSPKI, EncryptionSPKI: w.EncryptionSPKI, By: w.By, Agent: w.Agent, Reason: w.Reason,
 		ReceivedAt: w.ReceivedAt, ChangedAt: w.ChangedAt}
 }
 
@@ -46,10 +47,10 @@ const usedBefore = "request_person_idempotency_key"
 func queueRequest(b *pgx.Batch, req *Request, idempotency string, body [32]byte) {
 	b.Queue(`
 		insert into enroll.request (id, person, idempotency, body_sha256, enrolment, state, subject,
-			signing_spki, encryption_spki, by, received_at, changed_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)`,
+			signing_spki, encryption_spki, by, agent, received_at, changed_at)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)`,
 		req.ID, req.Person, idempotency, body[:], req.Enrolment, req.State, req.Subject,
-		req.SigningSPKI, req.EncryptionSPKI, req.By, req.ReceivedAt)
+		req.SigningSPKI, req.EncryptionSPKI, req.By, req.Agent, req.ReceivedAt)
 }
 
 // repeated returns the request that used the idempotency key, if its content was the same.
@@ -100,6 +101,21 @@ func collect(rows pgx.Rows, err error) ([]*Request, error) {
 		out[i] = f.request()
 	}
 	return out, err
+}
+
+func selectOrigins(ctx context.Context, tx pgx.Tx, person uuid.UUID, requests []uuid.UUID, out map[uuid.UUID]Origin) error {
+	rows, err := tx.Query(ctx, `select id, by, agent, received_at from enroll.request where id = any($1) and person = $2`, requests, person)
+	if err != nil {
+		return err
+	}
+	var id uuid.UUID
+	var o Origin
+	_, err = pgx.ForEachRow(rows, []any{&id, &o.By, &o.Agent, &o.At}, func() error {
+		out[id] = o
+		o = Origin{}
+		return nil
+	})
+	return err
 }
 
 // queueState moves a request from one state to another; ErrState when it is not in the first.

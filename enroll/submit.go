@@ -29,6 +29,7 @@ type Submission struct {
 	EncryptionCSR []byte // PKCS#10, DER
 	EscrowedKey   []byte // CMS to the exchange certificate; never stored, never logged
 	Token         string // the enrolment token that authenticated the request, if one did: it is spent
+	Agent         string // the program that sends it, as it calls itself (User-Agent)
 }
 
 // hash names the submission's content, so that a repetition is told from another request under the same name. Fields
@@ -109,7 +110,7 @@ func (r *Registry) check(ctx context.Context, by audit.Actor, s Submission) (*Re
 	}
 	now := r.Now()
 	return &Request{ID: id, Person: person.ID, Enrolment: p.Name, State: Received, Subject: subjectOf(person),
-		SigningSPKI: pair.signing, EncryptionSPKI: pair.encryption, By: by, ReceivedAt: now, ChangedAt: now}, pair, nil
+		SigningSPKI: pair.signing, EncryptionSPKI: pair.encryption, By: by, Agent: clipAgent(s.Agent), ReceivedAt: now, ChangedAt: now}, pair, nil
 }
 
 // person looks the subscriber up. Somebody without a mailbox has no use for a certificate, and a disabled account no
@@ -178,7 +179,7 @@ func (r *Registry) write(ctx context.Context, by audit.Actor, req *Request, s Su
 	b := &pgx.Batch{}
 	queueRequest(b, req, s.Idempotency, body)
 	queueSpend(b, s.Token, req.ID, req.ReceivedAt)
-	err := r.record(b, by, req, "enrolment.received", map[string]any{"enrolment": req.Enrolment, "mailboxes": req.Subject.Mailboxes})
+	err := r.record(b, by, req, "enrolment.received", map[string]any{"enrolment": req.Enrolment, "mailboxes": req.Subject.Mailboxes, "agent": req.Agent})
 	if err != nil {
 		return err
 	}

@@ -524,6 +524,8 @@ CREATE TABLE enroll.request (
     reason text,
     received_at timestamp with time zone NOT NULL,
     changed_at timestamp with time zone NOT NULL,
+    agent text DEFAULT ''::text NOT NULL,
+    CONSTRAINT request_agent_check CHECK ((octet_length(agent) <= 256)),
     CONSTRAINT request_body_sha256_check CHECK ((length(body_sha256) = 32)),
     CONSTRAINT request_idempotency_check CHECK (((length(idempotency) >= 8) AND (length(idempotency) <= 128))),
     CONSTRAINT request_state_check CHECK ((state = ANY (ARRAY['received'::text, 'submitted'::text, 'endorsed'::text, 'issued'::text, 'rejected'::text, 'failed'::text])))

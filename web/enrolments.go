@@ -77,6 +77,7 @@ func (s *Server) getPolicy(ctx context.Context, by signin.Caller, _ *struct{}) (
 
 type enrolInput struct {
 	Idempotency string `header:"Idempotency-Key" required:"true" minLength:"8" maxLength:"128" example:"laptop-7f3a-2026-03-04" doc:"Your own name for the request: 8 to 128 printable ASCII characters, another one for each request."`
+	Agent       string `header:"User-Agent" doc:"The program that asks. Its person sees it beside the certificates, to tell devices apart." example:"sealpost-agent/1.0 (linux; laptop-7)"`
 	Body        api.EnrolmentRequest
 }
 
@@ -87,7 +88,7 @@ type enrolAnswer struct {
 
 func (s *Server) enrol(ctx context.Context, by signin.Caller, in *enrolInput) (*enrolAnswer, error) {
 	req, err := s.Registry.Submit(ctx, by.Actor, enroll.Submission{Idempotency: in.Idempotency, Enrolment: in.Body.Enrolment,
-		SigningCSR: in.Body.SigningCSR, EncryptionCSR: in.Body.EncryptionCSR, EscrowedKey: in.Body.EscrowedKey, Token: by.Token})
+		SigningCSR: in.Body.SigningCSR, EncryptionCSR: in.Body.EncryptionCSR, EscrowedKey: in.Body.EscrowedKey, Token: by.Token, Agent: in.Agent})
 	if err != nil {
 		return nil, err
 	}

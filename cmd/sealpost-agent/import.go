@@ -128,7 +128,7 @@ func (s *session) importClient(opt *foreign.Options) (*client.Client, error) {
 		return nil, err
 	}
 	credentials.BaseURL = settings.Server
-	credentials.UserAgent = "sealpost-agent/" + version()
+	credentials.UserAgent = userAgent()
 	return client.New(credentials)
 }
 

@@ -110,7 +110,7 @@ func (s *session) agent(settings agent.Settings, credentials client.Config) (*ag
 	}
 	credentials.BaseURL = settings.Server
 	credentials.Retries = 3 // some four seconds: there is a person waiting
-	credentials.UserAgent = "sealpost-agent/" + version()
+	credentials.UserAgent = userAgent()
 	log := slog.New(slog.DiscardHandler)
 	if s.verbose {
 		log = slog.New(slog.NewTextHandler(s.stderr, nil))

@@ -161,9 +161,10 @@ type Query struct {
 	Subject string
 	Person  uuid.UUID // whom the event is about
 	Kind    string
-	After   int64 // only events whose ID is greater, oldest first; for the next page, the last one's ID
-	Before  int64 // if not 0, only events whose ID is less, newest first (math.MaxInt64 begins at the end)
-	Limit   int   // 0 means DefaultLimit; at most MaxLimit
+	Kinds   []string // any of these
+	After   int64    // only events whose ID is greater, oldest first; for the next page, the last one's ID
+	Before  int64    // if not 0, only events whose ID is less, newest first (math.MaxInt64 begins at the end)
+	Limit   int      // 0 means DefaultLimit; at most MaxLimit
 }
 
 // Events returns a page of events in the order of their IDs. Whether somebody may read them is the caller's to decide.

@@ -153,6 +153,9 @@ func selectEvents(ctx context.Context, tx pgx.Tx, q Query) ([]Entry, error) {
 	if q.Kind != "" {
 		add("e.kind = $%d", q.Kind)
 	}
+	if len(q.Kinds) > 0 {
+		add("e.kind = any($%d)", q.Kinds)
+	}
 	if q.Person != uuid.Nil {
 		// The second condition is that of the index.
 		add("e.person = $%d and e.person <> '00000000-0000-0000-0000-000000000000'", q.Person)

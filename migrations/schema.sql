@@ -740,6 +740,17 @@ ALTER TABLE publication.due ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE web.handover (
+    code bytea NOT NULL,
+    challenge bytea NOT NULL,
+    person uuid NOT NULL,
+    method text NOT NULL,
+    strength text NOT NULL,
+    ends_at timestamp with time zone NOT NULL,
+    CONSTRAINT handover_challenge_check CHECK ((octet_length(challenge) = 32)),
+    CONSTRAINT handover_code_check CHECK ((octet_length(code) = 32))
+);
+
 CREATE TABLE web.session (
     id uuid NOT NULL,
     secret bytea NOT NULL,
@@ -938,6 +949,9 @@ ALTER TABLE ONLY publication.due_further
 ALTER TABLE ONLY publication.due
     ADD CONSTRAINT due_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY web.handover
+    ADD CONSTRAINT handover_pkey PRIMARY KEY (code);
+
 ALTER TABLE ONLY web.session
     ADD CONSTRAINT session_pkey PRIMARY KEY (id);
 
@@ -1013,6 +1027,8 @@ CREATE INDEX contact_key_idx ON gal.contact USING btree (key);
 CREATE INDEX contact_value_key_idx ON gal.contact_value USING btree (key);
 
 CREATE INDEX due_further_next ON publication.due_further USING btree (directory, not_before, id);
+
+CREATE INDEX handover_ends_at_idx ON web.handover USING btree (ends_at);
 
 CREATE INDEX session_ends_at_idx ON web.session USING btree (ends_at);
 
@@ -1291,6 +1307,8 @@ GRANT SELECT,INSERT,DELETE ON TABLE publication.due_further TO sealpost_jobs;
 GRANT UPDATE(attempts) ON TABLE publication.due_further TO sealpost_jobs;
 
 GRANT UPDATE(not_before) ON TABLE publication.due_further TO sealpost_jobs;
+
+GRANT SELECT,INSERT,DELETE ON TABLE web.handover TO sealpost_web;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE web.session TO sealpost_web;
 

@@ -57,6 +57,8 @@ type Config struct {
 	Sessions     *session.Sessions
 	Organisation string         // whose portal it is
 	OpenID       *signin.OpenID // the portal's identity provider; nil: there is none
+	PortalURL    string         // by which people reach the portal; needed for Certificates
+	Certificates string         // the API's listener as browsers reach it, to sign in with a certificate; empty: nobody does that
 
 	// Parts are what the health of the server consists of: database, directory, archive, audit, crl.
 	Parts   []Part
@@ -134,14 +136,20 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
-		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Directory: c.Directory, Authority: c.Authority,
+		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Directory: c.Directory, Authority: c.Authority,
 			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, Lists: c.CRL,
 			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
 		if err != nil {
 			return nil, err
 		}
 	}
-	return s, s.route()
+	if err := s.route(); err != nil {
+		return nil, err
+	}
+	if c.Certificates != "" && s.portal != nil {
+		s.router.Get(portal.CertificatePath, s.handOver)
+	}
+	return s, nil
 }
 
 // API returns the handler of the API's listener.

@@ -5,11 +5,12 @@ import (
 	"encoding/json"
 	"net/http"
 
+	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/web/signin"
 )
 
-// attemptCookie is what a browser keeps while somebody is at the identity provider.
+// attemptCookie is what a browser keeps while somebody shows elsewhere who they are.
 const (
 	attemptCookie = "__Host-sealpost-attempt"
 	attemptLasts  = 600 // seconds
@@ -30,11 +31,9 @@ func (p *Portal) leave(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if err != nil {
 		return p.entranceAgain(w, r, v, entrance{To: ownPath(r.URL.Query().Get("to"))}, err)
 	}
-	content, err := json.Marshal(attempt{a, ownPath(r.URL.Query().Get("to"))})
-	if err != nil {
+	if err := keepAttempt(w, attempt{a, ownPath(r.URL.Query().Get("to"))}); err != nil {
 		return err
 	}
-	setAttempt(w, base64.RawURLEncoding.EncodeToString(content), attemptLasts)
 	http.Redirect(w, r, address, http.StatusSeeOther)
 	return nil
 }
@@ -44,14 +43,13 @@ func (p *Portal) comeBack(w http.ResponseWriter, r *http.Request, v *visit) erro
 	if p.OpenID == nil {
 		return ErrNoPage
 	}
-	var a attempt
-	if c, err := r.Cookie(attemptCookie); err == nil {
-		if content, err := base64.RawURLEncoding.DecodeString(c.Value); err != nil || json.Unmarshal(content, &a) != nil {
-			a = attempt{} // nobody's attempt: it is refused below
-		}
-	}
-	setAttempt(w, "", -1) // it serves once
+	a := takeAttempt(w, r)
 	caller, roles, err := p.OpenID.Return(r.Context(), a.Attempt, r.URL.Query())
+	return p.arrive(w, r, v, a, caller, roles, err)
+}
+
+// arrive takes somebody who comes back from where they showed who they are: to sign in, or to show it anew.
+func (p *Portal) arrive(w http.ResponseWriter, r *http.Request, v *visit, a attempt, caller signin.Caller, roles []audit.Role, err error) error {
 	again := a.Anew && v.signedIn
 	switch {
 	case err != nil && again:
@@ -66,6 +64,27 @@ func (p *Portal) comeBack(w http.ResponseWriter, r *http.Request, v *visit) erro
 		return nil
 	}
 	return p.enter(w, r, v, caller, roles, ownPath(a.To))
+}
+
+// keepAttempt has the browser keep what it began.
+func keepAttempt(w http.ResponseWriter, a attempt) error {
+	content, err := json.Marshal(a)
+	if err != nil {
+		return err
+	}
+	setAttempt(w, base64.RawURLEncoding.EncodeToString(content), attemptLasts)
+	return nil
+}
+
+// takeAttempt returns what the browser began; the zero value, which nobody accepts, if it began nothing. It serves once.
+func takeAttempt(w http.ResponseWriter, r *http.Request) (a attempt) {
+	if c, err := r.Cookie(attemptCookie); err == nil {
+		if content, err := base64.RawURLEncoding.DecodeString(c.Value); err != nil || json.Unmarshal(content, &a) != nil {
+			a = attempt{}
+		}
+	}
+	setAttempt(w, "", -1)
+	return a
 }
 
 func setAttempt(w http.ResponseWriter, value string, lasts int) {

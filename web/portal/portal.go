@@ -47,6 +47,7 @@ type Config struct {
 	Sessions     *session.Sessions
 	Password     signin.Password
 	OpenID       *signin.OpenID // nil: nobody signs in at an identity provider
+	Certificates string         // the address of the listener that asks browsers for a certificate: https://host:port; "": there is none
 	Directory    *directory.Directory
 	Authority    *ca.Authority
 	Registry     *enroll.Registry
@@ -154,6 +155,8 @@ func (p *Portal) route() {
 	p.router.Get("/signin", p.open("signin", p.signInForm))
 	p.router.Post("/signin", p.open("signin", p.signIn))
 	p.router.Get("/signin/openid", p.open("signin-openid", p.leave))
+	p.router.Get(CertificatePath, p.open("signin-certificate", p.showCertificate))
+	p.router.Get(CertificatePath+"/return", p.open("signin-certificate-return", p.bringCertificate))
 	p.router.Get(CallbackPath, p.open("signin-openid-return", p.comeBack))
 	p.router.Post("/language", p.open("language", p.chooseLanguage))
 	p.router.Post("/signout", p.open("signout", p.signOut))

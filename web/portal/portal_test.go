@@ -38,6 +38,7 @@ type site struct {
 	server   *httptest.Server
 	url      string
 	sessions *session.Sessions
+	web      *web.Server
 	gate     gate
 }
 
@@ -77,7 +78,7 @@ func setup(t *testing.T, change ...func(*site, *web.Config)) *site {
 	s, err := web.New(c)
 	must(t, err)
 	portal := s.Portal()
-	out.sessions = sessions
+	out.sessions, out.web = sessions, s
 	out.server.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !out.gate.closed(w, r) {
 			portal.ServeHTTP(w, r)

@@ -21,8 +21,9 @@ type proof struct {
 	Back   string  // where they go who leave it
 	Failed string  // why it did not work
 
-	Provider  string // the identity provider, as people call it
-	Elsewhere string // the way there; "" if there is none
+	Provider    string // the identity provider, as people call it
+	Elsewhere   string // the way there; "" if there is none
+	Certificate string // the way to show a certificate; "" if there is none
 }
 
 // field is one value of a form.
@@ -113,11 +114,12 @@ func (p *Portal) showProof(w http.ResponseWriter, r *http.Request, v *visit, pag
 		}
 		page.Failed, status = said, code
 	}
+	to := page.To
+	if to == "" {
+		to = page.Back // from elsewhere nobody can bring a form back
+	}
+	page.Certificate = p.certificateWay(to, true)
 	if p.OpenID != nil {
-		to := page.To
-		if to == "" {
-			to = page.Back // the provider cannot bring a form back
-		}
 		page.Provider, page.Elsewhere = p.OpenID.Policy.Name, "/signin/openid?anew=1&to="+url.QueryEscape(to)
 	}
 	return p.show(w, r, v, status, "prove", "prove.title", page)

@@ -15,8 +15,9 @@ type entrance struct {
 	Login  string // what they typed; a password is never sent back
 	Failed string // why it did not work
 
-	Provider  string // the identity provider, as people call it
-	Elsewhere string // the way there; "" if there is none
+	Provider    string // the identity provider, as people call it
+	Elsewhere   string // the way there; "" if there is none
+	Certificate string // the way to sign in with one; "" if there is none
 }
 
 func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -63,6 +64,7 @@ func (p *Portal) showEntrance(w http.ResponseWriter, r *http.Request, v *visit, 
 	if p.OpenID != nil {
 		e.Provider, e.Elsewhere = p.OpenID.Policy.Name, "/signin/openid?to="+url.QueryEscape(e.To)
 	}
+	e.Certificate = p.certificateWay(e.To, false)
 	return p.show(w, r, v, status, "signin", "signin.title", e)
 }
 

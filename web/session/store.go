@@ -83,3 +83,24 @@ func deleteEnded(ctx context.Context, tx pgx.Tx, now, idle time.Time) error {
 	_, err := tx.Exec(ctx, `delete from web.session where id in (select id from web.session where ends_at <= $1 or seen_at <= $2 limit 100 for update skip locked)`, now, idle)
 	return err
 }
+
+func insertHandover(ctx context.Context, tx pgx.Tx, code, challenge []byte, by audit.Actor, ends time.Time) error {
+	_, err := tx.Exec(ctx, `insert into web.handover (code, challenge, person, method, strength, ends_at) values ($1, $2, $3, $4, $5, $6)`,
+		code, challenge, by.Person, by.Method, by.Strength.String(), ends)
+	return err
+}
+
+// takeHandover takes a code away. With another challenge it stays: whoever got hold of it must not spend it for its owner.
+func takeHandover(ctx context.Context, tx pgx.Tx, code, challenge []byte, now time.Time) (by audit.Actor, err error) {
+	var strength string
+	err = tx.QueryRow(ctx, `delete from web.handover where code = $1 and challenge = $2 and ends_at > $3 returning person, method, strength`, code, challenge, now).
+		Scan(&by.Person, &by.Method, &strength)
+	by.Strength = audit.ParseStrength(strength)
+	return by, err
+}
+
+// deleteHandovers takes some of those away that nobody fetched.
+func deleteHandovers(ctx context.Context, tx pgx.Tx, now time.Time) error {
+	_, err := tx.Exec(ctx, `delete from web.handover where code in (select code from web.handover where ends_at <= $1 limit 100)`, now)
+	return err
+}

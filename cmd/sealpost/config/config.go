@@ -65,9 +65,13 @@ type Config struct {
 
 // Portal says how people use Sealpost with their browsers. There is one where listen.portal is set.
 type Portal struct {
-	URL      string              `yaml:"url"`      // by which people reach it: https://… (required with openid)
+	URL      string              `yaml:"url"`      // by which people reach it: https://… (required with openid and certificates)
 	Sessions session.Policy      `yaml:"sessions"` // how long they stay signed in
 	OpenID   signin.OpenIDPolicy `yaml:"openid"`   // where they sign in, beside with the directory's password
+	// Certificates is listen.api as browsers reach it, https://host:port, for people who sign in with a certificate: browsers
+	// are asked for one there alone. The certificate has to be one that browsers take for that (profile person-auth); those
+	// for mail, most do not offer. Empty means that nobody signs in so.
+	Certificates string `yaml:"certificates"`
 }
 
 // Database says where PostgreSQL is.

@@ -40,9 +40,15 @@ func (c *Config) Validate() error {
 	c.validateFinding(&f)
 	f.add("portal.sessions", c.Portal.Sessions.Validate())
 	f.add("portal.openid", c.Portal.OpenID.Validate())
-	if u, err := url.Parse(c.Portal.URL); c.Portal.URL != "" || c.Portal.OpenID.Configured() {
-		if err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" {
-			f.say("portal.url", "must be https://host or https://host:port")
+	for _, a := range []struct {
+		path, value string
+		needed      bool
+	}{{"portal.url", c.Portal.URL, c.Portal.OpenID.Configured() || c.Portal.Certificates != ""}, {"portal.certificates", c.Portal.Certificates, false}} {
+		if a.value == "" && !a.needed {
+			continue
+		}
+		if u, err := url.Parse(a.value); err != nil || u.Scheme != "https" || u.Host == "" || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
+			f.say(a.path, "must be https://host or https://host:port")
 		}
 	}
 	c.validateSchedule(&f)

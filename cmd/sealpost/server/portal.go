@@ -20,6 +20,7 @@ func (s *Server) portal(c *web.Config) (err error) {
 		return err
 	}
 	c.Organisation = s.Config.Organisation.Name
+	c.PortalURL, c.Certificates = strings.TrimSuffix(conf.URL, "/"), strings.TrimSuffix(conf.Certificates, "/")
 	if !conf.OpenID.Configured() {
 		return nil
 	}

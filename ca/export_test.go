@@ -35,3 +35,8 @@ func Drafter(c Config, serial func() (Serial, error)) (func(Request) (Draft, err
 		return Draft{d.tbs, func() ([]byte, error) { return q.profile.issuer.sign(context.Background(), d.tbs, d.digest) }}, nil
 	}, nil
 }
+
+// Counting is the SQL of Count, whose arguments are cuts, the first and the last.
+func Counting() []string {
+	return []string{counts[CountIssued], counts[CountRevoked], counts[CountEnding], countRevokedEnding}
+}

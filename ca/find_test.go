@@ -35,6 +35,11 @@ func TestFind(t *testing.T) {
 		"last second":     {ca.Query{Person: &bob.ID, ValidAt: bobs.Signing.NotAfter.Add(999 * time.Millisecond)}, []ca.Certificate{bobs.Encryption, bobs.Signing}},
 		"over":            {ca.Query{Person: &bob.ID, ValidAt: bobs.Signing.NotAfter.Add(time.Second)}, nil},
 		"not begun":       {ca.Query{Person: &bob.ID, ValidAt: bobs.Signing.NotBefore.Add(-time.Second)}, nil},
+		"serial":          {ca.Query{Serial: bobs.Signing.Serial}, []ca.Certificate{bobs.Signing}},
+		"no such serial":  {ca.Query{Serial: "\x01"}, nil},
+		"looked at few":   {ca.Query{State: ca.Revoked, Scan: 3}, nil},
+		"at enough":       {ca.Query{State: ca.Revoked, Scan: 4}, []ca.Certificate{second.Signing}},
+		"and then":        {ca.Query{Person: &alice.ID, Before: second.Signing.Number, Scan: 1}, []ca.Certificate{first.Encryption}},
 		"another issuer":  {ca.Query{Issuer: "other"}, nil},
 	} {
 		got, err := r.Find(t.Context(), c.q)

@@ -986,6 +986,10 @@ CREATE INDEX recovery_case_requester_opened_at_idx ON archive.recovery_case USIN
 
 CREATE INDEX recovery_case_silent_until_idx ON archive.recovery_case USING btree (silent_until) WHERE (silent_until IS NOT NULL);
 
+CREATE INDEX event_actor ON audit.event USING btree (actor, id) WHERE (actor <> '00000000-0000-0000-0000-000000000000'::uuid);
+
+CREATE INDEX event_at ON audit.event USING btree (at);
+
 CREATE INDEX event_kind ON audit.event USING btree (kind, id);
 
 CREATE INDEX event_person ON audit.event USING btree (person, id) WHERE (person <> '00000000-0000-0000-0000-000000000000'::uuid);
@@ -993,6 +997,10 @@ CREATE INDEX event_person ON audit.event USING btree (person, id) WHERE (person 
 CREATE INDEX event_subject ON audit.event USING btree (subject, id);
 
 CREATE INDEX leaf_hash ON audit.leaf USING btree (hash);
+
+CREATE INDEX certificate_end ON ca.certificate USING btree (not_after);
+
+CREATE INDEX certificate_issued ON ca.certificate USING btree (issued_at);
 
 CREATE INDEX certificate_key ON ca.certificate USING btree (spki_sha256);
 
@@ -1006,7 +1014,11 @@ CREATE UNIQUE INDEX prepared_request ON ca.prepared USING btree (request, profil
 
 CREATE INDEX prepared_unsettled ON ca.prepared USING btree (prepared_at) WHERE (state = 'prepared'::text);
 
+CREATE INDEX revocation_end ON ca.revocation USING btree (not_after);
+
 CREATE INDEX revocation_serial ON ca.revocation USING btree (issuer, serial, change);
+
+CREATE INDEX revocation_time ON ca.revocation USING btree (revoked_at);
 
 CREATE INDEX change_target_number_idx ON directory.change USING btree (target, number) WHERE (told_at IS NULL);
 

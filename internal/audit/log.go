@@ -161,11 +161,22 @@ type Query struct {
 	Subject string
 	Person  uuid.UUID // whom the event is about
 	Kind    string
-	Kinds   []string // any of these
-	After   int64    // only events whose ID is greater, oldest first; for the next page, the last one's ID
-	Before  int64    // if not 0, only events whose ID is less, newest first (math.MaxInt64 begins at the end)
-	Limit   int      // 0 means DefaultLimit; at most MaxLimit
+	Kinds   []string  // any of these
+	Actor   uuid.UUID // who did it
+	Since   time.Time // only events of this time or later
+	Until   time.Time // only events before this time
+	Hidden  []Hidden  // events that are left out, as if they were not there
+	After   int64     // only events whose ID is greater, oldest first; for the next page, the last one's ID
+	Before  int64     // if not 0, only events whose ID is less, newest first (math.MaxInt64 begins at the end)
+	Limit   int       // 0 means DefaultLimit; at most MaxLimit
 }
+
+// Hidden are events of which somebody may know nothing: those of a kind (any, if it is empty) whose body has a text.
+type Hidden struct{ Kind, Text string }
+
+// maxSkew is by how much the order of events' times may differ from the order of their ids: servers' clocks, and how long a
+// transaction takes. A search by time finds no event that is further off.
+const maxSkew = time.Hour
 
 // Events returns a page of events in the order of their IDs. Whether somebody may read them is the caller's to decide.
 func (l *Log) Events(ctx context.Context, q Query) ([]Entry, error) {
@@ -179,6 +190,32 @@ func (l *Log) Events(ctx context.Context, q Query) ([]Entry, error) {
 		return err
 	})
 	return entries, err
+}
+
+// Event returns the event at an index of the log, or ErrUnknown: also for one that is hidden. Whether somebody may read it is
+// the caller's to decide.
+func (l *Log) Event(ctx context.Context, index int64, hidden ...Hidden) (Entry, error) {
+	var out []Entry
+	err := l.db.Snapshot(ctx, roleAudit, func(tx pgx.Tx) (err error) {
+		out, err = selectAt(ctx, tx, index, hidden)
+		return err
+	})
+	if err == nil && len(out) == 0 {
+		err = ErrUnknown
+	}
+	if err != nil {
+		return Entry{}, err
+	}
+	return out[0], nil
+}
+
+// Kinds returns the kinds of events that there are, in the order of the alphabet. It looks at one row of each.
+func (l *Log) Kinds(ctx context.Context) (out []string, err error) {
+	err = l.db.Snapshot(ctx, roleAudit, func(tx pgx.Tx) error {
+		out, err = selectKinds(ctx, tx)
+		return err
+	})
+	return out, err
 }
 
 // openLatest returns the newest checkpoint and its tree, after checking that the log has signed it.

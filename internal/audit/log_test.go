@@ -187,6 +187,15 @@ func TestRecordAndEvents(t *testing.T) {
 		{"kind and person", audit.Query{Kind: "test.kind-1", Person: bob, Before: math.MaxInt64}, "9 7 4 1"},
 		{"nothing", audit.Query{Kind: "x' or true"}, ""},
 		{"too many", audit.Query{Limit: 1 << 30}, "0 1 2 3 4 5 6 7 8 9"},
+		{"actor", audit.Query{Actor: registrar.Person, Limit: 4}, "0 1 2 3"},
+		{"another actor", audit.Query{Actor: alice}, ""},
+		{"since", audit.Query{Since: at}, "0 1 2 3 4 5 6 7 8 9"},
+		{"since later", audit.Query{Since: at.Add(time.Microsecond)}, ""},
+		{"since much later", audit.Query{Since: at.AddDate(1, 0, 0), Before: math.MaxInt64}, ""},
+		{"until", audit.Query{Until: at}, ""},
+		{"until later", audit.Query{Until: at.Add(time.Microsecond), Before: math.MaxInt64, Limit: 2}, "9 8"},
+		{"until much later, of a kind", audit.Query{Until: at.AddDate(1, 0, 0), Since: at.AddDate(-1, 0, 0), Kind: "test.kind-2"}, "2 5 8"},
+		{"hidden", audit.Query{Hidden: []audit.Hidden{{"", `"thing:4"`}, {"test.kind-0", bob.String()}, {"test.kind-1", bob.String()}}}, "2 5 8"},
 	} {
 		if got := ask(c.q); got != c.want {
 			t.Errorf("%s: got %s, want %s", c.what, got, c.want)
@@ -205,6 +214,22 @@ func TestRecordAndEvents(t *testing.T) {
 	es, err = l.Events(t.Context(), audit.Query{After: leaves[8].Event})
 	if err != nil || cmp.Diff(nobody, es[0].By) != "" || es[0].Data != nil {
 		t.Errorf("%+v, %v", es, err)
+	}
+	one, err := l.Event(t.Context(), 4)
+	if err != nil || one.ID != leaves[4].Event || one.Index != 4 {
+		t.Errorf("event 4: %+v, %v", one, err)
+	}
+	for _, index := range []int64{-1, 9, math.MaxInt64} {
+		if _, err := l.Event(t.Context(), index); !errors.Is(err, audit.ErrUnknown) {
+			t.Errorf("event %d: %v", index, err)
+		}
+	}
+	if _, err := l.Event(t.Context(), 4, audit.Hidden{Text: bob.String()}); !errors.Is(err, audit.ErrUnknown) {
+		t.Errorf("a hidden event: %v", err)
+	}
+	kinds, err := l.Kinds(t.Context())
+	if err != nil || !slices.Equal(kinds, []string{"test.kind-0", "test.kind-1", "test.kind-2"}) {
+		t.Errorf("%v, %v", kinds, err)
 	}
 	s, err := l.Status(t.Context())
 	if err != nil || s.Pending != 1 || !s.Oldest.Equal(at) || s.Size != 9 {

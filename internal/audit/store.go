@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -135,34 +136,28 @@ func selectBacklog(ctx context.Context, tx pgx.Tx) (n int64, oldest time.Time, e
 	return n, oldest, err
 }
 
-// selectEvents reads a page of events.
-func selectEvents(ctx context.Context, tx pgx.Tx, q Query) ([]Entry, error) {
-	where, order := []string{"e.id > $1"}, "asc"
-	args := []any{q.After, q.Limit}
-	add := func(cond string, arg any) {
-		args = append(args, arg)
-		where = append(where, fmt.Sprintf(cond, len(args)))
+// events collects the conditions of a query of events.
+type events struct {
+	where []string
+	args  []any
+}
+
+// add adds a condition in which $ stands for the argument.
+func (e *events) add(cond string, arg any) {
+	e.args = append(e.args, arg)
+	e.where = append(e.where, strings.ReplaceAll(cond, "$", fmt.Sprintf("$%d", len(e.args))))
+}
+
+// hide leaves events out. There are few to hide, if any: no index serves this.
+func (e *events) hide(hidden []Hidden) {
+	for _, h := range hidden {
+		e.args = append(e.args, h.Text, h.Kind)
+		e.where = append(e.where, fmt.Sprintf("(position($%d::text in e.body) = 0 or $%d::text not in ('', e.kind))", len(e.args)-1, len(e.args)))
 	}
-	if q.Before != 0 {
-		add("e.id < $%d", q.Before)
-		order = "desc"
-	}
-	if q.Subject != "" {
-		add("e.subject = $%d", q.Subject)
-	}
-	if q.Kind != "" {
-		add("e.kind = $%d", q.Kind)
-	}
-	if len(q.Kinds) > 0 {
-		add("e.kind = any($%d)", q.Kinds)
-	}
-	if q.Person != uuid.Nil {
-		// The second condition is that of the index.
-		add("e.person = $%d and e.person <> '00000000-0000-0000-0000-000000000000'", q.Person)
-	}
-	rows, err := tx.Query(ctx, `select e.id, coalesce(l.idx, -1), e.body
-		from audit.event e left join audit.leaf l on l.event = e.id
-		where `+strings.Join(where, " and ")+` order by e.id `+order+` limit $2`, args...)
+}
+
+func (e *events) read(ctx context.Context, tx pgx.Tx, from, order string) ([]Entry, error) {
+	rows, err := tx.Query(ctx, `select e.id, coalesce(l.idx, -1), e.body from `+from+` where `+strings.Join(e.where, " and ")+order, e.args...)
 	if err != nil {
 		return nil, err
 	}
@@ -179,6 +174,95 @@ func selectEvents(ctx context.Context, tx pgx.Tx, q Query) ([]Entry, error) {
 		e.ID, e.Index = id, index
 		return e, nil
 	})
+}
+
+// selectEvents reads a page of events, whatever is asked by one index in the order of the ids.
+func selectEvents(ctx context.Context, tx pgx.Tx, q Query) ([]Entry, error) {
+	from, to, err := selectBounds(ctx, tx, q.Since, q.Until)
+	if err != nil {
+		return nil, err
+	}
+	var e events
+	e.add("e.id > $", max(q.After, from-1))
+	order := "asc"
+	if q.Before != 0 {
+		order = "desc"
+		to = min(to, q.Before)
+	}
+	if to != math.MaxInt64 {
+		e.add("e.id < $", to)
+	}
+	if q.Subject != "" {
+		e.add("e.subject = $", q.Subject)
+	}
+	if q.Kind != "" {
+		e.add("e.kind = $", q.Kind)
+	}
+	if len(q.Kinds) > 0 {
+		e.add("e.kind = any($)", q.Kinds)
+	}
+	if q.Person != uuid.Nil {
+		// The second condition is that of the index.
+		e.add("e.person = $ and e.person <> '00000000-0000-0000-0000-000000000000'", q.Person)
+	}
+	if q.Actor != uuid.Nil {
+		e.add("e.actor = $ and e.actor <> '00000000-0000-0000-0000-000000000000'", q.Actor)
+	}
+	if !q.Since.IsZero() {
+		e.add("e.at >= $", q.Since)
+	}
+	if !q.Until.IsZero() {
+		e.add("e.at < $", q.Until)
+	}
+	e.hide(q.Hidden)
+	e.args = append(e.args, q.Limit)
+	return e.read(ctx, tx, `audit.event e left join audit.leaf l on l.event = e.id`, fmt.Sprintf(` order by e.id %s limit $%d`, order, len(e.args)))
+}
+
+// selectBounds returns between which ids the events of a time are: from the first to before the last. Ids and times rise
+// together but for maxSkew, so that no index needs both a time and what else is searched by.
+func selectBounds(ctx context.Context, tx pgx.Tx, since, until time.Time) (from, to int64, err error) {
+	from, to = 0, math.MaxInt64
+	one := func(id *int64, at time.Time) error {
+		err := tx.QueryRow(ctx, `select id from audit.event where at >= $1 order by at limit 1`, at).Scan(id)
+		if errors.Is(err, pgx.ErrNoRows) {
+			return nil
+		}
+		return err
+	}
+	if !since.IsZero() {
+		from = math.MaxInt64 // unless there is something as new as that
+		if err := one(&from, since.Add(-maxSkew)); err != nil {
+			return 0, 0, err
+		}
+	}
+	if !until.IsZero() {
+		if err := one(&to, until.Add(maxSkew)); err != nil {
+			return 0, 0, err
+		}
+	}
+	return from, to, nil
+}
+
+// selectAt reads the event at an index, unless it is hidden.
+func selectAt(ctx context.Context, tx pgx.Tx, index int64, hidden []Hidden) ([]Entry, error) {
+	var e events
+	e.add("l.idx = $", index)
+	e.hide(hidden)
+	return e.read(ctx, tx, `audit.leaf l join audit.event e on e.id = l.event`, ``)
+}
+
+// selectKinds goes from one kind to the next in the index.
+func selectKinds(ctx context.Context, tx pgx.Tx) ([]string, error) {
+	rows, err := tx.Query(ctx, `with recursive k as (
+			(select kind from audit.event order by kind limit 1)
+			union all
+			select (select e.kind from audit.event e where e.kind > k.kind order by e.kind limit 1) from k where k.kind is not null)
+		select kind from k where kind is not null`)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
 }
 
 // selectLeaf finds an event's place by its id, or by its hash if id is 0. It returns ErrNotIndexed or ErrUnknown if there

@@ -62,7 +62,7 @@ USER 10001:10001
 VOLUME /etc/sealpost
 # The public listener (CRLs, CA certificates, OCSP; plain HTTP) and the API, where server.yaml has them elsewhere, set
 # SEALPOST_HEALTH too.
-EXPOSE 8080 8443
+EXPOSE 8080 8443 8444
 ENV SEALPOST_HEALTH=https://127.0.0.1:8443/api/v1/health
 # --insecure: the certificate is for the name that clients use, and this is the loopback interface.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=30s \

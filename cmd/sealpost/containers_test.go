@@ -161,7 +161,7 @@ func TestDirectoryContainer(t *testing.T) {
 	t.Parallel()
 	shared.open(t)
 	base := t.TempDir()
-	i := &installation{dir: filepath.Join(base, "etc"), slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t),
+	i := &installation{dir: filepath.Join(base, "etc"), slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t), portal: freeAddress(t),
 		db: pgtest.Database{Cluster: shared.cluster, Name: "containers"}}
 	pgtest.Database{Cluster: shared.cluster, Name: "postgres"}.Exec(t, "create database "+i.db.Name)
 	address := freeAddress(t)

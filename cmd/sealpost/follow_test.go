@@ -53,7 +53,7 @@ func newFollower(t *testing.T, i *installation, base string, places ...string) *
 		"createdb sealpost", "createdb "+i.db.Name, "sealpost.dump sealpost", "sealpost.dump "+i.db.Name, "evidence.dump sealpost", "evidence.dump "+i.db.Name,
 		"--dbname=sealpost", "--dbname="+i.db.Name,
 		"http://pki.example.com", "http://"+i.public, "127.0.0.1:8080", i.public,
-		"https://ca.example.com:8443", i.url(), "0.0.0.0:8443", i.api, "127.0.0.1:8443", i.api, "ca.example.com", "localhost",
+		"https://ca.example.com:8443", i.url(), "0.0.0.0:8443", i.api, "127.0.0.1:8443", i.api, "https://ca.example.com:8444", "https://"+i.portal, "0.0.0.0:8444", i.portal, "127.0.0.1:8444", i.portal, "ca.example.com", "localhost",
 		"ldaps://ldap.example.com", i.slapd.TLSURL(), "dc=example,dc=com", slapdtest.Base, "example.com", "example.test")...)
 	return f
 }

@@ -36,7 +36,7 @@ func firstHour(t testing.TB) {
 func makeFirst(t testing.TB) {
 	t.Helper()
 	i := &installation{dir: shared.path("first"), db: pgtest.Database{Cluster: shared.cluster, Name: firstDatabase}, slapd: slapdtest.New(t),
-		api: freeAddress(t), public: freeAddress(t)}
+		api: freeAddress(t), public: freeAddress(t), portal: freeAddress(t)}
 	pgtest.Database{Cluster: shared.cluster, Name: "postgres"}.Exec(t, "create database "+firstDatabase)
 	said := e2etest.Good(t, e2etest.Command{Path: shared.path(program), Args: []string{"init", "--dir", i.dir, "--organisation", "Example", "--country", "DE",
 		"--mail-domain", "example.test", "--public-url", "http://" + i.public}})

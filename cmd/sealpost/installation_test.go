@@ -28,6 +28,7 @@ type installation struct {
 	slapd  *slapdtest.Server
 	api    string // address, host:port
 	public string
+	portal string
 	homes  string // of its officers, as they are needed
 	moving *sync.Mutex
 	trusts []string // more files with certificates that its clients trust, beside the root's
@@ -51,7 +52,7 @@ func newInstallation(t testing.TB) *installation {
 func newInstallationOn(t testing.TB, db pgtest.Database) *installation {
 	t.Helper()
 	firstHour(t)
-	i := &installation{dir: filepath.Join(t.TempDir(), "ca"), db: db, slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t), homes: t.TempDir(), moving: new(sync.Mutex)}
+	i := &installation{dir: filepath.Join(t.TempDir(), "ca"), db: db, slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t), portal: freeAddress(t), homes: t.TempDir(), moving: new(sync.Mutex)}
 	must(t, os.CopyFS(i.dir, os.DirFS(shared.path("quick"))))
 	for _, secret := range []string{setup.PassphraseFile, "server.yaml", "pki/*.key", "pki/*.passphrase", "pki/*.backup"} { // CopyFS opens them to all
 		files, err := filepath.Glob(i.path(secret))
@@ -73,6 +74,7 @@ func (i *installation) complete(t testing.TB) {
 		"public_url":                        "http://" + i.public,
 		"listen.public":                     i.public,
 		"listen.api":                        i.api,
+		"listen.portal":                     i.portal,
 		"directory.urls":                    []string{i.slapd.TLSURL()},
 		"directory.trust_file":              i.slapd.TrustFile,
 		"directory.lookup.dn":               i.slapd.Lookup.DN,

@@ -193,10 +193,10 @@ func TestOtherServerTakesOver(t *testing.T) {
 func (i *installation) sibling(t testing.TB) *installation {
 	t.Helper()
 	s := *i
-	s.api, s.public = freeAddress(t), freeAddress(t)
+	s.api, s.public, s.portal = freeAddress(t), freeAddress(t), freeAddress(t)
 	s.config = "sibling.yaml"
 	write(t, s.path(s.config), read(t, i.path("server.yaml")))
-	s.edit(t, map[string]any{"listen.api": s.api, "listen.public": s.public})
+	s.edit(t, map[string]any{"listen.api": s.api, "listen.public": s.public, "listen.portal": s.portal})
 	return &s
 }
 

@@ -13,7 +13,7 @@ func TestReadme(t *testing.T) {
 	t.Parallel()
 	shared.open(t)
 	base := t.TempDir()
-	f := newFollower(t, &installation{dir: filepath.Join(base, "ca", "etc"), slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t),
+	f := newFollower(t, &installation{dir: filepath.Join(base, "ca", "etc"), slapd: slapdtest.New(t), api: freeAddress(t), public: freeAddress(t), portal: freeAddress(t),
 		db: pgtest.Database{Cluster: shared.cluster, Name: "sealpost"}}, base)
 	f.says = map[string]string{
 		"sealpost check --connect": "No fault was found.",

@@ -100,6 +100,7 @@ func (d *Demo) tell() {
 	l, lists := d.config.Listen, d.places(crl.Kind{})
 	fmt.Fprintf(d.Out, `
 Serving until interrupted (Ctrl-C):
+  portal        %s  (your browser does not know its certificate; go on, or trust %s)
   REST          https://localhost:%s/api/v1/  (trust %s; description at /api/v1/openapi.json)
   CRL           %s
                 %s
@@ -112,7 +113,7 @@ Serving until interrupted (Ctrl-C):
   database      psql %q
   logins        %s … each with the password LOGIN-sample
   try           curl --cacert %s -u alice:alice-sample https://localhost:%s/api/v1/policy
-`, port(l.API), d.path("pki", "root.pem"), lists[0].address, lists[1].address, lists[2].address, lists[3].address, d.places(crl.Kind{Delta: true})[0].address,
+`, d.config.Portal.URL, d.path("pki", "root.pem"), port(l.API), d.path("pki", "root.pem"), lists[0].address, lists[1].address, lists[2].address, lists[3].address, d.places(crl.Kind{Delta: true})[0].address,
 		d.config.CAURL(setup.IssuerID), d.config.BundleURL(setup.IssuerID), d.config.OCSPURL(setup.IssuerID), d.slapd.TLSURL(), d.slapd.TrustFile, d.cluster.URL(database),
 		"alice, bob, carol, dave, rita (registrar), olivia, oscar, otto (recovery officers), operator, auditor",
 		d.path("pki", "root.pem"), port(l.API))
@@ -160,7 +161,7 @@ func (d *Demo) startServer(ctx context.Context) error {
 
 func closeAll(l web.Listeners) error {
 	var errs []error
-	for _, c := range []io.Closer{l.API, l.Public, l.Metrics} {
+	for _, c := range []io.Closer{l.Portal, l.API, l.Public, l.Metrics} {
 		if c != nil {
 			errs = append(errs, c.Close())
 		}

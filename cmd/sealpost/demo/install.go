@@ -103,12 +103,16 @@ func (d *Demo) createAuthority(ctx context.Context) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	portal, err := freeAddress()
+	if err != nil {
+		return "", err
+	}
 	organisation := ca.Organisation{Name: "Example", Country: "DE"}
 	url := "http://" + public
 	if err := setup.Init(ctx, setup.Options{Dir: d.dir, Organisation: organisation, PublicURL: url, Algorithm: d.algorithm}); err != nil {
 		return "", err
 	}
-	t := setup.Template{Organisation: organisation, PublicURL: url, MailDomains: []string{"example.test"}, Public: public, API: api,
+	t := setup.Template{Organisation: organisation, PublicURL: url, MailDomains: []string{"example.test"}, Public: public, API: api, Portal: portal,
 		DatabaseURL: d.cluster.URLAs(pg.DefaultRolePrefix+string(pg.LoginRole), database), AdminURL: d.cluster.URL(database),
 		LDAPURL: d.slapd.TLSURL(), LDAPTrust: d.slapd.TrustFile, LookupDN: d.slapd.Lookup.DN, LookupPasswordFile: d.slapd.Lookup.PasswordFile,
 		PublisherDN: d.slapd.Publisher.DN, PublisherPasswordFile: d.slapd.Publisher.PasswordFile, PeopleBase: slapdtest.People, GroupsBase: slapdtest.Groups,

@@ -66,6 +66,7 @@ func (i *Installation) Close() { i.demo.close() }
 type Server struct {
 	Config      string // path of the configuration file
 	API         string // https://localhost:PORT
+	Portal      string // the same, for browsers
 	DatabaseURL string // as the database's owner
 }
 
@@ -73,7 +74,7 @@ type Server struct {
 func (i *Installation) First() Server { return i.server(i.Dir, i.demo.template, database) }
 
 func (i *Installation) server(dir string, t setup.Template, db string) Server {
-	return Server{Config: filepath.Join(dir, setup.ConfigFile), API: "https://localhost:" + port(t.API), DatabaseURL: i.Cluster.URL(db)}
+	return Server{Config: filepath.Join(dir, setup.ConfigFile), API: "https://localhost:" + port(t.API), Portal: "https://localhost:" + port(t.Portal), DatabaseURL: i.Cluster.URL(db)}
 }
 
 // Another makes another server with the same keys on a copy of the database, which nobody may be using at that moment.
@@ -96,6 +97,9 @@ func (i *Installation) Another(ctx context.Context, name string) (Server, error)
 		return Server{}, err
 	}
 	if t.API, err = freeAddress(); err != nil {
+		return Server{}, err
+	}
+	if t.Portal, err = freeAddress(); err != nil {
 		return Server{}, err
 	}
 	t.DatabaseURL = i.Cluster.URLAs(pg.DefaultRolePrefix+string(pg.LoginRole), name)

@@ -15,6 +15,7 @@ func (d *Demo) tourSteps() []tourStep {
 		{"server-started", "Start the server", d.serve},
 		{"alice-enrolled", "Alice enrols over REST", d.enrolStep("alice")},
 		{"bob-enrolled", "Bob enrols over REST", d.enrolStep("bob")},
+		{"portal-signed-in", "Alice signs in at the portal and sees both certificates", d.portal},
 		{"keys-archived", "The archive keeps the encryption keys, and says so", d.receipts},
 		{"certificates-in-directory", "The directory shows the encryption certificates", d.published},
 		{"crl-published", "The CRL is the same by HTTP, LDAP, as a file and by FTP", d.crlPublished},

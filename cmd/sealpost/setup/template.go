@@ -3,6 +3,7 @@ package setup
 import (
 	"bytes"
 	_ "embed"
+	"net"
 	"text/template"
 
 	"github.com/sealpost/sealpost/ca"
@@ -17,6 +18,7 @@ type Template struct {
 
 	DatabaseURL, AdminURL string
 	Public, API, Metrics  string // addresses to listen on
+	Portal, PortalURL     string // the same for people's browsers, and how they reach it
 
 	LDAPURL, LDAPTrust                 string // of the directory
 	LookupDN, LookupPasswordFile       string
@@ -76,5 +78,11 @@ func (t *Template) defaults() {
 		if *d.field == "" {
 			*d.field = d.value
 		}
+	}
+	if t.Portal == "" {
+		t.Portal = "127.0.0.1:8444"
+	}
+	if _, port, err := net.SplitHostPort(t.Portal); t.PortalURL == "" && err == nil {
+		t.PortalURL = "https://" + net.JoinHostPort(t.Host, port)
 	}
 }

@@ -82,6 +82,14 @@ func (a *Archive) ReceiptsOf(ctx context.Context, by audit.Actor, after uuid.UUI
 	return out, err
 }
 
+// Count returns how many keys of a person are kept. It is for components of the server, which decide who may know.
+func (a *Archive) Count(ctx context.Context, person uuid.UUID) (n int, err error) {
+	err = a.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `select count(*) from archive.record where person = $1 and state = 'kept'`, person).Scan(&n)
+	})
+	return n, err
+}
+
 func (a *Archive) receipt(ctx context.Context, where string, args ...any) (*Receipt, error) {
 	var r *Receipt
 	err := a.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {

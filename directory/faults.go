@@ -14,6 +14,8 @@ var (
 	ErrUnknownPerson = fault.New(fault.NotFound, "unknown-person", "The directory has no such person.")
 	ErrSeveral       = fault.New(fault.Conflict, "several-persons",
 		"The directory has several entries for this. An administrator of the directory must leave one.")
+	ErrSearch = fault.New(fault.Malformed, "directory-search",
+		"Give at least two characters of a name, a login or an address, and at most five words.")
 	ErrCredentials = fault.New(fault.Denied, "wrong-credentials", "The login or the password is wrong.")
 	ErrDisabled    = fault.New(fault.Denied, "person-disabled", "This account is disabled in the directory.")
 	ErrUnavailable = fault.New(fault.Unavailable, "directory-unavailable",

@@ -103,6 +103,19 @@ func selectPerson(ctx context.Context, tx pgx.Tx, target, source string) (id uui
 	return id, err
 }
 
+// selectPeople returns the ids of those of a directory's entries that have one.
+func selectPeople(ctx context.Context, tx pgx.Tx, target string, sources []string) (map[string]uuid.UUID, error) {
+	rows, err := tx.Query(ctx, `select source_id, id from directory.person where target = $1 and source_id = any($2)`, target, sources)
+	if err != nil {
+		return nil, err
+	}
+	out := map[string]uuid.UUID{}
+	var source string
+	var id uuid.UUID
+	_, err = pgx.ForEachRow(rows, []any{&source, &id}, func() error { out[source] = id; return nil })
+	return out, err
+}
+
 func selectSource(ctx context.Context, tx pgx.Tx, target string, id uuid.UUID) (source string, err error) {
 	err = tx.QueryRow(ctx, `select source_id from directory.person where target = $1 and id = $2`, target, id).Scan(&source)
 	return source, err

@@ -2,6 +2,9 @@ package enroll
 
 import (
 	"context"
+	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
@@ -35,8 +38,11 @@ func (r *Registry) Endorse(ctx context.Context, by audit.Actor, id uuid.UUID) (*
 
 // Reject is a registrar's no. The held key is removed; reason goes to the person.
 func (r *Registry) Reject(ctx context.Context, by audit.Actor, id uuid.UUID, reason string) (*Request, error) {
-	if reason == "" {
+	if reason = strings.TrimSpace(reason); reason == "" {
 		return nil, ErrReasonMissing
+	}
+	if !utf8.ValidString(reason) || utf8.RuneCountInString(reason) > maxReason || strings.ContainsFunc(reason, unseen) {
+		return nil, ErrReasonMissing.Withf("A reason has at most %d characters, without control characters.", maxReason)
 	}
 	req, err := r.deciding(ctx, by, id)
 	if err != nil {
@@ -53,6 +59,12 @@ func (r *Registry) Reject(ctx context.Context, by audit.Actor, id uuid.UUID, rea
 	return req, nil
 }
 
+// maxReason bounds the reason of a rejection, in characters.
+const maxReason = 1000
+
+// unseen reports whether r is a control character that no line of text has.
+func unseen(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\r' && r != '\t' }
+
 // deciding returns the request if by may decide on it; a refusal is recorded.
 func (r *Registry) deciding(ctx context.Context, by audit.Actor, id uuid.UUID) (*Request, error) {
 	if !by.Has(audit.Registrar) {
@@ -64,6 +76,11 @@ func (r *Registry) deciding(ctx context.Context, by audit.Actor, id uuid.UUID) (
 	}
 	if req.Person == by.Person {
 		return nil, r.refusedDecision(ctx, by, id, ErrOwnRequest)
+	}
+	if token, err := r.spentOn(ctx, id); err != nil {
+		return nil, err
+	} else if token != nil && token.MadeBy == by.Person {
+		return nil, r.refusedDecision(ctx, by, id, ErrOwnToken)
 	}
 	return req, nil
 }

@@ -57,6 +57,9 @@ func TestPairIsIssuedAndItsKeyArchived(t *testing.T) {
 	if n := h.Database.Count(t, `select count(*) from archive.record where state = 'kept'`); n != 1 {
 		t.Errorf("%d kept records", n)
 	}
+	if n, err := h.Archive.Count(t.Context(), alice.Person); err != nil || n != 1 {
+		t.Errorf("%d kept keys of alice, %v", n, err)
+	}
 	if n := h.Database.Count(t, `select count(*) from publication.due`); n != 1 {
 		t.Errorf("%d jobs to publish", n)
 	}

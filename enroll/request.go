@@ -54,6 +54,8 @@ type Request struct {
 	Reason         string      // why rejected or failed
 	ReceivedAt     time.Time
 	ChangedAt      time.Time
+	Claimed        []Claim      // what its CSRs name; nil of requests from before that was kept
+	DecidedBy      *audit.Actor // who endorsed or rejected it; nil if nobody did, or it is not known
 
 	Certificates []ca.Certificate // once issued: signing, then encryption
 	Receipt      *archive.Receipt // once deposited
@@ -109,6 +111,19 @@ func (r *Registry) List(ctx context.Context, by audit.Actor, state State, after 
 	return out, err
 }
 
+// ListOf returns a person's newest requests, the newest first, for those who may list them.
+func (r *Registry) ListOf(ctx context.Context, by audit.Actor, person uuid.UUID, limit int) ([]*Request, error) {
+	if !by.Has(audit.Registrar) && !by.Has(audit.Auditor) {
+		return nil, ErrNotAllowed.Withf("Only registrars and auditors may list requests.")
+	}
+	var out []*Request
+	err := r.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+		out, err = selectRequestsOf(ctx, tx, person, min(max(limit, 1), 500))
+		return err
+	})
+	return out, err
+}
+
 // record puts an event about a request into a batch.
 func (r *Registry) record(b *pgx.Batch, by audit.Actor, req *Request, kind string, data any) error {
 	_, err := audit.Queue(b, r.Now(), by, audit.Event{Kind: kind, Subject: "request:" + req.ID.String(), Person: req.Person, Data: data})
@@ -123,7 +138,11 @@ func (r *Registry) move(ctx context.Context, by audit.Actor, req *Request, from,
 // moveWith is move with further statements, in one transaction.
 func (r *Registry) moveWith(ctx context.Context, b *pgx.Batch, by audit.Actor, req *Request, from, to State, kind, reason string) error {
 	now := r.Now()
-	queueState(b, req.ID, from, to, reason, now)
+	var decided *audit.Actor
+	if from == Submitted {
+		decided = &by
+	}
+	queueState(b, req.ID, from, to, reason, decided, now)
 	var data any
 	if reason != "" {
 		data = map[string]any{"reason": reason}
@@ -135,5 +154,8 @@ func (r *Registry) moveWith(ctx context.Context, b *pgx.Batch, by audit.Actor, r
 		return err
 	}
 	req.State, req.Reason, req.ChangedAt = to, reason, now
+	if decided != nil {
+		req.DecidedBy = decided
+	}
 	return nil
 }

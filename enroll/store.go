@@ -16,7 +16,7 @@ import (
 const role pg.Role = "enroll"
 
 const requestColumns = `id, person, enrolment, state, subject, signing_spki, encryption_spki, by,
-	agent, coalesce(reason, '') as reason, received_at, changed_at`
+	agent, coalesce(reason, '') as reason, received_at, changed_at, claimed, decided_by`
 
 // requestRow is a request's columns, in the order of requestColumns.
 type requestRow struct {
@@ -32,12 +32,14 @@ type requestRow struct {
 	Reason         string
 	ReceivedAt     time.Time
 	ChangedAt      time.Time
+	Claimed        []Claim
+	DecidedBy      *audit.Actor
 }
 
 func (w requestRow) request() *Request {
 	return &Request{ID: w.ID, Person: w.Person, Enrolment: w.Enrolment, State: w.State, Subject: w.Subject,
 		SigningSPKI: w.SigningSPKI, EncryptionSPKI: w.EncryptionSPKI, By: w.By, Agent: w.Agent, Reason: w.Reason,
-		ReceivedAt: w.ReceivedAt, ChangedAt: w.ChangedAt}
+		ReceivedAt: w.ReceivedAt, ChangedAt: w.ChangedAt, Claimed: w.Claimed, DecidedBy: w.DecidedBy}
 }
 
 // usedBefore is the constraint that a request violates whose idempotency key the person used before.
@@ -47,10 +49,10 @@ const usedBefore = "request_person_idempotency_key"
 func queueRequest(b *pgx.Batch, req *Request, idempotency string, body [32]byte) {
 	b.Queue(`
 		insert into enroll.request (id, person, idempotency, body_sha256, enrolment, state, subject,
-			signing_spki, encryption_spki, by, agent, received_at, changed_at)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12)`,
+			signing_spki, encryption_spki, by, agent, received_at, changed_at, claimed)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)`,
 		req.ID, req.Person, idempotency, body[:], req.Enrolment, req.State, req.Subject,
-		req.SigningSPKI, req.EncryptionSPKI, req.By, req.Agent, req.ReceivedAt)
+		req.SigningSPKI, req.EncryptionSPKI, req.By, req.Agent, req.ReceivedAt, req.Claimed)
 }
 
 // repeated returns the request that used the idempotency key, if its content was the same.
@@ -83,6 +85,11 @@ func selectRequests(ctx context.Context, tx pgx.Tx, state State, after uuid.UUID
 	// Ids are version 7: their order is that of reception.
 	return collect(tx.Query(ctx, `select `+requestColumns+` from enroll.request
 		where state = $1 and id > $2 order by id limit $3`, state, after, limit))
+}
+
+// selectRequestsOf returns a person's newest requests.
+func selectRequestsOf(ctx context.Context, tx pgx.Tx, person uuid.UUID, limit int) ([]*Request, error) {
+	return collect(tx.Query(ctx, `select `+requestColumns+` from enroll.request where person = $1 order by id desc limit $2`, person, limit))
 }
 
 // selectUnfinished returns requests that nobody has worked on since a moment.
@@ -118,12 +125,13 @@ func selectOrigins(ctx context.Context, tx pgx.Tx, person uuid.UUID, requests []
 	return err
 }
 
-// queueState moves a request from one state to another; ErrState when it is not in the first.
-func queueState(b *pgx.Batch, id uuid.UUID, from, to State, reason string, at time.Time) {
+// queueState moves a request from one state to another; ErrState when it is not in the first. Decided is who decided on it;
+// nil leaves that as it is.
+func queueState(b *pgx.Batch, id uuid.UUID, from, to State, reason string, decided *audit.Actor, at time.Time) {
 	pg.Require(b, ErrState, `
 		with moved as (
-			update enroll.request set state = $3, reason = nullif($4, ''), changed_at = $5 where id = $1 and state = $2 returning 1)
-		select require.that(count(*) = 1) from moved`, id, from, to, reason, at)
+			update enroll.request set state = $3, reason = nullif($4, ''), decided_by = coalesce($5, decided_by), changed_at = $6 where id = $1 and state = $2 returning 1)
+		select require.that(count(*) = 1) from moved`, id, from, to, reason, decided, at)
 }
 
 func queueSubject(b *pgx.Batch, id uuid.UUID, s Subject) {
@@ -137,16 +145,75 @@ func hashToken(token string) []byte {
 	return h[:]
 }
 
-func insertToken(ctx context.Context, tx pgx.Tx, token string, person, madeBy uuid.UUID, at, ends time.Time) error {
-	_, err := tx.Exec(ctx, `insert into enroll.token (sha256, person, made_by, made_at, ends) values ($1, $2, $3, $4, $5)`,
-		hashToken(token), person, madeBy, at, ends)
-	return err
+// insertToken returns the number of a new token; ErrTokenMade when there is one of the same form.
+func insertToken(ctx context.Context, tx pgx.Tx, t *Token, madeBy, form uuid.UUID, at time.Time) (number int64, err error) {
+	var named *uuid.UUID
+	if form != uuid.Nil {
+		named = &form
+	}
+	err = tx.QueryRow(ctx, `insert into enroll.token (sha256, person, made_by, made_at, ends, use, form) values ($1, $2, $3, $4, $5, $6, $7)
+		on conflict (form) do nothing returning number`, hashToken(t.Secret), t.Person.ID, madeBy, at, t.Ends, t.Use, named).Scan(&number)
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrTokenMade
+	}
+	return number, err
+}
+
+const tokenColumns = `number, person, made_by, made_at, use, ends`
+
+func collectTokens(rows pgx.Rows, err error) ([]Minted, error) {
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[Minted])
+}
+
+// selectTokens returns tokens that can be used, after one in the order of their ends; all people's for uuid.Nil.
+func selectTokens(ctx context.Context, tx pgx.Tx, person uuid.UUID, after time.Time, number int64, limit int) ([]Minted, error) {
+	const open = `select ` + tokenColumns + ` from enroll.token where request is null and withdrawn_at is null and (ends, number) > ($1, $2)`
+	if person == uuid.Nil {
+		return collectTokens(tx.Query(ctx, open+` order by ends, number limit $3`, after, number, limit))
+	}
+	return collectTokens(tx.Query(ctx, open+` and person = $4 order by ends, number limit $3`, after, number, limit, person))
+}
+
+// selectSpent returns the token that was spent on a request, nil if there is none.
+func selectSpent(ctx context.Context, tx pgx.Tx, request uuid.UUID) (*Minted, error) {
+	found, err := collectTokens(tx.Query(ctx, `select `+tokenColumns+` from enroll.token where request = $1`, request))
+	if err != nil || len(found) == 0 {
+		return nil, err
+	}
+	return &found[0], nil
+}
+
+// selectToken returns what is known of a token by its secret.
+func selectToken(ctx context.Context, tx pgx.Tx, secret string) (Minted, error) {
+	found, err := collectTokens(tx.Query(ctx, `select `+tokenColumns+` from enroll.token where sha256 = $1`, hashToken(secret)))
+	if err == nil && len(found) == 0 {
+		err = ErrToken
+	}
+	if err != nil {
+		return Minted{}, err
+	}
+	return found[0], nil
+}
+
+func withdrawToken(ctx context.Context, tx pgx.Tx, number int64, now time.Time) (Minted, error) {
+	found, err := collectTokens(tx.Query(ctx, `update enroll.token set withdrawn_at = $2
+		where number = $1 and request is null and withdrawn_at is null and ends > $2 returning `+tokenColumns, number, now))
+	if err == nil && len(found) == 0 {
+		err = ErrUnknownToken
+	}
+	if err != nil {
+		return Minted{}, err
+	}
+	return found[0], nil
 }
 
 // queueToken asks whose token it is. A spent one still names its person until it ends, so that they can see what came
 // of their request.
 func queueToken(b *pgx.Batch, token string, now time.Time, person *uuid.UUID) {
-	b.Queue(`select person from enroll.token where sha256 = $1 and ends > $2`, hashToken(token), now).QueryRow(func(row pgx.Row) error {
+	b.Queue(`select person from enroll.token where sha256 = $1 and ends > $2 and withdrawn_at is null`, hashToken(token), now).QueryRow(func(row pgx.Row) error {
 		err := row.Scan(person)
 		if errors.Is(err, pgx.ErrNoRows) {
 			return ErrToken
@@ -161,7 +228,7 @@ func queueSpend(b *pgx.Batch, token string, request uuid.UUID, now time.Time) {
 		return
 	}
 	pg.Require(b, ErrToken, `
-		with spent as (update enroll.token set request = $2 where sha256 = $1 and request is null and ends > $3 returning 1)
+		with spent as (update enroll.token set request = $2 where sha256 = $1 and request is null and withdrawn_at is null and ends > $3 returning 1)
 		select require.that(count(*) = 1) from spent`, hashToken(token), request, now)
 }
 

@@ -98,10 +98,11 @@ func (r *Registry) check(ctx context.Context, by audit.Actor, s Submission) (*Re
 	if err != nil {
 		return nil, pair, err
 	}
-	if pair.signing, err = parseCSR(p.signing, s.SigningCSR, person); err != nil {
+	var claimed []Claim
+	if pair.signing, err = parseCSR(p.signing, s.SigningCSR, person, &claimed); err != nil {
 		return nil, pair, fmt.Errorf("signing request: %w", err)
 	}
-	if pair.encryption, err = parseCSR(p.encryption, s.EncryptionCSR, person); err != nil {
+	if pair.encryption, err = parseCSR(p.encryption, s.EncryptionCSR, person, &claimed); err != nil {
 		return nil, pair, fmt.Errorf("encryption request: %w", err)
 	}
 	id, err := uuid.NewV7()
@@ -110,7 +111,7 @@ func (r *Registry) check(ctx context.Context, by audit.Actor, s Submission) (*Re
 	}
 	now := r.Now()
 	return &Request{ID: id, Person: person.ID, Enrolment: p.Name, State: Received, Subject: subjectOf(person),
-		SigningSPKI: pair.signing, EncryptionSPKI: pair.encryption, By: by, Agent: clipAgent(s.Agent), ReceivedAt: now, ChangedAt: now}, pair, nil
+		SigningSPKI: pair.signing, EncryptionSPKI: pair.encryption, By: by, Agent: clipAgent(s.Agent), ReceivedAt: now, ChangedAt: now, Claimed: claimed}, pair, nil
 }
 
 // person looks the subscriber up. Somebody without a mailbox has no use for a certificate, and a disabled account no
@@ -129,8 +130,8 @@ func (r *Registry) person(ctx context.Context, id uuid.UUID) (directory.Person, 
 	return person, nil
 }
 
-// parseCSR checks a CSR for a profile and returns its key. Without a profile it returns nil.
-func parseCSR(profile *ca.Profile, der []byte, person directory.Person) (spki []byte, err error) {
+// parseCSR checks a CSR for a profile, returns its key and notes what it names. Without a profile it returns nil.
+func parseCSR(profile *ca.Profile, der []byte, person directory.Person, claimed *[]Claim) (spki []byte, err error) {
 	if profile == nil {
 		return nil, nil
 	}
@@ -146,6 +147,7 @@ func parseCSR(profile *ca.Profile, der []byte, person directory.Person) (spki []
 			return nil, ErrAddress.Withf("The certificate request names the address %q, which is not this person's.", m)
 		}
 	}
+	*claimed = claim(*claimed, csr)
 	return csr.PublicKey, nil
 }
 
@@ -180,6 +182,9 @@ func (r *Registry) write(ctx context.Context, by audit.Actor, req *Request, s Su
 	queueRequest(b, req, s.Idempotency, body)
 	queueSpend(b, s.Token, req.ID, req.ReceivedAt)
 	err := r.record(b, by, req, "enrolment.received", map[string]any{"enrolment": req.Enrolment, "mailboxes": req.Subject.Mailboxes, "agent": req.Agent})
+	if err == nil && s.Token != "" {
+		err = r.recordSpent(ctx, b, by, req, s.Token)
+	}
 	if err != nil {
 		return err
 	}

@@ -525,6 +525,8 @@ CREATE TABLE enroll.request (
     received_at timestamp with time zone NOT NULL,
     changed_at timestamp with time zone NOT NULL,
     agent text DEFAULT ''::text NOT NULL,
+    claimed jsonb,
+    decided_by jsonb,
     CONSTRAINT request_agent_check CHECK ((octet_length(agent) <= 256)),
     CONSTRAINT request_body_sha256_check CHECK ((length(body_sha256) = 32)),
     CONSTRAINT request_idempotency_check CHECK (((length(idempotency) >= 8) AND (length(idempotency) <= 128))),
@@ -538,7 +540,21 @@ CREATE TABLE enroll.token (
     made_at timestamp with time zone NOT NULL,
     ends timestamp with time zone NOT NULL,
     request uuid,
-    CONSTRAINT token_sha256_check CHECK ((length(sha256) = 32))
+    number bigint NOT NULL,
+    use text DEFAULT 'handed'::text NOT NULL,
+    form uuid,
+    withdrawn_at timestamp with time zone,
+    CONSTRAINT token_sha256_check CHECK ((length(sha256) = 32)),
+    CONSTRAINT token_use_check CHECK ((use = ANY (ARRAY['handed'::text, 'behalf'::text])))
+);
+
+ALTER TABLE enroll.token ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME enroll.token_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
 );
 
 CREATE TABLE gal.advertisement (
@@ -902,6 +918,12 @@ ALTER TABLE ONLY enroll.request
     ADD CONSTRAINT request_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY enroll.token
+    ADD CONSTRAINT token_form_key UNIQUE (form);
+
+ALTER TABLE ONLY enroll.token
+    ADD CONSTRAINT token_number_key UNIQUE (number);
+
+ALTER TABLE ONLY enroll.token
     ADD CONSTRAINT token_pkey PRIMARY KEY (sha256);
 
 ALTER TABLE ONLY gal.advertisement
@@ -1027,6 +1049,12 @@ CREATE INDEX leaver_state_number_idx ON enroll.leaver USING btree (state, number
 CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) WHERE (state = ANY (ARRAY['received'::text, 'endorsed'::text]));
 
 CREATE INDEX request_received_at_id_idx ON enroll.request USING btree (received_at, id) WHERE (state = 'submitted'::text);
+
+CREATE INDEX token_of ON enroll.token USING btree (person) WHERE ((request IS NULL) AND (withdrawn_at IS NULL));
+
+CREATE INDEX token_open ON enroll.token USING btree (ends, number) WHERE ((request IS NULL) AND (withdrawn_at IS NULL));
+
+CREATE INDEX token_spent ON enroll.token USING btree (request) WHERE (request IS NOT NULL);
 
 CREATE INDEX advertisement_person_idx ON gal.advertisement USING btree (person);
 

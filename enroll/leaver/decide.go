@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -32,6 +33,23 @@ func (d *Desk) List(ctx context.Context, by audit.Actor, states []State, after i
 		return err
 	})
 	return out, err
+}
+
+// Get returns somebody on the list, to those who may see it; ErrUnknown if they are not there.
+func (d *Desk) Get(ctx context.Context, by audit.Actor, person uuid.UUID) (*Leaver, error) {
+	if !decides(by) && !by.Has(audit.Auditor) {
+		return nil, ErrNotAllowed.Withf("Only registrars, operators and auditors see who left.")
+	}
+	return d.get(ctx, person)
+}
+
+// Next is what the policy will do about somebody who is noticed, and from when on, if nobody decides before: Revoke or Ask.
+// Of all others it is "".
+func (d *Desk) Next(l *Leaver) (Action, time.Time) {
+	if l.State != Noticed {
+		return "", time.Time{}
+	}
+	return d.Policy.action(l.Standing), l.Noticed.Add(d.Policy.Grace)
 }
 
 // Waiting returns how many people wait for a registrar.

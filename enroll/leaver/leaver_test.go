@@ -354,6 +354,17 @@ func TestRegistrarDecides(t *testing.T) {
 	c.remove(t, "bob")
 	c.sweep(t)
 	c.expect(t, "the default asks, and one standing is ignored", "alice disabled noticed")
+	noticed, err := c.Get(t.Context(), rita, alice)
+	must(t, err)
+	if next, when := c.Next(noticed); next != leaver.Ask || !when.Equal(noticed.Noticed.Add(grace)) {
+		t.Errorf("next: %s at %s", next, when)
+	}
+	if _, err := c.Get(t.Context(), c.Actor(t, "carol"), alice); !errors.Is(err, leaver.ErrNotAllowed) {
+		t.Errorf("carol sees alice: %v", err)
+	}
+	if _, err := c.Get(t.Context(), rita, c.people["bob"]); !errors.Is(err, leaver.ErrUnknown) {
+		t.Errorf("who is not on the list: %v", err)
+	}
 	c.Clock.Advance(grace + time.Minute)
 	c.sweep(t)
 	c.expect(t, "after the grace", "alice disabled waiting policy")
@@ -410,7 +421,7 @@ func TestRegistrarDecides(t *testing.T) {
 	c.expect(t, "back")
 	c.disable(t, "carol")
 	c.sweep(t)
-	_, err := c.Keep(t.Context(), rita, c.people["carol"], "On leave.")
+	_, err = c.Keep(t.Context(), rita, c.people["carol"], "On leave.")
 	must(t, err)
 	asking := c.config
 	asking.Policy.Gone = leaver.Ask

@@ -50,12 +50,12 @@ func (s *Server) enrolmentOperations() {
 		faults: []*fault.Error{enroll.ErrNotAllowed}, answer: api.Page[api.EnrolmentStatus]{Items: []api.EnrolmentStatus{exampleSubmitted}}},
 		s.listEnrolments)
 
-	decided := []*fault.Error{enroll.ErrNotAllowed, enroll.ErrUnknownRequest, enroll.ErrOwnRequest, enroll.ErrState}
+	decided := []*fault.Error{enroll.ErrNotAllowed, enroll.ErrUnknownRequest, enroll.ErrOwnRequest, enroll.ErrOwnToken, enroll.ErrState}
 	register(s, operation{id: "endorse", method: http.MethodPost, path: "/enrolments/{id}/endorse", tag: tagDecide, who: known,
-		summary: "Agree to a request", about: "For registrars, and not for their own requests. The certificates are issued at once.",
+		summary: "Agree to a request", about: "For registrars, and neither for their own requests nor for those made with a token of theirs. The certificates are issued at once.",
 		faults: decided, body: api.Decision{}, answer: exampleIssued}, s.endorse)
 	register(s, operation{id: "reject", method: http.MethodPost, path: "/enrolments/{id}/reject", tag: tagDecide, who: known,
-		summary: "Refuse a request", about: "For registrars, and not for their own requests. A key that came with the request is removed from the archive.",
+		summary: "Refuse a request", about: "For registrars, and neither for their own requests nor for those made with a token of theirs. A key that came with the request is removed from the archive.",
 		faults: append(decided, enroll.ErrReasonMissing), body: api.Decision{Reason: "Please ask for role-mailbox instead."}, answer: exampleRejected}, s.reject)
 
 	register(s, operation{id: "makeToken", method: http.MethodPost, proof: true, path: "/tokens", tag: tagDecide, who: known, status: http.StatusCreated,

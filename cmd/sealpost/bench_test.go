@@ -67,6 +67,14 @@ func TestBench(t *testing.T) {
 		saneSpread(t, d.Kind, d.MS)
 	}
 	saneGAL(t, r.GAL)
+	if r.Pages == nil || r.Pages.Pairs < 150 || len(r.Pages.Each) < 4 || r.Pages.FirstLoad < 50_000 {
+		t.Fatalf("%+v", r.Pages)
+	}
+	for _, p := range r.Pages.Each {
+		if p.Answers < 9 || p.P50 <= 0 || p.P99 < p.P50 || p.Busy50 <= 0 || p.Busy99 < p.Busy50 || p.Size < 1000 {
+			t.Errorf("%+v", p)
+		}
+	}
 	if len(r.OCSP) != 2 {
 		t.Errorf("%+v", r.OCSP)
 	}

@@ -21,7 +21,7 @@ const (
 )
 
 // Parts are what can be measured by itself.
-var Parts = []string{"enrolments", "archive", "lists", "ocsp", "points", "gal"}
+var Parts = []string{"enrolments", "archive", "lists", "ocsp", "points", "gal", "pages"}
 
 // measures reports whether a part is to be measured.
 func (c *Config) measures(part string) bool { return slices.Contains(c.Parts, part) }

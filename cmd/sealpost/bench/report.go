@@ -28,6 +28,7 @@ type Report struct {
 	OCSP         []OCSP         `json:"ocsp,omitempty"`
 	Delays       []Delay        `json:"delays,omitempty"`
 	GAL          *GAL           `json:"gal,omitempty"`
+	Pages        *Pages         `json:"pages,omitempty"`
 }
 
 // Machine is where it was measured.
@@ -170,6 +171,9 @@ func (r *Report) Print(out io.Writer) error {
 	}
 	if r.GAL != nil {
 		printGAL(w, r.GAL)
+	}
+	if r.Pages != nil {
+		printPages(w, r.Pages)
 	}
 	return w.Flush()
 }

@@ -17,7 +17,7 @@ func (b *bench) measureStored(ctx context.Context) error {
 	if b.Stored == 0 {
 		return nil
 	}
-	stored, err := b.fill(ctx)
+	stored, err := b.fill(ctx, b.second, b.Stored)
 	if err != nil {
 		return err
 	}
@@ -44,46 +44,46 @@ func (b *bench) measureStored(ctx context.Context) error {
 
 // fill enrols some pairs and copies their rows until there are enough, each copy under names and keys of its own. The
 // audit log's sequencer gives the copied events their places, as it would have done.
-func (b *bench) fill(ctx context.Context) (stored int, err error) {
-	requests, err := b.second.enrolments(ctx, min(originals, b.Stored), b.Keys[0])
+func (b *bench) fill(ctx context.Context, t *target, pairs int) (stored int, err error) {
+	requests, err := t.enrolments(ctx, min(originals, pairs), b.Keys[0])
 	if err != nil {
 		return 0, err
 	}
-	if _, err := b.second.fire(ctx, min(8, len(requests)), requests, b.patient); err != nil {
+	if _, err := t.fire(ctx, min(8, len(requests)), requests, b.patient); err != nil {
 		return 0, err
 	}
-	if _, err := b.second.settle(ctx, b.patient); err != nil {
+	if _, err := t.settle(ctx, b.patient); err != nil {
 		return 0, err
 	}
-	if _, err := b.second.db.Exec(ctx, original); err != nil {
+	if _, err := t.db.Exec(ctx, original); err != nil {
 		return 0, err
 	}
-	copies := (b.Stored - 1) / len(requests)
+	copies := (pairs - 1) / len(requests)
 	const step = 100
 	begun := time.Now()
 	for from := 1; from <= copies; from += step {
 		to := min(from+step-1, copies)
-		if err := b.copyRows(ctx, from, to); err != nil {
+		if err := t.copyRows(ctx, from, to); err != nil {
 			return 0, fmt.Errorf("copy rows: %w", err)
 		}
-		b.say("stored %d of %d pairs", (to+1)*len(requests), b.Stored)
+		b.say("stored %d of %d pairs", (to+1)*len(requests), pairs)
 	}
-	if _, err := b.second.db.Exec(ctx, "vacuum analyze"); err != nil {
+	if _, err := t.db.Exec(ctx, "vacuum analyze"); err != nil {
 		return 0, err
 	}
-	if _, err := b.second.settle(ctx, 10*b.patient); err != nil {
+	if _, err := t.settle(ctx, 10*b.patient); err != nil {
 		return 0, err
 	}
-	if _, err := b.second.db.Exec(ctx, "checkpoint"); err != nil { // its writes belong to the filling
+	if _, err := t.db.Exec(ctx, "checkpoint"); err != nil { // its writes belong to the filling
 		return 0, err
 	}
 	b.say("stored in %.0f s", time.Since(begun).Seconds())
-	err = b.second.db.QueryRow(ctx, "select count(*) from archive.record").Scan(&stored)
+	err = t.db.QueryRow(ctx, "select count(*) from archive.record").Scan(&stored)
 	return stored, err
 }
 
-func (b *bench) copyRows(ctx context.Context, from, to int) error {
-	return pgx.BeginFunc(ctx, b.second.db, func(tx pgx.Tx) error {
+func (t *target) copyRows(ctx context.Context, from, to int) error {
+	return pgx.BeginFunc(ctx, t.db, func(tx pgx.Tx) error {
 		for _, sql := range copies {
 			if _, err := tx.Exec(ctx, sql, from, to); err != nil {
 				return fmt.Errorf("%w in %s", err, sql)

@@ -14,7 +14,7 @@ const (
 	outlookPolicy = `HKEY_CURRENT_USER\Software\Policies\Microsoft\Office\16.0\Outlook\Security`
 )
 
-// Setting is a value of the registry (REG_DWORD) and what it is there for, as a key of texts.
+// Setting is a value of the registry (REG_DWORD).
 type Setting struct {
 	Key, Name string
 	Value     uint32

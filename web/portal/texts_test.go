@@ -11,6 +11,7 @@ import (
 // madeOfParts are beginnings of keys that pages put together, in the order of the alphabet. A page's own stand in one line each.
 var madeOfParts = []string{
 	"about", "area", "card", "done", "fault", "language", "state", "step", "word",
+	"guide", "guides.on", "guides.step",
 }
 
 // Every text that a page or handler uses is there in each language, with the same placeholders, and each one that is there

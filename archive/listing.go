@@ -2,6 +2,8 @@ package archive
 
 import (
 	"context"
+	"errors"
+	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -48,6 +50,66 @@ func (c *Cases) List(ctx context.Context, by audit.Actor, state CaseState, after
 		return selectListedDeliveries(ctx, tx, out)
 	})
 	return out, err
+}
+
+// Waiting is a case whose agents are asked, and how far they are.
+type Waiting struct {
+	Listed
+	Needed   int // approvals; 0 if the agents have changed since, so that the case can come to nothing
+	Approved int
+	Refused  int
+	Agent    uint16 // who the actor is among the agents who are asked; 0 for others
+	Answered bool   // the actor has
+
+	roster   record.Hash
+	answered []uint16
+}
+
+// Waiting returns the cases that the actor may see whose agents are asked, the one first that has the least time left, at most
+// limit.
+func (c *Cases) Waiting(ctx context.Context, by audit.Actor, limit int) ([]Waiting, error) {
+	var out []Waiting
+	now := c.Now()
+	err := c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		found, err := selectWaiting(ctx, tx, by.Person, by.Has(audit.Auditor), now, min(max(limit, 1), 200))
+		if err != nil {
+			return err
+		}
+		if err := selectListedDeliveries(ctx, tx, found); err != nil {
+			return err
+		}
+		for _, l := range found {
+			out = append(out, Waiting{Listed: l})
+		}
+		return selectWaitingAnswers(ctx, tx, out)
+	})
+	if err != nil {
+		return nil, err
+	}
+	for i := range out {
+		if err := c.asked(ctx, by, &out[i]); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+// asked notes who the actor is in the roster that a case is put to. A roster that is not accepted any more asks nobody.
+func (c *Cases) asked(ctx context.Context, by audit.Actor, w *Waiting) error {
+	r, err := c.Archive.roster.get(ctx, w.roster)
+	if errors.Is(err, ErrRosterPin) || errors.Is(err, ErrNoRoster) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	w.Needed = int(r.Plan.Threshold)
+	for _, a := range r.Plan.Agents {
+		if a.Person == by.Person {
+			w.Agent, w.Answered = a.ID, slices.Contains(w.answered, a.ID)
+		}
+	}
+	return nil
 }
 
 // older fills in what the archive did not note of cases that were opened before it did, from their statements.

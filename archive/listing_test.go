@@ -10,6 +10,7 @@ import (
 
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/archive/record"
+	"github.com/sealpost/sealpost/internal/audit"
 )
 
 // A list says of a case what its statement says, without reading it: that of a case of before, too.
@@ -77,5 +78,55 @@ func TestListingPages(t *testing.T) {
 	}
 	if d := cmp.Diff(fmt.Sprint(want), fmt.Sprint(got)); d != "" {
 		t.Error(d)
+	}
+}
+
+// Those whose agents are asked come in the order of their deadlines, with what was said so far, and what the reader has.
+func TestWaitingCases(t *testing.T) {
+	o := newOffice(t)
+	o.archived(t, o.alice, 1)
+	first, capsules := o.opened(t)
+	o.wait(time.Hour)
+	second, _ := o.opened(t)
+	o.wait(time.Hour)
+	third, _ := o.opened(t)
+	if _, err := o.Cancel(t.Context(), o.alice.Actor, third.ID, "found it"); err != nil {
+		t.Fatal(err)
+	}
+	o.mustApprove(t, first, capsules, 1)
+	type row struct {
+		ID                          uuid.UUID
+		Needed, Approved, Refused   int
+		Agent                       uint16
+		Answered                    bool
+		Requester                   string
+		DeliveriesOfThem, KeysThere int
+	}
+	waiting := func(by audit.Actor, limit int) (out []row) {
+		t.Helper()
+		found, err := o.Waiting(t.Context(), by, limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, w := range found {
+			out = append(out, row{w.ID, w.Needed, w.Approved, w.Refused, w.Agent, w.Answered, w.Requester, len(w.Deliveries), w.Deliveries[0].Records})
+		}
+		return out
+	}
+	a := row{first.ID, 2, 1, 0, 1, true, "Alice Example", 1, 1}
+	b := row{second.ID, 2, 0, 0, 1, false, "Alice Example", 1, 1}
+	if d := cmp.Diff([]row{a, b}, waiting(o.agent(1), 10)); d != "" {
+		t.Errorf("an agent who answered one: %s", d)
+	}
+	a.Agent, b.Agent, a.Answered = 2, 2, false
+	if d := cmp.Diff([]row{a}, waiting(o.agent(2), 1)); d != "" {
+		t.Errorf("another agent, one: %s", d)
+	}
+	a.Agent, b.Agent = 0, 0
+	if d := cmp.Diff([]row{a, b}, waiting(o.auditor.Actor, 10)); d != "" {
+		t.Errorf("an auditor: %s", d)
+	}
+	if got := waiting(o.lawyer.Actor, 10); got != nil {
+		t.Errorf("somebody else sees %v", got)
 	}
 }

@@ -10,13 +10,26 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 )
 
-func selectListed(ctx context.Context, tx pgx.Tx, person uuid.UUID, auditor bool, state CaseState, after uuid.UUID, now time.Time, limit int) ([]Listed, error) {
-	rows, err := tx.Query(ctx, `select id, kind, state, coalesce(reason, ''), coalesce(requester_name, ''), coalesce(purpose, ''), coalesce(reference, ''),
+// listed is what a list reads of cases that somebody may see.
+const listed = `select id, kind, state, coalesce(reason, ''), coalesce(requester_name, ''), coalesce(purpose, ''), coalesce(reference, ''),
 		opened_at, deadline, changed_at, silent_until, case when requester_name is null then statement end
-		from archive.recovery_case c where `+visible+`
+		from archive.recovery_case c where ` + visible
+
+func selectListed(ctx context.Context, tx pgx.Tx, person uuid.UUID, auditor bool, state CaseState, after uuid.UUID, now time.Time, limit int) ([]Listed, error) {
+	rows, err := tx.Query(ctx, listed+`
 		and ($4 = '' or c.state = $4)
 		and ($5 = '00000000-0000-0000-0000-000000000000'::uuid or (c.opened_at, c.id) < (select x.opened_at, x.id from archive.recovery_case x where x.id = $5))
 		order by c.opened_at desc, c.id desc limit $6`, person, auditor, now, string(state), after, limit)
+	return collectListed(rows, err)
+}
+
+// selectWaiting returns the cases whose agents are asked, the one first that has the least time left.
+func selectWaiting(ctx context.Context, tx pgx.Tx, person uuid.UUID, auditor bool, now time.Time, limit int) ([]Listed, error) {
+	rows, err := tx.Query(ctx, listed+` and c.state = 'requested' order by c.deadline, c.id limit $4`, person, auditor, now, limit)
+	return collectListed(rows, err)
+}
+
+func collectListed(rows pgx.Rows, err error) ([]Listed, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +75,41 @@ func selectListedDeliveries(ctx context.Context, tx pgx.Tx, list []Listed) error
 		}
 		if collected != nil && n < len(l.Deliveries) {
 			l.Deliveries[n].Collected = *collected
+		}
+		return nil
+	})
+	return err
+}
+
+// selectWaitingAnswers adds to cases which roster is asked, and what its agents said so far.
+func selectWaitingAnswers(ctx context.Context, tx pgx.Tx, list []Waiting) error {
+	at := map[uuid.UUID]*Waiting{}
+	ids := make([]uuid.UUID, len(list))
+	for i := range list {
+		ids[i], at[list[i].ID] = list[i].ID, &list[i]
+	}
+	rows, err := tx.Query(ctx, `select c.id, c.roster, coalesce(a.agent, 0), coalesce(a.decision, ''), a.dispute is not null from archive.recovery_case c
+		left join archive.case_answer a on a.case_id = c.id where c.id = any($1)`, ids)
+	if err != nil {
+		return err
+	}
+	var id uuid.UUID
+	var roster []byte
+	var agent uint16
+	var decision string
+	var disputed bool
+	_, err = pgx.ForEachRow(rows, []any{&id, &roster, &agent, &decision, &disputed}, func() error {
+		w := at[id]
+		w.roster = record.Hash(roster)
+		if agent == 0 {
+			return nil
+		}
+		w.answered = append(w.answered, agent)
+		switch {
+		case decision == record.Deny.String():
+			w.Refused++
+		case !disputed:
+			w.Approved++
 		}
 		return nil
 	})

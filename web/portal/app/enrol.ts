@@ -8,6 +8,7 @@ import * as server from "./server";
 export { parse, verifyExchange, verifyOwn } from "./certificate";
 export { choose, make, pkcs8, request, spki } from "./keys";
 export { build } from "./pkcs12";
+export { buildOld } from "./pkcs12-old";
 export { bits } from "./passphrase";
 export { verifyReceipt } from "./receipt";
 export { identifier, sealKey } from "./seal";
@@ -23,7 +24,9 @@ type View = "start" | "passphrase" | "progress" | "done" | "finished";
 let journey: Journey | undefined;
 let passphrase = "";
 let busy = false;
-let file: { url: string; name: string } | undefined;
+interface Download { url: string; name: string }
+let file: Download | undefined;
+let old: Download[] = [];
 
 /** view shows one of the page's parts, and puts the reader there. */
 function view(name: View): void {
@@ -144,6 +147,35 @@ function offer(blob: Blob): void {
   view("done");
 }
 
+/** makeOld makes the files for GnuPG, with a passphrase that nobody can guess: it is all that protects them. */
+async function makeOld(): Promise<void> {
+  const button = by<HTMLButtonElement>("old-make");
+  button.disabled = true;
+  show(by("old-making"));
+  try {
+    const secret = suggest(6), files = await journey!.older(secret);
+    for (const use of ["signing", "encryption"] as const) {
+      const link = by<HTMLAnchorElement>("old-" + use), content = files[use];
+      show(link.parentElement!, content !== undefined);
+      if (!content) continue;
+      const made = { url: URL.createObjectURL(new Blob([content], { type: "application/x-pkcs12" })), name: file!.name.replace(/\.p12$/, `.${use}.p12`) };
+      old.push(made);
+      link.href = made.url;
+      link.download = made.name;
+      link.addEventListener("click", () => {
+        show(by("fetched"));
+        void journey!.fetched().catch(failed);
+      });
+    }
+    by("old-passphrase").textContent = secret;
+    show(by("old-files"));
+    show(button, false);
+  } finally {
+    button.disabled = false;
+    show(by("old-making"), false);
+  }
+}
+
 function judge(): void {
   const field = by<HTMLInputElement>("passphrase");
   const s = strength(field.value, [journey?.person.name ?? "", ...(journey?.person.mailboxes ?? [])]);
@@ -161,6 +193,8 @@ function wire(): void {
     by("show").setAttribute("aria-pressed", String(yes));
   };
   by("get").addEventListener("click", () => {
+    journey!.rsaFirst = by<HTMLInputElement>("gnupg").checked;
+    by<HTMLDetailsElement>("old").open = journey!.rsaFirst;
     view("passphrase");
     by("passphrase").focus();
   });
@@ -189,10 +223,12 @@ function wire(): void {
     show(by("fetched"));
     void journey!.fetched().catch(failed);
   });
+  by("old-make").addEventListener("click", () => void once(makeOld));
   by("have").addEventListener("click", () => void once(async () => {
     await journey!.forget();
-    if (file) URL.revokeObjectURL(file.url);
+    for (const f of [file, ...old]) if (f) URL.revokeObjectURL(f.url);
     file = undefined;
+    old = [];
     view("finished");
   }));
 }

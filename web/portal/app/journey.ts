@@ -5,6 +5,7 @@ import * as der from "./der";
 import { Bytes } from "./der";
 import * as keys from "./keys";
 import { build, Entry } from "./pkcs12";
+import { buildOld } from "./pkcs12-old";
 import { verifyReceipt } from "./receipt";
 import { identifier, sealKey } from "./seal";
 import * as server from "./server";
@@ -36,6 +37,7 @@ export class Waiting extends Error {
 
 export class Journey {
   kept?: store.Kept;
+  rsaFirst = false; // for programs that know no other keys
   private status?: server.Status;
   private entries: { half: store.Half; certificate: Bytes }[] = [];
   private chain: Bytes[] = [];
@@ -83,7 +85,7 @@ export class Journey {
       for (const use of ["signing", "encryption"] as const) {
         const half = plan[use];
         if (!half) continue;
-        const kind = keys.choose(half.algorithms);
+        const kind = keys.choose(half.algorithms, this.rsaFirst);
         if (!kind) throw new Impossible("algorithm", half.algorithms.join(", "));
         const pair = await keys.make(kind);
         const single = !plan.signing || !plan.encryption;
@@ -212,6 +214,16 @@ export class Journey {
     }
     const out = await build(entries, this.chain, passphrase);
     this.tell("file", "done");
+    return out;
+  }
+
+  /** older builds a file for each key, for programs that read neither the other one nor several keys. */
+  async older(passphrase: string): Promise<Partial<Record<store.Use, Bytes>>> {
+    const out: Partial<Record<store.Use, Bytes>> = {};
+    for (const e of this.entries) {
+      const entry = { name: this.person.name + (e.half.single ? "" : ` (${e.half.use})`), key: await keys.pkcs8(e.half.key), certificate: e.certificate };
+      out[e.half.use] = await buildOld(entry, this.chain, passphrase);
+    }
     return out;
   }
 

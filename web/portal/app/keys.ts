@@ -25,8 +25,10 @@ const kinds: Record<string, Kind> = {
   "RSA-4096": rsa(4096),
 };
 
-/** choose returns the first of the accepted kinds, which is the one that the server prefers, that can be made here. */
-export const choose = (accepted: string[]) => accepted.find((k) => k in kinds);
+/** choose returns the first of the accepted kinds, which is the one that the server prefers, that can be made here: the first with RSA
+ * for programs that know no other, if there is one. */
+export const choose = (accepted: string[], rsaFirst = false) =>
+  (rsaFirst && accepted.find((k) => k in kinds && k.startsWith("RSA-"))) || accepted.find((k) => k in kinds);
 
 /** make returns a new pair. Its private key can be taken out, because it has to go into the file that the person gets. */
 export async function make(kind: string): Promise<CryptoKeyPair> {

@@ -37,9 +37,9 @@ export function strength(passphrase: string, known: string[]): Strength {
   return n < 40 ? "weak" : n < 55 ? "fair" : n < 75 ? "good" : "strong";
 }
 
-/** suggest returns a random one of 80 bits, in groups that are easily typed, without 0, 1, 8 and 9. */
-export function suggest(): string {
+/** suggest returns a random one, in groups that are easily typed, without 0, 1, 8 and 9: of 80 bits, 20 for each group. */
+export function suggest(groups = 4): string {
   const letters = "abcdefghijklmnopqrstuvwxyz234567";
-  const all = Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => letters[b % 32]).join("");
+  const all = Array.from(crypto.getRandomValues(new Uint8Array(4 * groups)), (b) => letters[b % 32]).join("");
   return all.match(/.{4}/g)!.join("-");
 }

@@ -8,7 +8,7 @@ import { parse, spkiOf, Wrong } from "./certificate";
 import * as der from "./der";
 import { Bytes } from "./der";
 import * as oid from "./oid";
-import { macKey } from "./pkcs12";
+import { derive } from "./pkcs12";
 import { algorithm, Algorithm, attributes, Element, plain, read, Reader } from "./read";
 import { curveOf } from "./signature";
 
@@ -96,7 +96,7 @@ async function checkMAC(r: Reader, safe: Bytes, keys: Deriver): Promise<void> {
   const hash = macs[oid.digests[how.id] ?? ""];
   if (!hash || !plain(how)) throw new Wrong("the file is of an older kind that browsers do not read");
   keys.spend(iterations);
-  const key = await macKey(keys.passphrase, salt, iterations, hash);
+  const key = await derive(hash, 3, keys.passphrase, salt, iterations, hash.outputLen);
   const sum = hmac(hash, key, safe);
   key.fill(0);
   let differ = want.length ^ sum.length;

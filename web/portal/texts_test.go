@@ -13,6 +13,7 @@ var madeOfParts = []string{
 	"about", "area", "card", "done", "fault", "language", "state", "step", "word",
 	"guide", "guides.on", "guides.step",
 	"officer.about", "officer.asks", "officer.certificate", "officer.drill", "officer.kind", "officer.round", "officer.said", "officer.state", "officer.tab", "officer.would", "officer.you",
+	"restore.step",
 }
 
 // Every text that a page or handler uses is there in each language, with the same placeholders, and each one that is there

@@ -89,7 +89,7 @@ export async function verifyOwn(c: Certificate, chain: Certificate[], key: Bytes
 }
 
 /** mailboxesOf returns the addresses of a certificate, also those beyond ASCII (RFC 9598). */
-function mailboxesOf(c: Certificate): string[] {
+export function mailboxesOf(c: Certificate): string[] {
   const names = (extension(c, "2.5.29.17")?.parsedValue as { altNames?: GeneralNames["names"] } | undefined)?.altNames ?? [];
   const out: string[] = [];
   for (const n of names) {

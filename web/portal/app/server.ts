@@ -23,7 +23,7 @@ export class Refused extends Error {
   }
 }
 
-async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
+export async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
   let response: Response;
   try {
     response = await fetch("/api/v1" + path, { ...init, credentials: "same-origin", redirect: "error", cache: "no-store", signal: AbortSignal.timeout(60_000) });

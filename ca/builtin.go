@@ -22,6 +22,12 @@ const (
 	ServerTLS             = "server-tls"
 )
 
+// Names of the profiles of the test mailbox, which are there only where there is one (WithTestMailbox).
+const (
+	TestMailboxSigning    = "test-mailbox-signing"
+	TestMailboxEncryption = "test-mailbox-encryption"
+)
+
 // DefaultProfiles returns the profiles that Sealpost comes with; docs/certificate-profile.md has a table of each.
 func DefaultProfiles() []ProfileConfig {
 	return []ProfileConfig{
@@ -58,6 +64,22 @@ func WithDefaults(custom []ProfileConfig) []ProfileConfig {
 			out[i] = c
 		} else {
 			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// WithTestMailbox returns the profiles with those of the mailbox that test mails come from, if they are not among them. Both of
+// its keys are the system's own and in its hands, none is archived, and nobody is to send anything secret there.
+func WithTestMailbox(profiles []ProfileConfig) []ProfileConfig {
+	out := slices.Clone(profiles)
+	for _, p := range []ProfileConfig{
+		roleMailbox(person(TestMailboxSigning, keyuse.Service, "13", "digital-signature")),
+		roleMailbox(person(TestMailboxEncryption, keyuse.Service, "14", "encipherment")),
+	} {
+		p.ValidityDays = 397
+		if !slices.ContainsFunc(out, func(o ProfileConfig) bool { return o.Name == p.Name }) {
+			out = append(out, p)
 		}
 	}
 	return out

@@ -28,24 +28,32 @@ type AdvertiseOptions struct {
 // else DefaultCapabilities, and which certificate to encrypt to (RFC 8551 §2.5.3, and Microsoft's attribute for the same). As with
 // Sign, the key may be on a token. A key or certificate that does not fit is ErrSigner or ErrRecipient.
 func Advertise(signer crypto.Signer, cert *x509.Certificate, opt AdvertiseOptions) ([]byte, error) {
-	if opt.Encryption == nil || !mayUseForEncryption(opt.Encryption) {
-		return nil, ErrRecipient.Withf("A certificate that is for encryption is needed.")
+	if opt.Encryption == nil {
+		return nil, errNotForEncryption
 	}
-	capabilities, ok := capabilitiesOf(opt.Encryption)
-	if !ok {
-		return nil, ErrRecipient.Withf("The encryption certificate's capabilities cannot be read.")
-	}
-	attributes, err := buildPreferences(capabilities, opt.Encryption)
-	if err != nil {
-		return nil, err
-	}
-	der, err := Sign(nil, signer, cert, SignOptions{Detached: true, SigningTime: opt.SigningTime, attributes: attributes,
-		Chain: advertisedWith(cert, append([]*x509.Certificate{opt.Encryption}, opt.Chain...))})
+	der, err := Sign(nil, signer, cert, SignOptions{Detached: true, SigningTime: opt.SigningTime, Encryption: opt.Encryption, Chain: opt.Chain})
 	if err != nil {
 		return nil, err
 	}
 	_, err = ReadAdvertisement(der) // nothing leaves that would not be taken
 	return der, err
+}
+
+var errNotForEncryption = ErrRecipient.Withf("A certificate that is for encryption is needed.")
+
+// addPreferences has a signature say what correspondents should encrypt to, and with what.
+func (o *SignOptions) addPreferences(signer *x509.Certificate) error {
+	if !mayUseForEncryption(o.Encryption) {
+		return errNotForEncryption
+	}
+	capabilities, ok := capabilitiesOf(o.Encryption)
+	if !ok {
+		return ErrRecipient.Withf("The encryption certificate's capabilities cannot be read.")
+	}
+	o.Chain = advertisedWith(signer, append([]*x509.Certificate{o.Encryption}, o.Chain...))
+	var err error
+	o.attributes, err = buildPreferences(capabilities, o.Encryption)
+	return err
 }
 
 // advertisedWith returns what goes beside the signer's certificate: each certificate once, and no root.

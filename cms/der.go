@@ -7,6 +7,8 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/sealpost/sealpost/internal/ber"
 )
 
 // context returns the constructed context-specific tag n.
@@ -26,6 +28,24 @@ func checkDER(der []byte, maxSize int) error {
 		return ErrTooLarge.Withf("The message has %d bytes; at most %d are accepted.", len(der), maxSize)
 	}
 	return checkElements(der, 0)
+}
+
+// readable returns a message as DER, checked as checkDER does.
+func readable(b []byte, maxSize int, mayBeBER bool) ([]byte, error) {
+	if mayBeBER {
+		if maxSize <= 0 {
+			maxSize = DefaultMaxSize
+		}
+		if len(b) > maxSize {
+			return nil, ErrTooLarge.Withf("The message has %d bytes; at most %d are accepted.", len(b), maxSize)
+		}
+		der, err := ber.ToDER(b)
+		if err != nil {
+			return nil, ErrMalformed.Because(err)
+		}
+		b = der
+	}
+	return b, checkDER(b, maxSize)
 }
 
 func checkElements(s cryptobyte.String, depth int) error {

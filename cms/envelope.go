@@ -8,12 +8,15 @@ import (
 
 	"golang.org/x/crypto/cryptobyte"
 	cbasn1 "golang.org/x/crypto/cryptobyte/asn1"
+
+	"github.com/sealpost/sealpost/internal/ber"
 )
 
 // envelope is an AuthEnvelopedData or EnvelopedData taken apart, with nothing
 // decrypted yet.
 type envelope struct {
 	authenticated bool
+	pieces        bool // the ciphertext may come in pieces
 	recipients    []recipientInfo
 	contentType   asn1.ObjectIdentifier
 	cipher        *contentCipher
@@ -56,12 +59,12 @@ func (id *identity) readIssuerAndSerial(body cryptobyte.String) bool {
 	return ok
 }
 
-func parseEnvelope(der []byte) (*envelope, error) {
+func parseEnvelope(der []byte, pieces bool) (*envelope, error) {
 	typ, body, err := contentInfo(der)
 	if err != nil {
 		return nil, err
 	}
-	e := new(envelope)
+	e := &envelope{pieces: pieces}
 	switch {
 	case typ.Equal(OIDAuthEnvelopedData):
 		e.authenticated = true
@@ -224,7 +227,7 @@ func (e *envelope) readContent(body *cryptobyte.String) error {
 	if !body.ReadASN1(&info, cbasn1.SEQUENCE) ||
 		!info.ReadASN1ObjectIdentifier(&e.contentType) ||
 		!readAlgorithm(&info, &alg) ||
-		!info.ReadASN1(&ciphertext, contextPrimitive(0)) || !info.Empty() {
+		!e.readCiphertext(&info, &ciphertext) || !info.Empty() {
 		return ErrMalformed
 	}
 	e.ciphertext = ciphertext
@@ -240,6 +243,20 @@ func (e *envelope) readContent(body *cryptobyte.String) error {
 		return ErrMalformed
 	}
 	return nil
+}
+
+// readCiphertext reads an OCTET STRING under an implicit tag.
+func (e *envelope) readCiphertext(info, ciphertext *cryptobyte.String) bool {
+	if !e.pieces || !info.PeekASN1Tag(context(0)) {
+		return info.ReadASN1(ciphertext, contextPrimitive(0))
+	}
+	var pieces cryptobyte.String
+	if !info.ReadASN1(&pieces, context(0)) {
+		return false
+	}
+	whole, err := ber.Join(pieces)
+	*ciphertext = whole
+	return err == nil
 }
 
 // readAuthentication reads authAttrs and mac (RFC 5083 §2.1). Attributes must be

@@ -71,3 +71,14 @@ var (
 	oidECDSASHA512 = asn1.ObjectIdentifier{1, 2, 840, 10045, 4, 3, 4}
 	oidEd25519     = asn1.ObjectIdentifier{1, 3, 101, 112}
 )
+
+// Algorithms that this package never uses, to call them by their names.
+var (
+	oidChaCha20Poly1305 = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 9, 16, 3, 18} // RFC 8103
+	oidRC2CBC           = asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 2}
+	oidRC4              = asn1.ObjectIdentifier{1, 2, 840, 113549, 3, 4}
+	oidDESCBC           = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 7}
+	oidSHA1             = asn1.ObjectIdentifier{1, 3, 14, 3, 2, 26}
+	oidMD5              = asn1.ObjectIdentifier{1, 2, 840, 113549, 2, 5}
+	oidRSASHA1          = asn1.ObjectIdentifier{1, 2, 840, 113549, 1, 1, 5}
+)

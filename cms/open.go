@@ -27,6 +27,9 @@ type OpenOptions struct {
 	// an AuthEnvelopedData can be recast as EnvelopedData under the same content
 	// key (RFC 9709 §1), and what becomes of it says something about its content.
 	AllowUnauthenticated bool
+	// BER accepts indefinite lengths and content in pieces, as mail programs write
+	// them.
+	BER bool
 	// MaxSize in bytes of the whole message; zero means DefaultMaxSize.
 	MaxSize int
 }
@@ -53,10 +56,11 @@ func Open(der []byte, r Recipient, opt OpenOptions) (*Opened, error) {
 	if err := r.check(); err != nil {
 		return nil, err
 	}
-	if err := checkDER(der, opt.MaxSize); err != nil {
+	der, err := readable(der, opt.MaxSize, opt.BER)
+	if err != nil {
 		return nil, err
 	}
-	e, err := parseEnvelope(der)
+	e, err := parseEnvelope(der, opt.BER)
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,10 @@ type SealOptions struct {
 	// Legacy writes EnvelopedData with AES-256-CBC, which mail programs read
 	// but which does not notice alterations, in place of AuthEnvelopedData.
 	Legacy bool
+	// PKCS1v15 encrypts the content key to RSA keys with PKCS #1 v1.5 padding in
+	// place of OAEP, which is all that Apple's and older mail programs read (and
+	// what RFC 8551 §2.3 demands of each). Only for mail.
+	PKCS1v15 bool
 }
 
 // Seal encrypts content to every one of the recipients and returns DER. Any one
@@ -44,7 +48,7 @@ func Seal(content []byte, recipients []*x509.Certificate, opt SealOptions) ([]by
 	infos := make([][]byte, len(recipients))
 	version := 0
 	for i, cert := range recipients {
-		info, err := sealKey(contentKey, cert)
+		info, err := sealKey(contentKey, cert, opt.PKCS1v15)
 		if err != nil {
 			return nil, err
 		}
@@ -118,7 +122,7 @@ func addEncryptedContent(b *cryptobyte.Builder, typ, alg asn1.ObjectIdentifier, 
 }
 
 // sealKey returns the RecipientInfo for one certificate.
-func sealKey(contentKey []byte, cert *x509.Certificate) ([]byte, error) {
+func sealKey(contentKey []byte, cert *x509.Certificate, v15 bool) ([]byte, error) {
 	if cert == nil {
 		return nil, ErrRecipient.Withf("A recipient has no certificate.")
 	}
@@ -129,7 +133,7 @@ func sealKey(contentKey []byte, cert *x509.Certificate) ([]byte, error) {
 		if cert.KeyUsage != 0 && cert.KeyUsage&x509.KeyUsageKeyEncipherment == 0 {
 			return nil, ErrRecipient.Withf("The recipient's certificate is not for key encipherment.")
 		}
-		return sealKeyTransport(contentKey, cert, pub)
+		return sealKeyTransport(contentKey, cert, pub, v15)
 	}
 	pub, ok := ecdhPublic(certifiedKey(cert))
 	if !ok {
@@ -141,9 +145,17 @@ func sealKey(contentKey []byte, cert *x509.Certificate) ([]byte, error) {
 	return sealKeyAgreement(contentKey, cert, pub)
 }
 
-// sealKeyTransport writes a KeyTransRecipientInfo with RSAES-OAEP.
-func sealKeyTransport(contentKey []byte, cert *x509.Certificate, pub *rsa.PublicKey) ([]byte, error) {
-	encrypted, err := rsa.EncryptOAEP(sha256.New(), rand.Reader, pub, contentKey, nil)
+// sealKeyTransport writes a KeyTransRecipientInfo with RSAES-OAEP, or with PKCS #1
+// v1.5.
+func sealKeyTransport(contentKey []byte, cert *x509.Certificate, pub *rsa.PublicKey, v15 bool) ([]byte, error) {
+	var encrypted []byte
+	var err error
+	if v15 {
+		//lint:ignore SA1019 what all mail programs read; only on request
+		encrypted, err = rsa.EncryptPKCS1v15(rand.Reader, pub, contentKey)
+	} else {
+		encrypted, err = rsa.EncryptOAEP(sha256.New(), rand.Reader, pub, contentKey, nil)
+	}
 	if err != nil {
 		return nil, ErrRecipient.Because(err)
 	}
@@ -151,7 +163,11 @@ func sealKeyTransport(contentKey []byte, cert *x509.Certificate, pub *rsa.Public
 		b.AddASN1(cbasn1.SEQUENCE, func(b *cryptobyte.Builder) {
 			b.AddASN1Int64(0)
 			addIssuerAndSerial(b, cert)
-			addOAEP(b)
+			if v15 {
+				addAlgorithm(b, oidRSA, addNull)
+			} else {
+				addOAEP(b)
+			}
 			b.AddASN1OctetString(encrypted)
 		})
 	})

@@ -22,6 +22,10 @@ type SignOptions struct {
 	ContentType asn1.ObjectIdentifier
 	// SigningTime is written as a signed attribute unless it is zero.
 	SigningTime time.Time
+	// Encryption is the certificate that correspondents should encrypt to, which
+	// a signed mail tells them with the ciphers that are read, as Advertise does;
+	// nil tells them nothing. It goes into the message with Chain.
+	Encryption *x509.Certificate
 
 	attributes [][]byte // further signed attributes, encoded
 }
@@ -50,6 +54,11 @@ func Sign(content []byte, signer crypto.Signer, cert *x509.Certificate, opt Sign
 	}
 	if len(opt.ContentType) == 0 {
 		opt.ContentType = OIDData
+	}
+	if opt.Encryption != nil {
+		if err := opt.addPreferences(cert); err != nil {
+			return nil, err
+		}
 	}
 	attrs, err := buildSignedAttributes(content, s, opt)
 	if err != nil {

@@ -33,6 +33,9 @@ type VerifyOptions struct {
 	// AllowAnySigner accepts whoever signed, with whatever certificate came in
 	// the message: it proves possession of a key and nothing about a person.
 	AllowAnySigner bool
+	// BER accepts indefinite lengths and content in pieces, as mail programs write
+	// them. The signed attributes have to be DER in any case (RFC 5652 §5.3).
+	BER bool
 	// MaxSize in bytes of the whole message; zero means DefaultMaxSize.
 	MaxSize int
 }
@@ -58,7 +61,8 @@ func Verify(der []byte, opt VerifyOptions) (*Signed, error) {
 	if opt.Roots == nil && opt.Signer == nil && !opt.AllowAnySigner {
 		return nil, ErrVerify.Withf("Nobody is trusted to have signed.")
 	}
-	if err := checkDER(der, opt.MaxSize); err != nil {
+	der, err := readable(der, opt.MaxSize, opt.BER)
+	if err != nil {
 		return nil, err
 	}
 	data, err := parseSignedData(der)

@@ -24,6 +24,8 @@ CREATE SCHEMA publication;
 
 CREATE SCHEMA require;
 
+CREATE SCHEMA testmail;
+
 CREATE SCHEMA web;
 
 CREATE FUNCTION archive.only_held_records_go() RETURNS trigger
@@ -756,6 +758,50 @@ ALTER TABLE publication.due ALTER COLUMN id ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE testmail.identity (
+    id uuid NOT NULL,
+    address text NOT NULL,
+    signing_key bytea,
+    encryption_key bytea,
+    signing bytea,
+    encryption bytea,
+    made_at timestamp with time zone NOT NULL,
+    ends_at timestamp with time zone,
+    CONSTRAINT identity_check CHECK ((((signing IS NULL) = (encryption IS NULL)) AND ((signing IS NULL) = (ends_at IS NULL))))
+);
+
+CREATE TABLE testmail.look (
+    only_one boolean DEFAULT true NOT NULL,
+    looked_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    failure text DEFAULT ''::text NOT NULL,
+    CONSTRAINT look_only_one_check CHECK (only_one)
+);
+
+CREATE TABLE testmail.test (
+    id uuid NOT NULL,
+    person uuid NOT NULL,
+    token text NOT NULL,
+    code text NOT NULL,
+    name text NOT NULL,
+    mailbox text NOT NULL,
+    certificate bytea NOT NULL,
+    subject text NOT NULL,
+    text text NOT NULL,
+    begun_at timestamp with time zone NOT NULL,
+    until timestamp with time zone NOT NULL,
+    sent_at timestamp with time zone,
+    failed_at timestamp with time zone,
+    failure text DEFAULT ''::text NOT NULL,
+    said text DEFAULT ''::text NOT NULL,
+    notice text DEFAULT ''::text NOT NULL,
+    answers integer DEFAULT 0 NOT NULL,
+    answered_at timestamp with time zone,
+    theirs boolean DEFAULT false NOT NULL,
+    findings jsonb,
+    CONSTRAINT test_notice_check CHECK ((notice = ANY (ARRAY[''::text, 'automatic'::text, 'bounced'::text])))
+);
+
 CREATE TABLE web.handover (
     code bytea NOT NULL,
     challenge bytea NOT NULL,
@@ -971,6 +1017,18 @@ ALTER TABLE ONLY publication.due_further
 ALTER TABLE ONLY publication.due
     ADD CONSTRAINT due_pkey PRIMARY KEY (id);
 
+ALTER TABLE ONLY testmail.identity
+    ADD CONSTRAINT identity_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY testmail.look
+    ADD CONSTRAINT look_pkey PRIMARY KEY (only_one);
+
+ALTER TABLE ONLY testmail.test
+    ADD CONSTRAINT test_pkey PRIMARY KEY (id);
+
+ALTER TABLE ONLY testmail.test
+    ADD CONSTRAINT test_token_key UNIQUE (token);
+
 ALTER TABLE ONLY web.handover
     ADD CONSTRAINT handover_pkey PRIMARY KEY (code);
 
@@ -1068,6 +1126,10 @@ CREATE INDEX contact_value_key_idx ON gal.contact_value USING btree (key);
 
 CREATE INDEX due_further_next ON publication.due_further USING btree (directory, not_before, id);
 
+CREATE INDEX test_person_begun_at_idx ON testmail.test USING btree (person, begun_at);
+
+CREATE INDEX test_until_idx ON testmail.test USING btree (until);
+
 CREATE INDEX handover_ends_at_idx ON web.handover USING btree (ends_at);
 
 CREATE INDEX session_ends_at_idx ON web.session USING btree (ends_at);
@@ -1126,6 +1188,7 @@ GRANT USAGE ON SCHEMA audit TO sealpost_enroll;
 GRANT USAGE ON SCHEMA audit TO sealpost_crl;
 GRANT USAGE ON SCHEMA audit TO sealpost_gal;
 GRANT USAGE ON SCHEMA audit TO sealpost_web;
+GRANT USAGE ON SCHEMA audit TO sealpost_testmail;
 
 GRANT USAGE ON SCHEMA ca TO sealpost_ca;
 
@@ -1160,6 +1223,8 @@ GRANT USAGE ON SCHEMA require TO sealpost_enroll;
 GRANT USAGE ON SCHEMA require TO sealpost_crl;
 GRANT USAGE ON SCHEMA require TO sealpost_gal;
 GRANT USAGE ON SCHEMA require TO sealpost_web;
+
+GRANT USAGE ON SCHEMA testmail TO sealpost_testmail;
 
 GRANT USAGE ON SCHEMA web TO sealpost_web;
 
@@ -1228,6 +1293,7 @@ GRANT INSERT ON TABLE audit.event TO sealpost_enroll;
 GRANT INSERT ON TABLE audit.event TO sealpost_crl;
 GRANT INSERT ON TABLE audit.event TO sealpost_gal;
 GRANT INSERT ON TABLE audit.event TO sealpost_web;
+GRANT INSERT ON TABLE audit.event TO sealpost_testmail;
 
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_audit;
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_ca;
@@ -1237,6 +1303,7 @@ GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_enroll;
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_crl;
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_gal;
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_web;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_testmail;
 
 GRANT SELECT ON TABLE audit.leaf TO sealpost_audit;
 GRANT SELECT,INSERT ON TABLE audit.leaf TO sealpost_sequencer;
@@ -1253,6 +1320,7 @@ GRANT INSERT ON TABLE audit.pending TO sealpost_crl;
 GRANT INSERT ON TABLE audit.pending TO sealpost_gal;
 GRANT INSERT ON TABLE audit.pending TO sealpost_web;
 GRANT SELECT,DELETE ON TABLE audit.pending TO sealpost_sequencer;
+GRANT INSERT ON TABLE audit.pending TO sealpost_testmail;
 
 GRANT SELECT,INSERT ON TABLE ca.certificate TO sealpost_ca;
 
@@ -1347,6 +1415,46 @@ GRANT SELECT,INSERT,DELETE ON TABLE publication.due_further TO sealpost_jobs;
 GRANT UPDATE(attempts) ON TABLE publication.due_further TO sealpost_jobs;
 
 GRANT UPDATE(not_before) ON TABLE publication.due_further TO sealpost_jobs;
+
+GRANT SELECT,INSERT,DELETE ON TABLE testmail.identity TO sealpost_testmail;
+
+GRANT UPDATE(signing_key) ON TABLE testmail.identity TO sealpost_testmail;
+
+GRANT UPDATE(encryption_key) ON TABLE testmail.identity TO sealpost_testmail;
+
+GRANT UPDATE(signing) ON TABLE testmail.identity TO sealpost_testmail;
+
+GRANT UPDATE(encryption) ON TABLE testmail.identity TO sealpost_testmail;
+
+GRANT UPDATE(ends_at) ON TABLE testmail.identity TO sealpost_testmail;
+
+GRANT SELECT,INSERT ON TABLE testmail.look TO sealpost_testmail;
+
+GRANT UPDATE(looked_at) ON TABLE testmail.look TO sealpost_testmail;
+
+GRANT UPDATE(failed_at) ON TABLE testmail.look TO sealpost_testmail;
+
+GRANT UPDATE(failure) ON TABLE testmail.look TO sealpost_testmail;
+
+GRANT SELECT,INSERT,DELETE ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(sent_at) ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(failed_at) ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(failure) ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(said) ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(notice) ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(answers) ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(answered_at) ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(theirs) ON TABLE testmail.test TO sealpost_testmail;
+
+GRANT UPDATE(findings) ON TABLE testmail.test TO sealpost_testmail;
 
 GRANT SELECT,INSERT,DELETE ON TABLE web.handover TO sealpost_web;
 

@@ -26,6 +26,7 @@ import (
 	"github.com/sealpost/sealpost/gal/contact"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/recovery"
+	"github.com/sealpost/sealpost/testmail"
 	"github.com/sealpost/sealpost/web/portal"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
@@ -42,6 +43,7 @@ type Config struct {
 	Directory *directory.Directory
 	GAL       *gal.Publisher // nil: nobody's certificate is found or shown in the directory
 	Contacts  *contact.Desk  // nil: there are no contacts
+	TestMail  *testmail.Desk // nil: people send themselves no test mails
 	Audit     *audit.Log
 
 	Finding Finding // to whom certificates are shown that are found without the directory
@@ -137,7 +139,7 @@ func New(c Config) (*Server, error) {
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
 		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Directory: c.Directory, Authority: c.Authority,
-			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, Lists: c.CRL,
+			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, TestMail: c.TestMail, Lists: c.CRL,
 			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
 		if err != nil {
 			return nil, err

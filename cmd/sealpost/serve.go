@@ -151,7 +151,7 @@ func checkCommand() *cobra.Command {
 		Use:   "check",
 		Short: "Report everything that is wrong with the configuration",
 		Long: `Reads the configuration file and reports all its faults at once, each with its path. With --connect it then opens
-everything that the file names: key files, database, directory, roster, mail server (which is sent no message).`,
+everything that the file names: key files, database, directory, roster, mail server (which is sent no message), test mailbox (of which nothing is read).`,
 		Args: cobra.NoArgs,
 	}
 	path := configFlag(c)
@@ -212,7 +212,7 @@ func tryAll(cmd *cobra.Command, c *config.Config) error {
 			fmt.Fprintln(cmd.ErrOrStderr(), "warning:", server.DrillWarning(d))
 		}
 	}
-	faults := []error{s.Directory.Check(ctx), s.CheckMail(ctx)}
+	faults := []error{s.Directory.Check(ctx), s.CheckMail(ctx), s.CheckTestMail(ctx)}
 	if s.Contacts.On() {
 		if err := s.Contacts.Directory.Check(ctx); err != nil {
 			faults = append(faults, fmt.Errorf("gal.contacts: %w", err))

@@ -145,7 +145,7 @@ func (j SweepGAL) InsertOpts() river.InsertOpts {
 func directoryQueue(name string) string { return "directory-" + name }
 
 // RenewServiceCertificates renews what the system itself needs before it runs out: the exchange certificate (package
-// enroll) and the OCSP responder's (package ocsp).
+// enroll), the OCSP responder's (package ocsp) and the test mailbox's (package testmail).
 type RenewServiceCertificates struct{}
 
 // Kind names the job.
@@ -197,6 +197,41 @@ func (SendAlert) Kind() string { return "notice.alert" }
 func (SendAlert) InsertOpts() river.InsertOpts {
 	return river.InsertOpts{MaxAttempts: forever, Queue: mailQueue}
 }
+
+// SendTestMail sends somebody the mail with which they test their mail program (package testmail).
+type SendTestMail struct {
+	Test uuid.UUID `json:"test"`
+}
+
+// Kind names the job.
+func (SendTestMail) Kind() string { return "testmail.send" }
+
+// InsertOpts retries without end, in the queue of messages.
+func (SendTestMail) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{MaxAttempts: forever, Queue: mailQueue}
+}
+
+// LongestDelay is short: somebody sits before the page and waits.
+func (SendTestMail) LongestDelay() time.Duration { return time.Minute }
+
+// ReadTestMail looks whether people have answered their test mails (package testmail).
+type ReadTestMail struct {
+	// Soon is for as long as somebody has just sent one or answered, and looks every few seconds.
+	Soon bool `json:"soon"`
+}
+
+// Kind names the job.
+func (ReadTestMail) Kind() string { return "testmail.read" }
+
+// InsertOpts keeps one of each at a time, in the queue of messages: a mailbox that hangs holds up no revocation list.
+func (ReadTestMail) InsertOpts() river.InsertOpts {
+	o := onceEach
+	o.MaxAttempts, o.Queue = forever, mailQueue
+	return o
+}
+
+// LongestDelay is short for the same reason.
+func (ReadTestMail) LongestDelay() time.Duration { return time.Minute }
 
 // RevealCases tells the subjects of legal cases who could not be told before (package notice).
 type RevealCases struct{}

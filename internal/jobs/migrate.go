@@ -16,7 +16,7 @@ import (
 const Schema = "river"
 
 // enqueuers are the rooms that may insert jobs in their own transactions.
-var enqueuers = []pg.Role{"ca", "archive", "directory", "enroll", "crl", "gal", "notice"}
+var enqueuers = []pg.Role{"ca", "archive", "directory", "enroll", "crl", "gal", "notice", "testmail"}
 
 // Migrate creates River's tables, or brings them up to the version of the River this program was built with, and grants
 // the rights on them. It runs after pg.Migrate, which creates the roles.

@@ -1,6 +1,7 @@
 package mail
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -32,6 +33,11 @@ type Message struct {
 	Address string
 	Subject string
 	Text    string // lines end with \n
+
+	// From is the sender's mailbox, without a name, in place of the configured one; the server must let its user write as that.
+	From string
+	// Sealed is CMS EnvelopedData in DER, in place of Text: the mail is encrypted (RFC 8551 §3.3).
+	Sealed []byte
 }
 
 // Send hands a message over. Whatever a name or the subject holds, it stays inside its own header: control characters,
@@ -67,18 +73,30 @@ func (s *Sender) compose(m Message) (*mail.Msg, error) {
 	if strings.ContainsFunc(m.Address, unprintable) || strings.ContainsAny(m.Address, "<> ,;\"") || strings.Count(m.Address, "@") != 1 {
 		return nil, ErrRefused.Withf("There is no mail address to send to.")
 	}
-	if len(m.Text) > maxText || !utf8.ValidString(m.Text) {
+	from, domain := s.from, s.domain
+	if m.From != "" {
+		a, err := netmail.ParseAddress(m.From)
+		if err != nil || a.Address != m.From {
+			return nil, fmt.Errorf("mail: %q cannot be a sender", m.From)
+		}
+		from, domain = *a, a.Address[strings.LastIndexByte(a.Address, '@')+1:]
+	}
+	if len(m.Sealed) > maxText || len(m.Text) > maxText || !utf8.ValidString(m.Text) {
 		return nil, errors.New("mail: the text is too long or no UTF-8")
 	}
 	out := mail.NewMsg(mail.WithNoDefaultUserAgent())
-	out.FromMailAddress(&s.from)
+	out.FromMailAddress(&from)
 	out.ToMailAddress(&netmail.Address{Name: clean(m.Name), Address: m.Address})
 	out.Subject(clean(m.Subject))
-	out.SetMessageIDWithValue(m.ID + "@" + s.domain)
+	out.SetMessageIDWithValue(m.ID + "@" + domain)
 	out.SetDateWithValue(s.config.Now())
 	out.SetGenHeader("Auto-Submitted", "auto-generated") // RFC 3834: no vacation notes come back
-	out.SetBodyString(mail.TypeTextPlain, m.Text)
-	return out, nil
+	if m.Sealed == nil {
+		out.SetBodyString(mail.TypeTextPlain, m.Text)
+		return out, nil
+	}
+	// One attachment and no text: the attachment is the mail itself.
+	return out, out.AttachReader("smime.p7m", bytes.NewReader(m.Sealed), mail.WithFileContentType("application/pkcs7-mime; smime-type=enveloped-data"))
 }
 
 // clean makes one line of a text that may come from anybody. What looks like an encoded word (RFC 2047) is broken: many
@@ -210,4 +228,18 @@ func (a *anyLogin) Start(server *smtp.ServerInfo) (string, []byte, error) {
 		return "", nil, errors.New("the server offers no way to log in that Sealpost knows (SCRAM-SHA-256, PLAIN, LOGIN)")
 	}
 	return a.Auth.Start(server)
+}
+
+// Said is what the mail server answered in words when it did not take a message, as one line; "" if it did not get that far.
+// It may name the recipient, so it is for them and for operators alone.
+func Said(err error) string {
+	var failed *mail.SendError
+	if !errors.As(err, &failed) || failed.ErrorCode() == 0 {
+		return ""
+	}
+	text, _, _ := strings.Cut(failed.Error(), ", affected")
+	if i := strings.Index(text, strconv.Itoa(failed.ErrorCode())+" "); i >= 0 {
+		return clean(text[i:])
+	}
+	return strconv.Itoa(failed.ErrorCode())
 }

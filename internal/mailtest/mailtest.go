@@ -162,6 +162,12 @@ func (s *Server) Mute(t testing.TB, on bool) { t.Helper(); s.flag(t, "mute", on)
 // Full makes the server take no messages for the moment.
 func (s *Server) Full(t testing.TB, on bool) { t.Helper(); s.flag(t, "full", on) }
 
+// Deliver makes the server put what it takes into mailboxes, too: a folder of imaptest's.
+func (s *Server) Deliver(t testing.TB, mailboxes string) {
+	t.Helper()
+	s.write(t, "deliver", []byte(mailboxes))
+}
+
 func (s *Server) flag(t testing.TB, name string, on bool) {
 	t.Helper()
 	if on {

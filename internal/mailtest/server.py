@@ -1,10 +1,11 @@
 """A mail server for tests: aiosmtpd (Debian: python3-aiosmtpd), which keeps what it is sent, as Python's own parser reads it.
 
 Recipients with "refused" in their address are refused for good, those with "later" for now. While there is a file "mute" in
-its folder it takes messages and hangs up without saying so; while there is a file "full" it takes none.
+its folder it takes messages and hangs up without saying so; while there is a file "full" it takes none. A file "deliver" names the
+folder of mailboxes (Maildir) into which messages go too, each recipient's by the part of the address before the @.
 """
 
-import asyncio, email, email.policy, json, os, signal, ssl, sys
+import asyncio, email, email.policy, json, mailbox, os, signal, ssl, sys
 from aiosmtpd.smtp import SMTP, AuthResult
 
 folder, port, mode, user, password = sys.argv[1], int(sys.argv[2]), *sys.argv[3:6]
@@ -33,7 +34,7 @@ class Handler:
         kept = {
             "From": envelope.mail_from, "To": envelope.rcpt_tos, "Login": bool(session.authenticated), "TLS": server.transport.get_extra_info("cipher") is not None,
             "Headers": [[k, str(v)] for k, v in m.items()], "Defects": [str(d) for d in m.defects],
-            "Parts": sum(1 for _ in m.walk()), "Text": m.get_content().replace("\r\n", "\n"), "Raw": envelope.content.decode("utf-8", "replace"),
+            "Parts": sum(1 for _ in m.walk()), "Text": m.get_content().replace("\r\n", "\n") if m.get_content_maintype() == "text" else "", "Raw": envelope.content.decode("utf-8", "replace"),
         }
         for h in ("from", "to"):
             kept["Header" + h.capitalize()] = [[a.display_name, a.addr_spec] for a in m[h].addresses]
@@ -41,6 +42,11 @@ class Handler:
         with open(path + ".tmp", "w") as f:
             json.dump(kept, f)
         os.rename(path + ".tmp", path)
+        if there("deliver"):
+            with open(os.path.join(folder, "deliver")) as f:
+                boxes = f.read()
+            for to in envelope.rcpt_tos:
+                mailbox.Maildir(os.path.join(boxes, to.split("@")[0].lower()), create=True).add(envelope.content)
         if there("mute"):
             server.transport.abort()
         return "250 2.0.0 Kept"

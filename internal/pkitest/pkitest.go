@@ -128,6 +128,7 @@ func NewAuthorityAt(t testing.TB, db *pg.DB, now func() time.Time) *PKI {
 	}
 	c := p.Config()
 	c.DB, c.Jobs, c.Now = db, p.Jobs, now
+	c.Profiles = ca.WithTestMailbox(ca.DefaultProfiles())
 	if p.Authority, err = ca.New(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}

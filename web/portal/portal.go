@@ -31,6 +31,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/recovery"
+	"github.com/sealpost/sealpost/testmail"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
 )
@@ -60,6 +61,7 @@ type Config struct {
 	Leavers  *leaver.Desk
 	GAL      *gal.Publisher
 	Contacts *contact.Desk
+	TestMail *testmail.Desk
 	Lists    Lists
 
 	// Problem says what may be shown of an error, and its HTTP status.

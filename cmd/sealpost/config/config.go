@@ -45,6 +45,7 @@ type Config struct {
 	Archive   Archive            `yaml:"archive"`
 	Recovery  Recovery           `yaml:"recovery"`
 	Mail      Mail               `yaml:"mail"`
+	TestMail  TestMail           `yaml:"test_mail"`
 	Directory directory.Config   `yaml:"directory"`
 	Leavers   leaver.Policy      `yaml:"leavers"`
 	GAL       GAL                `yaml:"gal"`

@@ -316,3 +316,43 @@ func FuzzDecode(f *testing.F) {
 		}
 	})
 }
+
+func TestTestMail(t *testing.T) {
+	t.Parallel()
+	const around = "names: {mail_domains: [example.com, special@example.net]}\nmail: {host: mail.example.com, from: ca@example.com}\nlisten: {portal: '127.0.0.1:1'}\ntest_mail: "
+	for text, want := range map[string]string{
+		"{address: test@example.com, imap: {host: h, user: u, password_file: f}}":                       "",
+		"{address: special@example.net, imap: {host: h, user: u, password_file: f, tls: starttls}}":     "",
+		"{address: Test <test@example.com>, imap: {host: h, user: u, password_file: f}}":                "test_mail.address: must be",
+		"{address: test@EXAMPLE.com, imap: {host: h, user: u, password_file: f}}":                       "test_mail.address: must be",
+		"{address: test@example.org, imap: {host: h, user: u, password_file: f}}":                       "test_mail.address: must be one that names.mail_domains allows",
+		"{address: test@example.net, imap: {host: h, user: u, password_file: f}}":                       "test_mail.address: must be one that names.mail_domains allows",
+		"{imap: {host: h, user: u, password_file: f}}":                                                  "test_mail.address: must be",
+		"{address: test@example.com}":                                                                   "test_mail.imap.host: must be",
+		"{address: test@example.com, imap: {host: h}}":                                                  "test_mail.imap.user: is missing",
+		"{address: test@example.com, imap: {host: h, user: u}}":                                         "test_mail.imap.password_file: is missing",
+		"{address: test@example.com, imap: {host: h, user: u, password_file: f, tls: none}}":            "test_mail.imap.tls: must be implicit or starttls",
+		"{address: test@example.com, imap: {host: h, user: u, password_file: f, port: 70000}}":          "test_mail.imap.port: must lie",
+		"{address: test@example.com, wait: 200h, imap: {host: h, user: u, password_file: f}}":           "test_mail.wait: must lie",
+		"{address: test@example.com, imap: {host: h, user: u, password_file: f, folder: \"a\\r\\nb\"}}": "test_mail.imap.folder: must be",
+	} {
+		c, err := config.Decode([]byte(around + text))
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		err = c.Validate()
+		if want == "" && strings.Contains(err.Error(), "test_mail") || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+	c, err := config.Decode([]byte("test_mail: {address: test@example.com, imap: {host: h, user: u, password_file: f}}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"mail.host: is missing; without a mail server", "listen.portal: is missing; test mails"} {
+		if err := c.Validate(); !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
+}

@@ -117,11 +117,15 @@ func (c *Config) KeyURI(uri string) string {
 }
 
 // AllProfiles returns the profiles that the file describes, those that Sealpost comes with, and one for each issuer's OCSP
-// responder.
+// responder; where there are test mails, those of their mailbox too.
 func (c *Config) AllProfiles() []ca.ProfileConfig {
 	var ids []string
 	for _, i := range c.Issuers {
 		ids = append(ids, i.ID)
 	}
-	return ca.WithResponders(ca.WithDefaults(c.Profiles), ids...)
+	all := ca.WithDefaults(c.Profiles)
+	if c.TestMail.Configured() {
+		all = ca.WithTestMailbox(all)
+	}
+	return ca.WithResponders(all, ids...)
 }

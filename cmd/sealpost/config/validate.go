@@ -34,6 +34,7 @@ func (c *Config) Validate() error {
 	c.validateIssuers(&f)
 	c.validateArchive(&f)
 	c.validateMail(&f)
+	c.validateTestMail(&f)
 	f.add("directory", c.Directory.Validate())
 	f.add("leavers", c.Leavers.Validate())
 	c.validateGAL(&f)

@@ -21,6 +21,7 @@ func (s *Server) portal(c *web.Config) (err error) {
 	}
 	c.Organisation = s.Config.Organisation.Name
 	c.PortalURL, c.Certificates = strings.TrimSuffix(conf.URL, "/"), strings.TrimSuffix(conf.Certificates, "/")
+	c.TestMail = s.TestMail
 	if !conf.OpenID.Configured() {
 		return nil
 	}

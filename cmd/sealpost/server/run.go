@@ -27,6 +27,7 @@ import (
 	"github.com/sealpost/sealpost/notice"
 	"github.com/sealpost/sealpost/ocsp"
 	"github.com/sealpost/sealpost/recovery"
+	"github.com/sealpost/sealpost/testmail"
 	"github.com/sealpost/sealpost/web"
 	"github.com/sealpost/sealpost/web/allowance"
 )
@@ -55,7 +56,8 @@ type Server struct {
 	Contacts *contact.Desk
 	Recovery *recovery.Desk // nil where there is no Archive
 	Notice   *notice.Teller
-	Mail     *mail.Sender // nil where people are told nothing by mail
+	Mail     *mail.Sender   // nil where people are told nothing by mail
+	TestMail *testmail.Desk // nil where there are no test mails
 	OCSP     *ocsp.Responder
 	Web      *web.Server
 
@@ -95,6 +97,9 @@ func Open(ctx context.Context, c *config.Config, log *slog.Logger, hooks Hooks) 
 	}
 	if err := s.openNotice(); err != nil {
 		return nil, fmt.Errorf("mail: %w", err)
+	}
+	if err := s.openTestMail(ctx); err != nil {
+		return nil, fmt.Errorf("test_mail: %w", err)
 	}
 	return s, s.openWeb(ctx)
 }
@@ -267,16 +272,23 @@ func (s *Server) register() {
 	if s.Recovery != nil {
 		s.Recovery.Register(s.Jobs)
 	}
+	if s.TestMail != nil {
+		s.TestMail.Register(s.Jobs)
+	}
 	s.Notice.Register(s.Jobs) // without a mail server too: jobs of cases must not wait for one
 	jobs.Handle(s.Jobs, jobTimeout, func(ctx context.Context, _ jobs.ResumeEnrolments) error {
 		_, err := s.Authority.AbandonStale(ctx)
 		return errors.Join(err, s.Enroll.Resume(ctx))
 	})
 	jobs.Handle(s.Jobs, jobTimeout, func(ctx context.Context, _ jobs.RenewServiceCertificates) error {
-		if s.Archive == nil {
-			return nil
+		var errs []error
+		if s.TestMail != nil {
+			errs = append(errs, s.TestMail.EnsureCertificates(ctx))
 		}
-		return s.Enroll.EnsureExchange(ctx)
+		if s.Archive != nil {
+			errs = append(errs, s.Enroll.EnsureExchange(ctx))
+		}
+		return errors.Join(errs...)
 	})
 	if s.Archive != nil {
 		jobs.Handle(s.Jobs, rewrapTimeout, func(ctx context.Context, _ jobs.RewrapRecords) error {

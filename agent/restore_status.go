@@ -9,7 +9,6 @@ import (
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/client"
-	"github.com/sealpost/sealpost/delivery"
 )
 
 // RestoreStatus is how a restore stands.
@@ -40,7 +39,7 @@ func (a *Agent) statusOf(id *Identity, s *restoring) (RestoreStatus, error) {
 	if st.Fingerprint, err = s.fingerprint(); err != nil {
 		return st, err
 	}
-	st.Words = delivery.Words(st.Fingerprint)
+	st.Words = st.Fingerprint.Words()
 	for i := range s.Cases {
 		st.Cases = append(st.Cases, restoreCase(&s.Cases[i], nil, a.cfg.Now()))
 	}

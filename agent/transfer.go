@@ -21,7 +21,6 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/cms"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -193,7 +192,7 @@ func (a *Agent) ReceiveHistory(ctx context.Context, opt ReceiveOptions) (*Receiv
 	if err := p.put(ctx, 3, reveal{transferVersion, x.certificate, x.mine[:]}); err != nil {
 		return nil, err
 	}
-	opt.Show(delivery.Words(x.words())[:TransferWords])
+	opt.Show(x.words().Words()[:TransferWords])
 	fourth, err := await[grant](ctx, p, 4, api.MaxParcel)
 	switch {
 	case err != nil:
@@ -322,7 +321,7 @@ func (x *shown) revealed(first offer, third reveal) (*x509.Certificate, error) {
 
 // compare has the person type the words that the other device shows.
 func (x shown) compare(ask func(device string, try int) (string, error)) error {
-	want := strings.Join(delivery.Words(x.words())[:TransferWords], " ")
+	want := strings.Join(x.words().Words()[:TransferWords], " ")
 	for try := 1; ; try++ {
 		typed, err := ask(x.device, try)
 		if err != nil {

@@ -142,7 +142,7 @@ func TestWords(t *testing.T) {
 	// The published examples of proquints are IP addresses, of 32 bits.
 	h := record.Hash{127, 0, 0, 1, 63, 84, 220, 193, 63, 118, 7, 35, 140, 98, 193, 141, 64, 255, 6, 200}
 	want := "lusab babad gutih tugad gutuk bisog mudof sakat haguz biram babab babab babab babab babab babab"
-	if got := strings.Join(kra.Words(h), " "); got != want {
+	if got := strings.Join(h.Words(), " "); got != want {
 		t.Errorf("got %s", got)
 	}
 }

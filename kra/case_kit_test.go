@@ -228,7 +228,7 @@ func (o *officer) examine(t testing.TB, dir string) *kra.Examination {
 // heard is what the subject reads aloud.
 func heard(t testing.TB, c *x509.Certificate) kra.Heard {
 	t.Helper()
-	h, err := kra.ParseHeard(strings.Join(kra.Words(record.Fingerprint(c))[:5], " "))
+	h, err := kra.ParseHeard(strings.Join(record.Fingerprint(c).Words()[:5], " "))
 	must(t, err)
 	return h
 }

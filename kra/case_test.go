@@ -41,7 +41,7 @@ func TestRestoreCase(t *testing.T) {
 		x.Subjects[0].Mails[0] != "alice@example.test" || x.Agent.ID != 1 || len(x.Warnings) != 0 {
 		t.Errorf("seen: %+v, %v", x, x.Refusal())
 	}
-	for name, typed := range map[string]string{"nothing": "", "64 bits": strings.Join(kra.Words(x.Recipients[0].Fingerprint)[:4], " "),
+	for name, typed := range map[string]string{"nothing": "", "64 bits": strings.Join(x.Recipients[0].Fingerprint.Words()[:4], " "),
 		"76 bits": x.Recipients[0].Fingerprint.String()[:19], "another's": strings.Repeat("babab ", 5)} {
 		h, err := kra.ParseHeard(typed)
 		must(t, err)

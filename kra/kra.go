@@ -40,8 +40,6 @@ import (
 	"crypto/x509"
 	"time"
 
-	"github.com/sealpost/sealpost/archive/record"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -135,6 +133,3 @@ func inFile(path string, err error) error {
 	}
 	return f.Withf("%s: %s", path, f.Detail).Because(err)
 }
-
-// Words writes a hash as sixteen words for reading aloud: see [delivery.Words].
-func Words(h record.Hash) []string { return delivery.Words(h) }

@@ -146,7 +146,7 @@ func TestRestoreAtTheTerminal(t *testing.T) {
 	}
 	// None of what the officer must hear from alice is on the officer's screen, but what they typed.
 	for _, shown := range []string{out, asJSON, all} {
-		for _, word := range kra.Words(fingerprint) {
+		for _, word := range fingerprint.Words() {
 			if strings.Contains(shown, word) {
 				t.Errorf("the fingerprint's word %q is shown:\n%s", word, shown)
 			}
@@ -238,7 +238,7 @@ func TestBusinessAtTheTerminal(t *testing.T) {
 		ins[0], ins[1] = ins[1], ins[0]
 	}
 	r.put("business", s, roster, ins...)
-	if all, err := r.types("olga", record.Hash{}, "approve", "business"); err != nil || !strings.Contains(all, kra.Words(record.Fingerprint(receiver.Certificate))[0]) {
+	if all, err := r.types("olga", record.Hash{}, "approve", "business"); err != nil || !strings.Contains(all, record.Fingerprint(receiver.Certificate).Words()[0]) {
 		t.Fatalf("%v\n%s", err, all)
 	}
 	if _, errs, err := r.runs("manager", "open", "business", "--out", "../recovered"); err == nil || !strings.Contains(errs, "case-agents-missing") {

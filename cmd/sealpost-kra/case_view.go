@@ -112,7 +112,7 @@ func describeCase(x *kra.Examination) caseView {
 	for _, r := range x.Recipients {
 		y := caseRecipientView{Name: r.Name, People: r.Subjects, Keys: r.Keys}
 		if c.Kind != record.CaseRestore {
-			y.Fingerprint, y.Words = r.Fingerprint.String(), kra.Words(r.Fingerprint)
+			y.Fingerprint, y.Words = r.Fingerprint.String(), r.Fingerprint.Words()
 		}
 		v.Keys += r.Keys
 		v.Recipients = append(v.Recipients, y)

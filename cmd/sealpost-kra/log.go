@@ -40,7 +40,7 @@ func (t *tool) logTrustCommand() *cobra.Command {
 			if err := o.TrustLog(args[0]); err != nil {
 				return err
 			}
-			printHash(cmd.OutOrStdout(), "The audit log's key is known here. Compare its words with the other officers'", kra.Words(kra.KeyHash(args[0])), args[0])
+			printHash(cmd.OutOrStdout(), "The audit log's key is known here. Compare its words with the other officers'", kra.KeyHash(args[0]).Words(), args[0])
 			return nil
 		},
 	}
@@ -104,7 +104,7 @@ func (t *tool) logShowCommand() *cobra.Command {
 		if *asJSON {
 			return printJSON(w, v)
 		}
-		printHash(w, "The audit log's key", kra.Words(kra.KeyHash(l.Key)), l.Key)
+		printHash(w, "The audit log's key", kra.KeyHash(l.Key).Words(), l.Key)
 		if l.Note == nil {
 			fmt.Fprintln(w, "Nothing of the log was seen here yet.")
 			return nil
@@ -220,7 +220,7 @@ func (t *tool) meetLog(c *cobra.Command, o *kra.Officer, dir string) error {
 	}
 	w := c.ErrOrStderr()
 	h := kra.KeyHash(shown.Key)
-	printHash(w, "This is the first time that you see the server's audit log. It is shown with this key", kra.Words(h), shown.Key)
+	printHash(w, "This is the first time that you see the server's audit log. It is shown with this key", h.Words(), shown.Key)
 	if err := compare(c, h, "the authority's operator, or an officer who knows the key,"); err != nil {
 		return fmt.Errorf("%w; the key can also be given as it is: sealpost-kra log trust KEY", err)
 	}

@@ -77,7 +77,7 @@ func compare(c *cobra.Command, h record.Hash, from string) error {
 	if err != nil {
 		return err
 	}
-	words := kra.Words(h)
+	words := h.Words()
 	var want, numbers []string
 	for _, p := range places {
 		want, numbers = append(want, words[p]), append(numbers, fmt.Sprint(p+1))

@@ -166,7 +166,7 @@ type missingView struct {
 
 func describePlan(p *record.Plan) planView {
 	v := planView{Archive: p.Archive, Created: p.Created, Epoch: p.Epoch, Origin: p.Origin.String(), Threshold: int(p.Threshold),
-		Hash: p.Hash().String(), Words: kra.Words(p.Hash())}
+		Hash: p.Hash().String(), Words: p.Hash().Words()}
 	if p.IsReshare() {
 		v.Previous, v.Dealers = p.Previous.String(), p.Dealers
 	}
@@ -193,7 +193,7 @@ func describeCertificate(c *x509.Certificate) certificateView {
 }
 
 func describeRoster(r *record.Roster) rosterView {
-	return rosterView{Plan: describePlan(r.Plan), KeyID: r.KeyID().String(), Pin: r.Hash().String(), Words: kra.Words(r.Hash())}
+	return rosterView{Plan: describePlan(r.Plan), KeyID: r.KeyID().String(), Pin: r.Hash().String(), Words: r.Hash().Words()}
 }
 
 func describeStatus(s *kra.Status) statusView {

@@ -17,7 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/sealpost/sealpost/archive/record"
-	"github.com/sealpost/sealpost/kra"
 )
 
 // typist sits at a terminal and answers what a program asks.
@@ -34,7 +33,7 @@ var (
 // answer returns what is typed at the end of what the terminal shows; "" is nothing yet.
 func (p *typist) answer(t *testing.T, shown []byte) string {
 	if m := asksWords.FindSubmatch(shown); m != nil {
-		words := kra.Words(p.heard())
+		words := p.heard().Words()
 		var out []string
 		for number := range strings.SplitSeq(string(m[1]), ", ") {
 			n, err := strconv.Atoi(number)

@@ -12,7 +12,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/cmd/sealpost/server"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/audit/proof"
 	"github.com/sealpost/sealpost/kra"
@@ -77,7 +76,7 @@ compare its sixteen words: whoever can exchange it shows them a log of their own
 		return withBase(cmd.Context(), *path, func(b *server.Base) error {
 			key := b.Audit.VerifierKey()
 			if *words {
-				key = strings.Join(delivery.Words(kra.KeyHash(key)), " ")
+				key = strings.Join(kra.KeyHash(key).Words(), " ")
 			}
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), key)
 			return err

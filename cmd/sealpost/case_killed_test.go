@@ -267,7 +267,7 @@ func (a *restore) folder(r *running, id uuid.UUID) string {
 // officerApproves is an officer at their own machine. The person has read them the fingerprint of the new computer's key.
 func (i *installation) officerApproves(t *testing.T, login, folder string, recipient *x509.Certificate) []byte {
 	t.Helper()
-	heard := strings.Join(delivery.Words(record.Fingerprint(recipient))[:5], " ")
+	heard := strings.Join(record.Fingerprint(recipient).Words()[:5], " ")
 	e2etest.Good(t, e2etest.Command{Path: shared.path("sealpost-kra"), Env: []string{"SEALPOST_KRA_PASSPHRASE=five random words of " + login},
 		Args: []string{"--home", i.home(t, login), "approve", folder, "--fingerprint", heard}})
 	answers, err := delivery.Open(folder).Answers()

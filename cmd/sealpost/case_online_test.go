@@ -11,7 +11,6 @@ import (
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 )
@@ -59,8 +58,8 @@ func TestOfficersAnswerOnline(t *testing.T) {
 	if out := e2etest.Good(t, r.officer(t, "oscar", "show", id)); !strings.Contains(out, "Alice Anders") || !strings.Contains(out, "left in a train") {
 		t.Errorf("show:\n%s", out)
 	}
-	right := delivery.Words(record.Fingerprint(alice.key.Certificate))[:5]
-	wrong := delivery.Words(record.Hash{1, 2, 3, 4, 5, 6, 7, 8, 9, 10})[:5]
+	right := record.Fingerprint(alice.key.Certificate).Words()[:5]
+	wrong := record.Hash{1, 2, 3, 4, 5, 6, 7, 8, 9, 10}.Words()[:5]
 	e2etest.Bad(t, r.officer(t, "oscar", "approve", id, "--fingerprint", strings.Join(wrong, " ")), "fingerprint")
 	for range 2 { // the same answer again changes nothing
 		if out := e2etest.Good(t, r.officer(t, "oscar", "approve", id, "--fingerprint", strings.Join(right, " "))); !strings.Contains(out, "It was sent.") {

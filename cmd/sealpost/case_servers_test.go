@@ -188,7 +188,7 @@ func TestOfficerRevokedMidCase(t *testing.T) {
 	alice := newRestore(t, i, status, s)
 	signed, next := alice.draft(r), alice.draft(r)
 	r.opensCase(t, "alice", signed)
-	heard := strings.Join(delivery.Words(record.Fingerprint(alice.key.Certificate))[:5], " ")
+	heard := strings.Join(record.Fingerprint(alice.key.Certificate).Words()[:5], " ")
 	approve := func(login string) e2etest.Command {
 		return r.officer(t, login, "approve", signed.ID.String(), "--fingerprint", heard)
 	}
@@ -237,7 +237,7 @@ func TestServersClockIsOff(t *testing.T) {
 	alice := newRestore(t, i, status, s)
 	signed, late := alice.draft(r), alice.draft(r)
 	r.opensCase(t, "alice", signed)
-	heard := strings.Join(delivery.Words(record.Fingerprint(alice.key.Certificate))[:5], " ")
+	heard := strings.Join(record.Fingerprint(alice.key.Certificate).Words()[:5], " ")
 	approve := func(r *running, login string) e2etest.Command {
 		return r.officer(t, login, "approve", signed.ID.String(), "--fingerprint", heard, "--roots", i.path("tls.pem"))
 	}

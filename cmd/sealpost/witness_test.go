@@ -29,7 +29,7 @@ func (r *running) asks(t *testing.T) (*record.SignedCase, string) {
 	must(t, err)
 	// The sequencer gives the case its place within a second; what follows is about a case that has it.
 	e2etest.Eventually(t, func() error { _, err := c.CaseLog(t.Context(), signed.ID, nil); return err })
-	return signed, strings.Join(delivery.Words(record.Fingerprint(alice.key.Certificate))[:5], " ")
+	return signed, strings.Join(record.Fingerprint(alice.key.Certificate).Words()[:5], " ")
 }
 
 // copied copies the database, as a backup does. Nobody may be connected.
@@ -61,7 +61,7 @@ func TestOfficersWitnessTheLog(t *testing.T) {
 	signed, heard := r.asks(t)
 	id := signed.ID.String()
 	key := strings.TrimSpace(i.run(t, "audit key"))
-	if words := i.run(t, "audit key --words"); strings.TrimSpace(words) != strings.Join(delivery.Words(kra.KeyHash(key)), " ") {
+	if words := i.run(t, "audit key --words"); strings.TrimSpace(words) != strings.Join(kra.KeyHash(key).Words(), " ") {
 		t.Errorf("audit key --words: %s", words)
 	}
 	if out := e2etest.Good(t, r.officer(t, "oscar", "show", id)); !strings.Contains(out, "signed by its key") {

@@ -12,7 +12,6 @@ import (
 
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/archive/record"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/recovery"
 )
 
@@ -220,7 +219,7 @@ func recipientOf(l *letter, roster *record.Roster, i int, d record.Delivery) let
 		return out
 	}
 	f := record.Fingerprint(d.Recipient)
-	out.Fingerprint, out.Words = f.String(), strings.Join(delivery.Words(f), " ")
+	out.Fingerprint, out.Words = f.String(), strings.Join(f.Words(), " ")
 	for _, c := range roster.Plan.Recipients {
 		if c.Certificate.Equal(d.Recipient) {
 			out.Name = c.Name

@@ -12,7 +12,6 @@ import (
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/ca"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/audit"
 )
 
@@ -91,7 +90,7 @@ func (p *Portal) roster(w http.ResponseWriter, r *http.Request, v *visit) error 
 }
 
 func (p *Portal) describeRoster(ctx context.Context, v *visit, found *record.Roster, page *rosterPage) error {
-	page.Plan, page.Pin, page.Words, page.KeyID = found.Plan, found.Hash().String(), strings.Join(delivery.Words(found.Hash()), " "), found.KeyID().String()
+	page.Plan, page.Pin, page.Words, page.KeyID = found.Plan, found.Hash().String(), strings.Join(found.Hash().Words(), " "), found.KeyID().String()
 	for _, a := range found.Plan.Agents {
 		o := rosterPerson{Number: a.ID, Name: a.Name, You: a.Person == v.Person.ID}
 		var err error
@@ -165,7 +164,7 @@ func (p *Portal) ceremonies(ctx context.Context, v *visit) (out []ceremony, err 
 		return nil, err
 	}
 	for _, c := range found {
-		x := ceremony{Ceremony: *c, Round: rounds[c.Round], Words: strings.Join(delivery.Words(c.Plan.Hash()), " "), Reshare: c.Plan.IsReshare(), Threshold: int(c.Plan.Threshold),
+		x := ceremony{Ceremony: *c, Round: rounds[c.Round], Words: strings.Join(c.Plan.Hash().Words(), " "), Reshare: c.Plan.IsReshare(), Threshold: int(c.Plan.Threshold),
 			Quiet: c.Round != record.RoundDone && p.Now().Sub(c.Changed) > 7*24*time.Hour}
 		for _, id := range c.Missing {
 			name := nameOf(c, id)

@@ -1,11 +1,9 @@
-package delivery
+package record
 
-import "github.com/sealpost/sealpost/archive/record"
-
-// Words writes a hash as sixteen words of five letters, for reading aloud: each stands for 16 bits as consonant, vowel,
+// Words writes it as sixteen words of five letters, for reading aloud: each stands for 16 bits as consonant, vowel,
 // consonant, vowel, consonant ("proquints", arXiv:0901.4016). The subject of a restore reads those of the recipient's
 // fingerprint to the officers.
-func Words(h record.Hash) []string {
+func (h Hash) Words() []string {
 	const consonants, vowels = "bdfghjklmnprstvz", "aiou"
 	words := make([]string, 0, len(h)/2)
 	for i := 0; i < len(h); i += 2 {

@@ -27,6 +27,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/testmail"
+	"github.com/sealpost/sealpost/web/clients"
 	"github.com/sealpost/sealpost/web/portal"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
@@ -58,6 +59,7 @@ type Config struct {
 	// Sessions are of people who use the portal; nil: there is no portal.
 	Sessions     *session.Sessions
 	Organisation string         // whose portal it is
+	Mail         clients.Policy // what people's mail programs are told
 	OpenID       *signin.OpenID // the portal's identity provider; nil: there is none
 	PortalURL    string         // by which people reach the portal; needed for Certificates
 	Certificates string         // the API's listener as browsers reach it, to sign in with a certificate; empty: nobody does that
@@ -138,7 +140,7 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
-		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Directory: c.Directory, Authority: c.Authority,
+		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Mail: c.Mail, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Directory: c.Directory, Authority: c.Authority,
 			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, TestMail: c.TestMail, Lists: c.CRL,
 			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
 		if err != nil {

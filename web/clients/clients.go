@@ -23,8 +23,8 @@ type Policy struct {
 	// Account is where people's mail is. With it, what phones and Macs install sets up the account too.
 	Account Account `yaml:"account"`
 
-	Sign    bool `yaml:"sign"`    // new mail is signed, unless somebody says otherwise
-	Encrypt bool `yaml:"encrypt"` // new mail is encrypted, unless somebody says otherwise; only where all recipients have certificates
+	Sign    bool `yaml:"sign"`    // new mail is signed: in Outlook always, on phones unless somebody says otherwise
+	Encrypt bool `yaml:"encrypt"` // new mail is encrypted, likewise; Outlook then sends none to people without a certificate
 
 	// AddressBook is the directory in which mail programs look for recipients and their certificates.
 	AddressBook AddressBook `yaml:"address_book"`
@@ -54,7 +54,7 @@ func (p Policy) Validate() error {
 	say := func(at, what string) { faults = append(faults, fmt.Errorf("%s: %s", at, what)) }
 	a := p.Account
 	for at, host := range map[string]string{"account.imap": a.IMAP, "account.smtp": a.SMTP} {
-		if host != "" && !isHost(host) {
+		if host != "" && (!isHost(host) || strings.Contains(host, ":")) {
 			say(at, "must be the name of a host")
 		}
 	}

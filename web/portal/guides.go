@@ -15,6 +15,8 @@ import (
 func (p *Portal) routeGuides() {
 	p.router.Get("/guides", p.open("guides", p.guides))
 	p.router.Get("/guides/{program}", p.open("guide", p.guide))
+	p.router.Get(setUpPath, p.only("guides-administrators", p.setUp, audit.Operator))
+	p.router.Get(setUpPath+"/{file}", p.only("guides-file", p.setUpFile, audit.Operator))
 }
 
 // program is a mail program that there is a guide for. Its name is part of its address; its texts are "guide." and its name.

@@ -32,6 +32,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/testmail"
+	"github.com/sealpost/sealpost/web/clients"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
 )
@@ -44,7 +45,8 @@ var (
 
 // Config is what a Portal is made of. Every field without "nil" in its comment is required.
 type Config struct {
-	Organisation string // as people know it
+	Organisation string         // as people know it
+	Mail         clients.Policy // what people's mail programs are told
 	Sessions     *session.Sessions
 	Password     signin.Password
 	OpenID       *signin.OpenID // nil: nobody signs in at an identity provider

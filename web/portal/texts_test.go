@@ -11,7 +11,7 @@ import (
 // madeOfParts are beginnings of keys that pages put together, in the order of the alphabet. A page's own stand in one line each.
 var madeOfParts = []string{
 	"about", "area", "card", "done", "fault", "language", "state", "step", "word",
-	"guide", "guides.on", "guides.step",
+	"guide", "guides.on", "guides.step", "setup.outlook", "setup.role",
 	"officer.about", "officer.asks", "officer.certificate", "officer.drill", "officer.kind", "officer.round", "officer.said", "officer.state", "officer.tab", "officer.would", "officer.you",
 	"restore.step",
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/web/clients"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
 )
@@ -73,6 +74,8 @@ type Portal struct {
 	// are asked for one there alone. The certificate has to be one that browsers take for that (profile person-auth); those
 	// for mail, most do not offer. Empty means that nobody signs in so.
 	Certificates string `yaml:"certificates"`
+
+	Mail clients.Policy `yaml:"mail"` // what people's mail programs are told
 }
 
 // Database says where PostgreSQL is.

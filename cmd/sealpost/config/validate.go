@@ -41,6 +41,7 @@ func (c *Config) Validate() error {
 	c.validateFinding(&f)
 	f.add("portal.sessions", c.Portal.Sessions.Validate())
 	f.add("portal.openid", c.Portal.OpenID.Validate())
+	f.add("portal.mail", c.Portal.Mail.Validate())
 	for _, a := range []struct {
 		path, value string
 		needed      bool

@@ -19,7 +19,7 @@ func (s *Server) portal(c *web.Config) (err error) {
 	if c.Sessions, err = session.New(session.Config{DB: s.DB, Policy: conf.Sessions, Now: s.now}); err != nil {
 		return err
 	}
-	c.Organisation = s.Config.Organisation.Name
+	c.Organisation, c.Mail = s.Config.Organisation.Name, conf.Mail
 	c.PortalURL, c.Certificates = strings.TrimSuffix(conf.URL, "/"), strings.TrimSuffix(conf.Certificates, "/")
 	c.TestMail = s.TestMail
 	if !conf.OpenID.Configured() {

@@ -4,8 +4,6 @@ import (
 	"net/http"
 	"slices"
 	"strings"
-
-	"github.com/sealpost/sealpost/ca"
 )
 
 // enrolment is the page on which a browser makes keys and gets certificates for them. What it does there is the script's
@@ -14,20 +12,24 @@ type enrolment struct {
 	Mailboxes []string
 	Enrolment string   // which of the policy's, if the address says so
 	Have      bool     // there are certificates already
+	Renew     bool     // they end soon
 	Steps     []string // of the progress, in order
 	Words     map[string]string
 }
 
 // enrol shows the page.
 func (p *Portal) enrol(w http.ResponseWriter, r *http.Request, v *visit) error {
-	found, err := p.Authority.Find(r.Context(), ca.Query{Person: &v.Person.ID, Limit: 200})
+	found, err := p.mine(r.Context(), v)
 	if err != nil {
 		return err
 	}
 	e := enrolment{Mailboxes: v.Person.Mailboxes, Enrolment: r.URL.Query().Get("enrolment"), Steps: []string{"keys", "send", "archive", "issue", "file"}, Words: v.language.words()}
-	for _, c := range p.cards(found) {
+	all := cards(found)
+	for _, c := range all {
 		e.Have = e.Have || !c.Missing()
 	}
+	next, due := p.next(all)
+	e.Renew = next == "renew" || due
 	return p.show(w, r, v, http.StatusOK, "enrol", "enrol.title", e)
 }
 

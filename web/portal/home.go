@@ -1,77 +1,128 @@
 package portal
 
 import (
+	"context"
 	"net/http"
 	"slices"
 	"time"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/ca"
-	"github.com/sealpost/sealpost/internal/keyuse"
 )
-
-// soon is how long before its end a certificate is shown as ending.
-const soon = 30 * 24 * time.Hour
 
 // card is what somebody sees of one of their two certificates.
 type card struct {
-	Use         string // "sign" or "read"
-	State       string // "none", "good", "ending", "ended", "revoked"
-	Certificate *ca.Certificate
-	Days        int // until its end
-	Serial      string
-}
-
-// home shows somebody's two certificates, as they stand.
-func (p *Portal) home(w http.ResponseWriter, r *http.Request, v *visit) error {
-	found, err := p.Authority.Find(r.Context(), ca.Query{Person: &v.Person.ID, Limit: 200})
-	if err != nil {
-		return err
-	}
-	cards := p.cards(found)
-	return p.show(w, r, v, http.StatusOK, "home", "home.title", struct {
-		Name      string
-		Mailboxes []string
-		Cards     []card
-		Missing   bool
-		Person    uuid.UUID
-	}{v.Person.Name, v.Person.Mailboxes, cards, slices.ContainsFunc(cards, card.Missing), v.Person.ID})
-}
-
-func (p *Portal) cards(found []ca.Certificate) []card {
-	return []card{p.card("sign", found, keyuse.Signing, keyuse.Single), p.card("read", found, keyuse.Encryption, keyuse.Single)}
+	Name        string // "sign" or "read": which of the two
+	State       string // "none", or as of kept
+	Certificate *kept
 }
 
 // Missing reports whether there is no certificate that is good.
 func (c card) Missing() bool { return c.State != "good" && c.State != "ending" }
 
-// card is about the best certificate for a use: one that is good, or else the newest.
-func (p *Portal) card(name string, found []ca.Certificate, uses ...keyuse.Use) card {
-	out := card{Use: name, State: "none"}
-	for i, c := range found { // the newest first
-		profile, err := p.Authority.Profile(c.Profile)
-		if err != nil || !profile.Mail() || !slices.Contains(uses, profile.Use()) {
-			continue
+// machine is where somebody asked for certificates that are valid.
+type machine struct {
+	Device device
+	At     time.Time
+	Kept   []kept
+}
+
+// way is something that one can do from a page.
+type way struct{ Name, Path, Icon string }
+
+// homePage is the first page of who is signed in.
+type homePage struct {
+	Name      string
+	Mailboxes []string
+	Person    uuid.UUID
+	Cards     []card
+	Next      string // what matters most now: "get", "renew" or "" for nothing
+	Due       bool   // it could be renewed already
+	Machines  []machine
+	Ways      []way
+	Past      []past
+}
+
+// home shows somebody's two certificates, as they stand, and what one can do.
+func (p *Portal) home(w http.ResponseWriter, r *http.Request, v *visit) error {
+	found, err := p.mine(r.Context(), v)
+	if err != nil {
+		return err
+	}
+	h := homePage{Name: v.Person.Name, Mailboxes: v.Person.Mailboxes, Person: v.Person.ID, Cards: cards(found), Machines: machines(found)}
+	h.Next, h.Due = p.next(h.Cards)
+	if h.Past, _, err = p.past(r.Context(), v, "", 4); err != nil {
+		return err
+	}
+	for _, way := range []way{{"device", "/another-device", "monitor-smartphone"}, {"older", "/restore", "rotate-ccw"}, {"lost", "/lost", "triangle-alert"},
+		{"guides", "/guides", "book-open"}, {"test", "/test", "mail"}, {"all", "/certificates", "shield-check"}} {
+		if (len(found) > 0 || way.Name == "older" || way.Name == "guides") && p.leads(way.Path) {
+			h.Ways = append(h.Ways, way)
 		}
-		state := p.stateOf(c)
-		if out.Certificate == nil || (out.State != "good" && out.State != "ending" && (state == "good" || state == "ending")) {
-			out.Certificate, out.State, out.Serial = &found[i], state, c.Serial.String()
-			out.Days = int(c.NotAfter.Sub(p.Now()) / (24 * time.Hour))
+	}
+	return p.show(w, r, v, http.StatusOK, "home", "home.title", h)
+}
+
+// leads reports whether there is a page at a path: not every installation has all.
+func (p *Portal) leads(path string) bool {
+	return p.router.Match(chi.NewRouteContext(), http.MethodGet, path)
+}
+
+// mine are a person's newest certificates.
+func (p *Portal) mine(ctx context.Context, v *visit) ([]kept, error) {
+	found, err := p.Authority.Find(ctx, ca.Query{Person: &v.Person.ID, Limit: 200})
+	if err != nil {
+		return nil, err
+	}
+	return p.withOrigins(ctx, v, v.Person.ID, found)
+}
+
+func cards(found []kept) []card {
+	return []card{cardOf("sign", found), cardOf("read", found)}
+}
+
+// cardOf is about the best certificate for a use: one that is good, or else the newest.
+func cardOf(name string, found []kept) card {
+	out := card{Name: name, State: "none"}
+	for i, k := range found { // the newest first
+		if k.Use == name || k.Use == "both" {
+			if out.Certificate == nil || out.Missing() && k.Valid() {
+				out.Certificate, out.State = &found[i], k.State
+			}
 		}
 	}
 	return out
 }
 
-func (p *Portal) stateOf(c ca.Certificate) string {
-	left := c.NotAfter.Sub(p.Now())
-	switch {
-	case c.Status.State != ca.Good:
-		return "revoked"
-	case left < 0:
-		return "ended"
-	case left < soon:
-		return "ending"
+// next says what somebody should do, and whether what they have can be renewed.
+func (p *Portal) next(cards []card) (next string, due bool) {
+	had := slices.ContainsFunc(cards, func(c card) bool { return c.Certificate != nil })
+	for _, c := range cards {
+		switch {
+		case c.Missing() && (!had || c.State == "revoked" || c.State == "held" || c.State == "none"):
+			return "get", false
+		case c.Missing() || c.State == "ending":
+			next = "renew"
+		}
+		due = due || !p.Now().Before(p.renewalOf(c.Certificate.Certificate))
 	}
-	return "good"
+	return next, due
+}
+
+// machines are where what is valid was asked for, the newest first.
+func machines(found []kept) (out []machine) {
+	var last uuid.UUID
+	for _, k := range found {
+		if !k.Valid() || !k.Mail() {
+			continue
+		}
+		if len(out) == 0 || last != k.Request {
+			out = append(out, machine{Device: k.Device, At: k.IssuedAt})
+		}
+		last = k.Request
+		out[len(out)-1].Kept = append(out[len(out)-1].Kept, k)
+	}
+	return out
 }

@@ -27,7 +27,7 @@ func newLook(l language, a *assets) (*look, error) {
 	layout, err := template.New("layout.html").Funcs(template.FuncMap{
 		"t": l.say, "date": l.date, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"exact": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
-		"asset": a.url, "integrity": a.integrity, "icon": a.icon,
+		"apart": apart, "pill": statePill, "asset": a.url, "integrity": a.integrity, "icon": a.icon,
 	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err

@@ -92,7 +92,8 @@ func (p *Portal) endOthers(w http.ResponseWriter, r *http.Request, v *visit) err
 // seat is one session as the page of sessions shows it.
 type seat struct {
 	session.Session
-	Here bool // it is the one that asks
+	Here   bool // it is the one that asks
+	Device device
 }
 
 func (p *Portal) sessions(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -102,7 +103,7 @@ func (p *Portal) sessions(w http.ResponseWriter, r *http.Request, v *visit) erro
 	}
 	seats := make([]seat, len(found))
 	for i, s := range found {
-		seats[i] = seat{s, s.ID == v.Session.ID}
+		seats[i] = seat{s, s.ID == v.Session.ID, v.language.deviceOf(s.Agent)}
 	}
 	return p.show(w, r, v, http.StatusOK, "sessions", "sessions.title", seats)
 }

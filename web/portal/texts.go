@@ -61,7 +61,6 @@ var frameTexts = map[string]text{
 	"state.revoked": {"Revoked", "Widerrufen"},
 	"card.until":    {"until", "bis"},
 	"card.days":     {"%d days left", "noch %d Tage"},
-	"card.details":  {"Serial number and issuer", "Seriennummer und Aussteller"},
 	"card.serial":   {"Serial number", "Seriennummer"},
 	"card.issuer":   {"Issuer", "Aussteller"},
 	"next.none":     {"The program sealpost-agent gets them for you too.", "Auch das Programm sealpost-agent besorgt sie Ihnen."},

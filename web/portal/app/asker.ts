@@ -1,17 +1,15 @@
 // Who asks officers for keys: a person with their signing key, which this browser still has from getting certificates, or which is in their file.
 import { Certificate } from "pkijs";
-import { isAuthority, mailboxesOf, maySign, normal, parse, rawOf, spkiOf, Wrong } from "./certificate";
+import { isAuthority, mailboxesOf, maySign, normal, parse, rawOf, spkiOf } from "./certificate";
 import * as der from "./der";
 import { Bytes } from "./der";
 import * as keys from "./keys";
 import { clear, open } from "./pkcs12-read";
-import { commonName } from "./roster";
 import * as server from "./server";
 import { Signer, signer } from "./statement";
 import * as store from "./store";
-import { limits, line } from "./wire";
 
-export interface Asker { certificate: Bytes; name: string; signer: Signer }
+export interface Asker { certificate: Bytes; signer: Signer }
 
 /** NoSigning says that a file has no certificate with which this person signs now. */
 export class NoSigning extends Error {}
@@ -51,11 +49,9 @@ function suits(c: Certificate, person: server.Policy["person"]): boolean {
   return maySign(c) && !isAuthority(c) && c.notBefore.value <= now && now <= c.notAfter.value && mailboxesOf(c).some((m) => ours.includes(m));
 }
 
-/** asker names who asks as their certificate does. The key's bytes are zeros afterwards. */
+/** asker takes a key. Its bytes are zeros afterwards. */
 async function asker(c: Certificate, pkcs8: Bytes): Promise<Asker> {
-  const name = line(commonName(c) || mailboxesOf(c)[0] || "", limits.name);
-  if (name === "") throw new Wrong("the certificate names nobody");
   const by = await signer(pkcs8, spkiOf(c));
   pkcs8.fill(0);
-  return { certificate: rawOf(c), name, signer: by };
+  return { certificate: rawOf(c), signer: by };
 }

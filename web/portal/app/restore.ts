@@ -26,9 +26,11 @@ let restore: Restore | undefined;
 let asker: Asker | undefined;
 let standing: Standing[] = [];
 let passphrase = "";
-let file: { url: string; name: string } | undefined;
+let urls: string[] = []; // of files that were made
 let busy = false;
 let timer = 0;
+
+const item = (text: string) => Object.assign(document.createElement("li"), { textContent: text });
 
 type Act = "retry" | "signin" | "prove" | "anew" | "home";
 
@@ -56,15 +58,16 @@ function notice(kind: string, acts: Act[], detail = "", request = ""): void {
 /** failed turns what went wrong into a notice. */
 function failed(e: unknown): void {
   clearTimeout(timer);
+  const unsent = restore?.kept?.cases.every((k) => !k.sent) ?? false; // the officers know nothing of it yet
   if (e instanceof server.Refused) {
     if (e.kind === "session") return notice("session", ["signin"]);
     if (e.code === "proof-needed") return notice("prove", ["prove"]);
     if (e.kind === "later") return notice("later", ["retry"], word("fault-" + e.code), e.request);
     if (e.code === "case-empty" || e.code === "no-archive") return view("nothing");
     if (e.code === "unknown-case") return notice("altered", ["anew", "home"], "", e.request);
-    return notice("refused", restore?.kept ? ["retry", "anew", "home"] : ["retry", "home"], word("fault-" + e.code) || e.message, e.request);
+    return notice("refused", unsent ? ["retry", "anew", "home"] : ["retry", "home"], word("fault-" + e.code) || e.message, e.request);
   }
-  if (e instanceof Wrong) return notice("wrong", restore?.kept ? ["retry", "anew"] : ["retry"], e.message);
+  if (e instanceof Wrong) return notice("wrong", unsent ? ["retry", "anew"] : ["retry"], e.message);
   if (e instanceof DOMException && ["InvalidStateError", "UnknownError", "QuotaExceededError", "SecurityError", "NotFoundError", "DataCloneError"].includes(e.name)) {
     return notice("storage", ["home"], e.message);
   }
@@ -100,7 +103,7 @@ async function begin(): Promise<void> {
   const offer = await restore.offer();
   by("offer-keys").textContent = String(offer.keys);
   by("offer-needed").textContent = String(offer.needed);
-  by("offer-officers").replaceChildren(...offer.officers.map((name) => Object.assign(document.createElement("li"), { textContent: name })));
+  by("offer-officers").replaceChildren(...offer.officers.map(item));
   asker = await fromBrowser(restore.person);
   show(by("sign-kept"), asker !== undefined);
   show(by("sign-file"), asker === undefined);
@@ -165,7 +168,7 @@ function wait(least = 0): void {
 function showStanding(): void {
   const kept = restore!.kept!;
   void der.sha256(kept.recipient).then((fingerprint) => {
-    by("words-to-read").replaceChildren(...words(fingerprint).map((w) => Object.assign(document.createElement("li"), { textContent: w })));
+    by("words-to-read").replaceChildren(...words(fingerprint).map(item));
     by("fingerprint").textContent = der.hex(fingerprint).match(/.{4}/g)!.join(" ");
   });
   by("reason-shown").textContent = kept.reason;
@@ -179,7 +182,7 @@ function showStanding(): void {
     return e;
   });
   by("standings").replaceChildren(...rows);
-  by("wrong").replaceChildren(...restore!.wrong.map((w) => Object.assign(document.createElement("li"), { textContent: w.name })));
+  by("wrong").replaceChildren(...restore!.wrong.map(item));
   show(by("wrong-notice"), restore!.wrong.length > 0);
 }
 
@@ -197,7 +200,7 @@ function ended(): void {
   by("ended-title").textContent = word("restore.ended-" + kind);
   by("ended-text").textContent = word(`restore.ended-${kind}-text`);
   const said = standing.flatMap((s) => [s.state === "cancelled" ? s.reason : "", ...s.officers.filter((o) => o.answer === "deny" && o.comment).map((o) => `${o.name}: “${o.comment}”`)]).filter((x) => x !== "");
-  by("ended-said").replaceChildren(...said.map((x) => Object.assign(document.createElement("li"), { textContent: x })));
+  by("ended-said").replaceChildren(...said.map(item));
   view("ended");
 }
 
@@ -205,7 +208,15 @@ function ended(): void {
 async function fetchAll(): Promise<void> {
   for (const name of ["collect", "verify", "open", "file"]) step(name, "ahead");
   view("progress");
-  if (!(await restore!.receive(standing))) {
+  let came: boolean;
+  try {
+    came = await restore!.receive(standing);
+  } catch (e) {
+    if (!(e instanceof server.Refused && e.code === "case-state")) throw e;
+    view("waiting"); // an approval counts no more, as of an officer whose certificate was revoked
+    return failed(e);
+  }
+  if (!came) {
     passphrase = "";
     by<HTMLInputElement>("passphrase").value = "";
     standing = await restore!.look();
@@ -217,21 +228,47 @@ async function fetchAll(): Promise<void> {
   const made = await restore!.file(passphrase);
   passphrase = "";
   by<HTMLInputElement>("passphrase").value = "";
-  if (file) URL.revokeObjectURL(file.url);
-  file = {
-    url: URL.createObjectURL(new Blob([made.content], { type: "application/x-pkcs12" })),
-    name: (restore!.person.mailboxes[0] ?? "keys").replace(/[^\p{L}\p{N}@._-]/gu, "_") + "-older.p12",
-  };
-  const link = by<HTMLAnchorElement>("download");
-  link.href = file.url;
-  link.download = file.name;
-  by("file-name").textContent = file.name;
+  offer(by<HTMLAnchorElement>("download"), made.content, "older");
+  by("file-name").textContent = by<HTMLAnchorElement>("download").download;
   by("keys").textContent = String(made.keys);
-  by("left").replaceChildren(...restore!.left.map((x) => Object.assign(document.createElement("li"), { textContent: x })));
+  by("left").replaceChildren(...restore!.left.map(item));
   show(by("left-notice"), restore!.left.length > 0);
-  by("done-wrong").textContent = restore!.wrong.map((w) => w.name).join(", ");
+  by("done-wrong").textContent = restore!.wrong.join(", ");
   show(by("done-wrong-notice"), restore!.wrong.length > 0);
   view("done");
+}
+
+/** offer puts a file behind a link. */
+function offer(link: HTMLAnchorElement, content: Uint8Array<ArrayBuffer>, what: string): void {
+  link.href = URL.createObjectURL(new Blob([content], { type: "application/x-pkcs12" }));
+  link.download = `${(restore!.person.mailboxes[0] ?? "keys").replace(/[^\p{L}\p{N}@._-]/gu, "_")}-${what}.p12`;
+  urls.push(link.href);
+}
+
+/** makeOld opens the keys once more and makes the files for GnuPG, with a passphrase that nobody can guess: it is all that protects them. */
+async function makeOld(): Promise<void> {
+  const button = by<HTMLButtonElement>("old-make");
+  button.disabled = true;
+  show(by("old-making"));
+  try {
+    if (!(await restore!.resume())) return location.reload();
+    standing = await restore!.look();
+    if (!(await restore!.receive(standing))) return notice("none", ["home"], restore!.left.join("; "));
+    const secret = suggest(6), files = await restore!.older(secret);
+    by("old-links").replaceChildren(...files.map((f, i) => {
+      const e = item(""), link = Object.assign(document.createElement("a"), { textContent: f.name });
+      offer(link, f.content, "older-" + String(i + 1).padStart(2, "0"));
+      link.addEventListener("click", () => show(by("fetched")));
+      e.append(link);
+      return e;
+    }));
+    by("old-passphrase").textContent = secret;
+    show(by("old-files"));
+    show(button, false);
+  } finally {
+    button.disabled = false;
+    show(by("old-making"), false);
+  }
 }
 
 function judge(): void {
@@ -301,11 +338,12 @@ function wire(): void {
       location.reload();
     }));
   }
+  by("old-make").addEventListener("click", () => void once(makeOld));
   by("download").addEventListener("click", () => show(by("fetched")));
   by("have").addEventListener("click", () => void once(async () => {
     if (await restore!.resume()) await restore!.finish();
-    if (file) URL.revokeObjectURL(file.url);
-    file = undefined;
+    urls.forEach((url) => URL.revokeObjectURL(url));
+    urls = [];
     view("finished");
   }));
 }

@@ -2,14 +2,15 @@
 // before the page goes away; looking again from what is kept comes to the same end.
 import { Asker } from "./asker";
 import { decisions, mayAnswer, inTime, caseKinds, checkRoster, parseApproval, parseCase, signCase, signDispute, SignedCase, verifyApproval } from "./case";
-import { parse, Wrong } from "./certificate";
+import { mailboxesOf, parse, Wrong } from "./certificate";
 import * as der from "./der";
 import { Bytes } from "./der";
 import * as desk from "./desk";
 import { open } from "./open";
 import { bundle, Misdeed, Opener } from "./opener";
 import { build } from "./pkcs12";
-import { certified, checkKey, entries, Key } from "./recovered";
+import { buildOld } from "./pkcs12-old";
+import { certified, checkKey, entries, Found, Key } from "./recovered";
 import { makeRecipient } from "./recipient";
 import { InnerRecord, parseInnerRecord } from "./record";
 import * as store from "./restore-store";
@@ -25,9 +26,6 @@ export interface Officer { id: number; name: string; may: boolean; answer: "" | 
 /** Standing is how one of the cases stands. */
 export interface Standing { id: string; state: desk.Standing["state"] | "unsent"; reason: string; keys: number; needed: number; officers: Officer[]; deadline: Date; ready: boolean }
 
-/** WrongAnswer names an officer whose answer was wrong; told says that the server has the signed dispute. */
-export interface WrongAnswer { name: string; told: boolean }
-
 /** Offer is what could be asked for: how many keys the archive keeps, and who would have to agree. */
 export interface Offer { keys: number; needed: number; officers: string[] }
 
@@ -38,7 +36,7 @@ const unsentAfter = 240; // seconds after which a case that the server has not s
 
 export class Restore {
   kept?: store.Kept;
-  wrong: WrongAnswer[] = [];
+  wrong: string[] = []; // officers whose part did not fit; the server has the signed disputes
   left: string[] = []; // keys that were left out, and why
   private keys: Key[] = [];
 
@@ -105,7 +103,7 @@ export class Restore {
     for (const d of await this.drafts()) {
       const c = await signCase({
         id: crypto.randomUUID(), kind: caseKinds.restore, roster: d.roster.hash, keyID: d.roster.keyID, epoch: d.roster.plan.epoch,
-        requester: { person: kept.person, name: line(commonName(certificate.read) || this.person.name, 256), certificate },
+        requester: { person: kept.person, name: line(commonName(certificate.read) || mailboxesOf(certificate.read)[0] || this.person.name, 256), certificate },
         reason: kept.reason, reference: kept.reference, opened, deadline: opened + lasts,
         deliveries: [{ recipient, subjects: [{ person: kept.person, records: d.records }] }],
       }, kept.signer);
@@ -237,7 +235,7 @@ export class Restore {
       }, this.kept!.signer);
       await desk.dispute(c.id, signed);
     }
-    this.wrong.push({ name, told: true });
+    this.wrong.push(name);
   }
 
   private async openOne(opener: Opener, r: InnerRecord): Promise<void> {
@@ -255,13 +253,25 @@ export class Restore {
   /** file builds the PKCS#12 of all keys that were opened, and forgets them. */
   async file(passphrase: string): Promise<{ content: Bytes; keys: number }> {
     this.tell("file", "doing");
+    const out = await this.written(async (found) => ({ content: await build(entries(found, this.person), found.flatMap((f) => f.chain), passphrase), keys: found.length }));
+    this.tell("file", "done");
+    return out;
+  }
+
+  /** older builds a file for each key that was opened, for programs that read neither the other one nor several keys, and forgets them. */
+  older(passphrase: string): Promise<{ name: string; content: Bytes }[]> {
+    return this.written(async (found) => {
+      const out: { name: string; content: Bytes }[] = [];
+      for (const [i, e] of entries(found, this.person).entries()) out.push({ name: e.name, content: await buildOld(e, found[i]!.chain, passphrase) });
+      return out;
+    });
+  }
+
+  private async written<T>(write: (found: Found[]) => Promise<T>): Promise<T> {
     try {
       const known: desk.Certified[] = [];
       for (const k of this.kept!.cases) if (k.sent && !k.ended) known.push(...await desk.certificates((await parseCase(k.signed)).id));
-      const found = await certified(this.keys, known, this.root, this.person);
-      const content = await build(entries(found, this.person), found.flatMap((f) => f.chain), passphrase);
-      this.tell("file", "done");
-      return { content, keys: found.length };
+      return await write(await certified(this.keys, known, this.root, this.person));
     } finally {
       this.forgetKeys();
     }

@@ -8,7 +8,6 @@ import (
 	"net/url"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/sealpost/sealpost/api"
@@ -35,33 +34,20 @@ type Finding struct {
 }
 
 // lookups counts what networks ask. Its memory is bounded as that of attempts is.
-type lookups struct {
-	limit allowance.Allowance
-	now   func() time.Time
-
-	mu       sync.Mutex
-	networks allowance.Recent[network]
-}
+type lookups struct{ *allowance.Counter[network] }
 
 // network is an IPv4 address, or the /64 of an IPv6 one, as allowance.Network has it; or a person.
 type network any
 
-func newLookups(a allowance.Allowance, now func() time.Time) *lookups {
-	if a.Burst <= 0 || a.Every <= 0 {
-		a = allowance.Allowance{Burst: 60, Every: 2 * time.Second}
-	}
-	return &lookups{limit: a, now: now}
+func newLookups(a allowance.Allowance, now func() time.Time) lookups {
+	return lookups{allowance.NewCounter[network](a.Or(allowance.Allowance{Burst: 60, Every: 2 * time.Second}), now)}
 }
 
 // take counts a lookup, or refuses it. What is refused does not count.
-func (l *lookups) take(n network) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	now, t := l.now(), l.networks.Touch(n)
-	if wait := t.Wait(l.limit, now); wait > 0 {
+func (l lookups) take(n network) error {
+	if wait := l.Take(n); wait > 0 {
 		return allowance.Later{Fault: ErrLookups, After: wait}
 	}
-	t.Add(l.limit, now)
 	return nil
 }
 

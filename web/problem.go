@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -17,6 +16,7 @@ import (
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/web/allowance"
+	"github.com/sealpost/sealpost/web/portal"
 	"github.com/sealpost/sealpost/web/signin"
 )
 
@@ -45,6 +45,7 @@ var statusOfCode = map[string]int{
 	ErrMethod.Code:          http.StatusMethodNotAllowed,
 	signin.ErrFailures.Code: http.StatusTooManyRequests,
 	ErrLookups.Code:         http.StatusTooManyRequests,
+	portal.ErrTooMuch.Code:  http.StatusTooManyRequests,
 }
 
 // statusOf is where kinds of fault become HTTP: nothing else in Sealpost knows a status.
@@ -128,7 +129,7 @@ func (p *problem) ContentType(string) string { return mediaProblem }
 func (p *problem) GetHeaders() http.Header {
 	h := http.Header{}
 	if p.after > 0 {
-		h.Set("Retry-After", strconv.Itoa(int(math.Ceil(p.after.Seconds()))))
+		h.Set("Retry-After", allowance.Later{After: p.after}.RetryAfter())
 	}
 	switch {
 	case p.Status != http.StatusUnauthorized:

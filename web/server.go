@@ -27,6 +27,7 @@ import (
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/testmail"
+	"github.com/sealpost/sealpost/web/allowance"
 	"github.com/sealpost/sealpost/web/clients"
 	"github.com/sealpost/sealpost/web/portal"
 	"github.com/sealpost/sealpost/web/session"
@@ -58,11 +59,12 @@ type Config struct {
 
 	// Sessions are of people who use the portal; nil: there is no portal.
 	Sessions     *session.Sessions
-	Organisation string         // whose portal it is
-	Mail         clients.Policy // what people's mail programs are told
-	OpenID       *signin.OpenID // the portal's identity provider; nil: there is none
-	PortalURL    string         // by which people reach the portal; needed for Certificates
-	Certificates string         // the API's listener as browsers reach it, to sign in with a certificate; empty: nobody does that
+	Organisation string              // whose portal it is
+	Mail         clients.Policy      // what people's mail programs are told
+	OpenID       *signin.OpenID      // the portal's identity provider; nil: there is none
+	PortalURL    string              // by which people reach the portal; needed for Certificates
+	Certificates string              // the API's listener as browsers reach it, to sign in with a certificate; empty: nobody does that
+	Requests     allowance.Allowance // for pages, of a person or a network; zero means 200 at once, and one more per 100ms
 
 	// Parts are what the health of the server consists of: database, directory, archive, audit, crl.
 	Parts   []Part
@@ -92,7 +94,7 @@ type Lists interface {
 type Server struct {
 	Config
 	authenticators []signin.Authenticator
-	lookups        *lookups
+	lookups        lookups
 	failures       *failureCount
 	metrics        *metrics
 	health         *health
@@ -140,7 +142,7 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
-		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Mail: c.Mail, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Directory: c.Directory, Authority: c.Authority,
+		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Mail: c.Mail, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Requests: c.Requests, Directory: c.Directory, Authority: c.Authority,
 			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, TestMail: c.TestMail, Lists: c.CRL,
 			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
 		if err != nil {

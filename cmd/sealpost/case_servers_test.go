@@ -14,7 +14,6 @@ import (
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/client"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/mail"

@@ -10,7 +10,6 @@ import (
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive/record"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/audit/proof"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/pgtest"

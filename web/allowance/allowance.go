@@ -1,11 +1,13 @@
 // Package allowance counts what somebody may do only so often: fail to sign in, ask for other people's certificates. It
-// owns the arithmetic (Tally), a memory of bounded size (Recent) and what of an address counts (Network). What is
-// counted, and of whom, is its callers' business; so is locking.
+// owns the arithmetic (Tally), a memory of bounded size (Recent), both together (Counter) and what of an address counts (Network). What is
+// counted, and of whom, is its callers' business; so is locking, but for Counter.
 package allowance
 
 import (
 	"math"
 	"net/netip"
+	"strconv"
+	"sync"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -13,8 +15,16 @@ import (
 
 // Allowance is how much is allowed: Burst at once, and one more per Every.
 type Allowance struct {
-	Burst int           `yaml:"burst"`
-	Every time.Duration `yaml:"every"`
+	Burst int           `yaml:"burst"` // at once
+	Every time.Duration `yaml:"every"` // until one more is allowed
+}
+
+// Or returns the allowance, or another one if it allows nothing.
+func (a Allowance) Or(otherwise Allowance) Allowance {
+	if a.Burst <= 0 || a.Every <= 0 {
+		return otherwise
+	}
+	return a
 }
 
 // Later is a fault that passes after a while.
@@ -24,6 +34,9 @@ type Later struct {
 }
 
 func (l Later) Error() string { return l.Fault.Error() }
+
+// RetryAfter is the value of an answer's header of that name (RFC 9110, 10.2.3).
+func (l Later) RetryAfter() string { return strconv.Itoa(int(math.Ceil(l.After.Seconds()))) }
 
 // Unwrap returns the fault.
 func (l Later) Unwrap() error { return l.Fault }
@@ -97,6 +110,32 @@ func (r *Recent[K]) Len() int { return len(r.young) + len(r.old) }
 func (r *Recent[K]) Forget(k K) {
 	delete(r.young, k)
 	delete(r.old, k)
+}
+
+// Counter counts what each of many does against one allowance. It is safe for concurrent use.
+type Counter[K comparable] struct {
+	limit Allowance
+	now   func() time.Time
+
+	mu    sync.Mutex
+	tally Recent[K]
+}
+
+// NewCounter returns a counter.
+func NewCounter[K comparable](l Allowance, now func() time.Time) *Counter[K] {
+	return &Counter[K]{limit: l, now: now}
+}
+
+// Take counts one more of k and returns 0; or it returns how long to wait until one is allowed, and counts nothing.
+func (c *Counter[K]) Take(k K) time.Duration {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now, t := c.now(), c.tally.Touch(k)
+	if wait := t.Wait(c.limit, now); wait > 0 {
+		return wait
+	}
+	t.Add(c.limit, now)
+	return 0
 }
 
 // Network returns what a remote address (host:port) is counted for: an IPv4 address, or the /64 that an IPv6 client may choose from. What

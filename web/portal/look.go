@@ -3,6 +3,7 @@ package portal
 import (
 	"bytes"
 	"embed"
+	"errors"
 	"fmt"
 	"html/template"
 	"io/fs"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/web/allowance"
 )
 
 //go:embed templates/*.html
@@ -137,6 +139,9 @@ func (l language) happened(p api.Problem) string {
 // fail answers with an error as a page.
 func (p *Portal) fail(w http.ResponseWriter, r *http.Request, v *visit, err error) {
 	problem := p.Problem(r.Context(), err)
+	if l := (allowance.Later{}); errors.As(err, &l) {
+		w.Header().Set("Retry-After", l.RetryAfter())
+	}
 	f := failure{Happened: v.language.happened(problem), Request: strings.TrimPrefix(problem.Instance, "urn:uuid:"), Retry: problem.Status >= 500 || problem.Status == http.StatusTooManyRequests}
 	title := "error.title"
 	if problem.Status == http.StatusNotFound {

@@ -32,6 +32,7 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/testmail"
+	"github.com/sealpost/sealpost/web/allowance"
 	"github.com/sealpost/sealpost/web/clients"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
@@ -39,8 +40,9 @@ import (
 
 // Faults of pages.
 var (
-	ErrNoPage = fault.New(fault.NotFound, "unknown-page", "There is no page at this address.")
-	ErrForm   = fault.New(fault.Malformed, "form-invalid", "The form could not be read. Go back and send it again.")
+	ErrNoPage  = fault.New(fault.NotFound, "unknown-page", "There is no page at this address.")
+	ErrTooMuch = fault.New(fault.Unavailable, "too-many-requests", "There were too many requests in a short time. Wait a moment, then go on.")
+	ErrForm    = fault.New(fault.Malformed, "form-invalid", "The form could not be read. Go back and send it again.")
 )
 
 // Config is what a Portal is made of. Every field without "nil" in its comment is required.
@@ -49,8 +51,9 @@ type Config struct {
 	Mail         clients.Policy // what people's mail programs are told
 	Sessions     *session.Sessions
 	Password     signin.Password
-	OpenID       *signin.OpenID // nil: nobody signs in at an identity provider
-	Certificates string         // the address of the listener that asks browsers for a certificate: https://host:port; "": there is none
+	OpenID       *signin.OpenID      // nil: nobody signs in at an identity provider
+	Certificates string              // the address of the listener that asks browsers for a certificate: https://host:port; "": there is none
+	Requests     allowance.Allowance // for pages, of a person, or of a network's strangers; zero means 200 at once, and one more per 100ms
 	Directory    *directory.Directory
 	Authority    *ca.Authority
 	Registry     *enroll.Registry
@@ -85,6 +88,7 @@ type Portal struct {
 	Config
 	assets *assets
 	looks  map[language]*look
+	asked  *allowance.Counter[any] // by person, or network
 	router *chi.Mux
 }
 
@@ -103,6 +107,7 @@ func New(c Config) (*Portal, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	p := &Portal{Config: c, looks: map[language]*look{}}
+	p.asked = allowance.NewCounter[any](c.Requests.Or(allowance.Allowance{Burst: 200, Every: 100 * time.Millisecond}), c.Now)
 	var err error
 	if p.assets, err = readAssets(); err != nil {
 		return nil, err
@@ -185,6 +190,10 @@ func (p *Portal) open(name string, do page) http.HandlerFunc {
 			v.Caller.Actor.Method = audit.MethodNone
 		}
 		p.Called(r.Context(), name, v.Caller)
+		if wait := p.asked.Take(whoOf(r, v)); wait > 0 {
+			p.fail(w, r, v, allowance.Later{Fault: ErrTooMuch, After: wait})
+			return
+		}
 		if err == nil || errors.Is(err, signin.ErrNotOffered) || errors.Is(err, fault.Denied) { // who is not signed in any more sees what strangers see
 			err = do(w, r, v)
 		}
@@ -192,6 +201,14 @@ func (p *Portal) open(name string, do page) http.HandlerFunc {
 			p.fail(w, r, v, err)
 		}
 	}
+}
+
+// whoOf is for whom a request is counted.
+func whoOf(r *http.Request, v *visit) any {
+	if v.signedIn {
+		return v.Person.ID
+	}
+	return allowance.Network(r.RemoteAddr)
 }
 
 // known is a page for people who are signed in. Others are asked to, and come back.

@@ -20,6 +20,7 @@ import (
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 	"github.com/sealpost/sealpost/web"
+	"github.com/sealpost/sealpost/web/allowance"
 	"github.com/sealpost/sealpost/web/session"
 )
 
@@ -388,4 +389,20 @@ func TestPageKeepsToItself(t *testing.T) {
 	if got := b.get("/assets/../portal.go"); got.status != 404 {
 		t.Errorf("a file of ours: status %d", got.status)
 	}
+}
+
+// Who asks too fast is told to wait; others are not.
+func TestPagesAreBounded(t *testing.T) {
+	s := setup(t, func(_ *site, c *web.Config) { c.Requests = allowance.Allowance{Burst: 5, Every: time.Hour} })
+	bob, alice := s.browser(t), s.browser(t)
+	bob.signIn("bob") // and one page after
+	for range 4 {
+		bob.get("/sessions").is(t, "bob", 200, "/sessions")
+	}
+	got := bob.get("/sessions")
+	got.is(t, "bob, too fast", 429, "/sessions", "Wait a moment")
+	if got.header.Get("Retry-After") == "" {
+		t.Error("it does not say for how long")
+	}
+	alice.signIn("alice").is(t, "alice", 200, "/", "Alice Anders")
 }

@@ -203,6 +203,7 @@ var frameTexts = map[string]text{
 	"fault.role-required":                 {"This page is not for you: it takes a role that you do not have. Ask whoever looks after Sealpost if you should have it.", "Diese Seite ist nicht für Sie: Sie verlangt eine Rolle, die Sie nicht haben. Fragen Sie, wer sich um Sealpost kümmert, wenn Sie sie haben sollten."},
 	"fault.proof-needed":                  {"This needs that you show once more who you are.", "Dafür müssen Sie noch einmal zeigen, wer Sie sind."},
 	"fault.unknown-page":                  {"There is no page at this address. Perhaps it has moved, or the address is not complete.", "Unter dieser Adresse gibt es keine Seite. Vielleicht ist sie umgezogen, oder die Adresse ist nicht vollständig."},
+	"fault.too-many-requests":             {"You asked for more pages than we can give in so short a time. Wait a moment, then go on.", "Sie haben in kurzer Zeit mehr Seiten verlangt, als wir geben können. Warten Sie einen Moment, dann geht es weiter."},
 	"fault.form-invalid":                  {"The form could not be read. Go back and send it again.", "Das Formular war nicht lesbar. Gehen Sie zurück und senden Sie es noch einmal."},
 	"fault.wrong-credentials":             {"The name or the password is not right.", "Der Name oder das Passwort stimmt nicht."},
 	"fault.person-disabled":               {"Your account is locked. Ask whoever looks after accounts in your organisation.", "Ihr Konto ist gesperrt. Fragen Sie, wer sich bei Ihnen um Konten kümmert."},

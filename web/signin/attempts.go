@@ -36,15 +36,9 @@ type Failures struct {
 
 // OrDefaults returns the bounds with what is zero replaced.
 func (l Failures) OrDefaults() Failures {
-	or := func(a, otherwise allowance.Allowance) allowance.Allowance {
-		if a.Burst <= 0 || a.Every <= 0 {
-			return otherwise
-		}
-		return a
-	}
-	l.Login = or(l.Login, allowance.Allowance{Burst: 5, Every: 30 * time.Second})
-	l.Address = or(l.Address, allowance.Allowance{Burst: 50, Every: 5 * time.Second})
-	l.Server = or(l.Server, allowance.Allowance{Burst: 500, Every: 50 * time.Millisecond})
+	l.Login = l.Login.Or(allowance.Allowance{Burst: 5, Every: 30 * time.Second})
+	l.Address = l.Address.Or(allowance.Allowance{Burst: 50, Every: 5 * time.Second})
+	l.Server = l.Server.Or(allowance.Allowance{Burst: 500, Every: 50 * time.Millisecond})
 	if l.AtOnce <= 0 {
 		l.AtOnce = 32
 	}

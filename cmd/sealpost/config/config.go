@@ -12,6 +12,7 @@ import (
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/web/allowance"
 	"github.com/sealpost/sealpost/web/clients"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
@@ -67,9 +68,12 @@ type Config struct {
 
 // Portal says how people use Sealpost with their browsers. There is one where listen.portal is set.
 type Portal struct {
-	URL      string              `yaml:"url"`      // by which people reach it: https://… (required with openid and certificates)
-	Sessions session.Policy      `yaml:"sessions"` // how long they stay signed in
-	OpenID   signin.OpenIDPolicy `yaml:"openid"`   // where they sign in, beside with the directory's password
+	URL      string         `yaml:"url"`      // by which people reach it: https://… (required with openid and certificates)
+	Sessions session.Policy `yaml:"sessions"` // how long they stay signed in
+	// Requests bounds how many pages one person may ask for, or one network whose people are not signed in; empty means 200 at
+	// once, and one more per 100ms.
+	Requests allowance.Allowance `yaml:"requests"`
+	OpenID   signin.OpenIDPolicy `yaml:"openid"` // where they sign in, beside with the directory's password
 	// Certificates is listen.api as browsers reach it, https://host:port, for people who sign in with a certificate: browsers
 	// are asked for one there alone. The certificate has to be one that browsers take for that (profile person-auth); those
 	// for mail, most do not offer. Empty means that nobody signs in so.

@@ -20,6 +20,7 @@ func (s *Server) portal(c *web.Config) (err error) {
 		return err
 	}
 	c.Organisation, c.Mail = s.Config.Organisation.Name, conf.Mail
+	c.Requests = conf.Requests
 	c.PortalURL, c.Certificates = strings.TrimSuffix(conf.URL, "/"), strings.TrimSuffix(conf.Certificates, "/")
 	c.TestMail = s.TestMail
 	if !conf.OpenID.Configured() {

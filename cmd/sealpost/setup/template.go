@@ -19,6 +19,7 @@ type Template struct {
 	DatabaseURL, AdminURL string
 	Public, API, Metrics  string // addresses to listen on
 	Portal, PortalURL     string // the same for people's browsers, and how they reach it
+	PortalRequests        int    // how many pages one person may ask for at once; 0 leaves that to the server
 
 	LDAPURL, LDAPTrust                 string // of the directory
 	LookupDN, LookupPasswordFile       string

@@ -168,13 +168,17 @@ func collectTokens(rows pgx.Rows, err error) ([]Minted, error) {
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[Minted])
 }
 
-// selectTokens returns tokens that can be used, after one in the order of their ends; all people's for uuid.Nil.
-func selectTokens(ctx context.Context, tx pgx.Tx, person uuid.UUID, after time.Time, number int64, limit int) ([]Minted, error) {
+// selectTokens returns tokens that can be used, after one in the order of their ends.
+func selectTokens(ctx context.Context, tx pgx.Tx, w WhichTokens, after time.Time, number int64, limit int) ([]Minted, error) {
 	const open = `select ` + tokenColumns + ` from enroll.token where request is null and withdrawn_at is null and (ends, number) > ($1, $2)`
-	if person == uuid.Nil {
+	switch {
+	case w.Number != 0:
+		return collectTokens(tx.Query(ctx, open+` and number = $4 order by ends, number limit $3`, after, number, limit, w.Number))
+	case w.Person != uuid.Nil:
+		return collectTokens(tx.Query(ctx, open+` and person = $4 order by ends, number limit $3`, after, number, limit, w.Person))
+	default:
 		return collectTokens(tx.Query(ctx, open+` order by ends, number limit $3`, after, number, limit))
 	}
-	return collectTokens(tx.Query(ctx, open+` and person = $4 order by ends, number limit $3`, after, number, limit, person))
 }
 
 // selectSpent returns the token that was spent on a request, nil if there is none.

@@ -143,6 +143,7 @@ type Minted struct {
 // WhichTokens says which tokens to list; what is left zero does not restrict.
 type WhichTokens struct {
 	Person uuid.UUID
+	Number int64
 	After  string // what Tokens returned for the next page
 	Limit  int    // 0 means 50; at most 500
 }
@@ -166,7 +167,7 @@ func (r *Registry) Tokens(ctx context.Context, by audit.Actor, w WhichTokens) (f
 		limit = 50
 	}
 	err = r.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
-		found, err = selectTokens(ctx, tx, w.Person, after, number, limit)
+		found, err = selectTokens(ctx, tx, w, after, number, limit)
 		return err
 	})
 	if err == nil && len(found) == limit {

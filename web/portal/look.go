@@ -64,6 +64,7 @@ type around struct {
 	Name         string // of who is signed in
 	Areas        []area // that are theirs
 	Path         string // of this page, to come back to
+	At           string // this page's, without what is asked of it
 	Done         string // what was just done
 	Body         any
 }
@@ -95,7 +96,7 @@ func (v *visit) areas(path string) (out []area) {
 
 // show answers with a page.
 func (p *Portal) show(w http.ResponseWriter, r *http.Request, v *visit, status int, name, title string, body any) error {
-	a := around{Language: v.language, Languages: languages, Title: v.language.say(title), Organisation: p.Organisation, Path: backTo(r), Body: body}
+	a := around{Language: v.language, Languages: languages, Title: v.language.say(title), Organisation: p.Organisation, Path: backTo(r), At: r.URL.Path, Body: body}
 	if v.signedIn {
 		a.Name, a.Areas, a.Done = v.Person.Name, v.areas(r.URL.Path), justDone(w, r, v.language)
 	}

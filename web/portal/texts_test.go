@@ -15,6 +15,7 @@ var madeOfParts = []string{
 	"officer.about", "officer.asks", "officer.certificate", "officer.drill", "officer.kind", "officer.round", "officer.said", "officer.state", "officer.tab", "officer.would", "officer.you",
 	"restore.step",
 	"explain", "file", "happens", "key-use", "kind", "past", "purpose", "reason", "stands", "way", "which", "why", // certificates
+	"registrar-fault", "registrar-word",
 }
 
 // Every text that a page or handler uses is there in each language, with the same placeholders, and each one that is there

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/sealpost/sealpost/ca"
@@ -100,7 +99,7 @@ func (p *Portal) choices(ctx context.Context, v *visit, s *loss, first bool) err
 		s.Groups[n-1].Kept = append(s.Groups[n-1].Kept, all[i])
 	}
 	for _, g := range s.Groups {
-		slices.SortStableFunc(g.Kept, func(a, b kept) int { return strings.Compare(b.Use, a.Use) }) // to sign, then to read
+		signFirst(g.Kept)
 	}
 	if s.Alone = len(s.Groups) == 1; s.Alone && first && len(s.Names) == 0 {
 		for i := range s.Groups[0].Kept {

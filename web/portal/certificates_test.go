@@ -15,11 +15,13 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
+	"github.com/sealpost/sealpost/recovery"
 )
 
 const firefox = "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:143.0) Gecko/20100101 Firefox/143.0"
@@ -401,4 +403,34 @@ func TestRenewal(t *testing.T) {
 	got = at(c.NotAfter.Add(time.Hour))
 	got.is(t, "after the end", 200, "/", "Has ended", "Renew your certificates")
 	b.get("/another-device").is(t, "nothing to download", 200, "/another-device", "You still have the file")
+}
+
+// The history tells of everybody who asked for one's keys, why, and what became of it; not of a case that its subjects are not to
+// know of yet.
+func TestHistoryTellsOfCases(t *testing.T) {
+	s := setup(t)
+	alice, certificate, keys := s.enrolled(t, "alice")
+	s.Clock.Advance(time.Second)
+	own := s.opened(t, alice, certificate, keys.Signing, newDevice(t), recovery.Query{Kind: record.CaseRestore}, "My laptop was left in a train.", 48*time.Hour)
+	s.answered(t, "oscar", 2, own, record.Approve)
+	rita, hers, ritas := s.enrolled(t, "rita")
+	s.Clock.Advance(time.Second)
+	other := s.opened(t, rita, hers, ritas.Signing, s.Recipient.Certificate, recovery.Query{Kind: record.CaseBusiness, Mailboxes: []string{"alice@example.test"}},
+		`Her customers wait <script>alert(1)</script>`, 20*time.Hour)
+	b := s.browser(t)
+	b.signIn("alice")
+	got := b.get("/history")
+	got.is(t, "alice", 200, "/history", "Somebody asked for archived keys of yours (1)", "Rita Registrar", "Her customers wait &lt;script&gt;", "You asked for archived keys of yours back (1)",
+		"My laptop was left in a train.", "Oscar", "agreed.", "The officers are asked.")
+	if strings.Contains(got.body, "<script>alert") {
+		t.Error("the reason is not text")
+	}
+	s.Database.Exec(t, `update archive.recovery_case set kind = 'legal', consent = 'x', silent_until = $2 where id = $1`, other.ID, s.Clock.Now().Add(time.Hour))
+	for _, path := range []string{"/history", "/", "/history?format=csv", "/history?format=json"} {
+		if got := b.get(path); got.status != 200 || strings.Contains(got.body, "customers wait") || strings.Contains(got.body, "Rita") {
+			t.Errorf("%s tells of a silent case: %d %s", path, got.status, got.body)
+		}
+	}
+	b.header.Set("Accept-Language", "de")
+	b.get("/history").is(t, "in German", 200, "/history", "Sie haben archivierte Schlüssel zurückverlangt (1)", "hat zugestimmt.")
 }

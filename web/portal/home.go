@@ -4,6 +4,7 @@ import (
 	"context"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -111,6 +112,11 @@ func (p *Portal) next(cards []card) (next string, due bool) {
 	return next, due
 }
 
+// signFirst orders what came of one request: to sign, then to read.
+func signFirst(list []kept) {
+	slices.SortStableFunc(list, func(a, b kept) int { return strings.Compare(b.Use, a.Use) })
+}
+
 // machines are where what is valid was asked for, the newest first.
 func machines(found []kept) (out []machine) {
 	var last uuid.UUID
@@ -123,6 +129,9 @@ func machines(found []kept) (out []machine) {
 		}
 		last = k.Request
 		out[len(out)-1].Kept = append(out[len(out)-1].Kept, k)
+	}
+	for _, m := range out {
+		signFirst(m.Kept)
 	}
 	return out
 }

@@ -44,7 +44,7 @@ func (c *Cases) List(ctx context.Context, by audit.Actor, state CaseState, after
 	var out []Listed
 	now := c.Now()
 	err := c.Archive.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
-		if out, err = selectListed(ctx, tx, by.Person, by.Has(audit.Auditor), state, after, now, min(max(limit, 1), 200)); err != nil {
+		if out, err = selectListed(ctx, tx, by.Person, by.Has(audit.Auditor), state, span{}, after, now, min(max(limit, 1), 200)); err != nil {
 			return err
 		}
 		return selectListedDeliveries(ctx, tx, out)

@@ -10,16 +10,20 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 )
 
+// span is a time in which cases were opened: from its beginning to before its end. Zero does not limit.
+type span struct{ from, to time.Time }
+
 // listed is what a list reads of cases that somebody may see.
 const listed = `select id, kind, state, coalesce(reason, ''), coalesce(requester_name, ''), coalesce(purpose, ''), coalesce(reference, ''),
 		opened_at, deadline, changed_at, silent_until, case when requester_name is null then statement end
 		from archive.recovery_case c where ` + visible
 
-func selectListed(ctx context.Context, tx pgx.Tx, person uuid.UUID, auditor bool, state CaseState, after uuid.UUID, now time.Time, limit int) ([]Listed, error) {
+func selectListed(ctx context.Context, tx pgx.Tx, person uuid.UUID, auditor bool, state CaseState, in span, after uuid.UUID, now time.Time, limit int) ([]Listed, error) {
 	rows, err := tx.Query(ctx, listed+`
 		and ($4 = '' or c.state = $4)
 		and ($5 = '00000000-0000-0000-0000-000000000000'::uuid or (c.opened_at, c.id) < (select x.opened_at, x.id from archive.recovery_case x where x.id = $5))
-		order by c.opened_at desc, c.id desc limit $6`, person, auditor, now, string(state), after, limit)
+		and ($7::timestamptz is null or c.opened_at >= $7) and ($8::timestamptz is null or c.opened_at < $8)
+		order by c.opened_at desc, c.id desc limit $6`, person, auditor, now, string(state), after, limit, orNull(in.from), orNull(in.to))
 	return collectListed(rows, err)
 }
 

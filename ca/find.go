@@ -6,8 +6,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"math"
-	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -33,7 +31,7 @@ type Query struct {
 	ValidAt time.Time // within the validity, both ends included; says nothing about revocation
 	State   State     // Good or Revoked
 	Serial  Serial    // of any issuer
-	Scan    int64     // if not 0, at most so many certificates are looked at; what is found may then be fewer than there are
+	From    int64     // only certificates with this number or a larger one, so that no more than those are looked at
 	Before  int64     // only certificates with a smaller number: the last number of the page before
 	Limit   int       // 0 means 100; at most 1000
 }
@@ -74,12 +72,8 @@ func (a *Authority) Find(ctx context.Context, q Query) ([]Certificate, error) {
 	if q.Before > 0 {
 		c.add("c.number < $", q.Before)
 	}
-	if q.Scan > 0 {
-		before := q.Before
-		if before == 0 {
-			before = math.MaxInt64
-		}
-		c.add("c.number > coalesce((select min(number) - 1 from (select number from ca.certificate where number < $ order by number desc limit "+strconv.FormatInt(q.Scan, 10)+") w), 0)", before)
+	if q.From > 0 {
+		c.add("c.number >= $", q.From)
 	}
 	limit := q.Limit
 	if limit <= 0 {

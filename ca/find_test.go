@@ -37,9 +37,8 @@ func TestFind(t *testing.T) {
 		"not begun":       {ca.Query{Person: &bob.ID, ValidAt: bobs.Signing.NotBefore.Add(-time.Second)}, nil},
 		"serial":          {ca.Query{Serial: bobs.Signing.Serial}, []ca.Certificate{bobs.Signing}},
 		"no such serial":  {ca.Query{Serial: "\x01"}, nil},
-		"looked at few":   {ca.Query{State: ca.Revoked, Scan: 3}, nil},
-		"at enough":       {ca.Query{State: ca.Revoked, Scan: 4}, []ca.Certificate{second.Signing}},
-		"and then":        {ca.Query{Person: &alice.ID, Before: second.Signing.Number, Scan: 1}, []ca.Certificate{first.Encryption}},
+		"from a number":   {ca.Query{State: ca.Revoked, From: second.Encryption.Number + 1}, nil},
+		"between numbers": {ca.Query{Person: &alice.ID, Before: second.Signing.Number, From: first.Encryption.Number}, []ca.Certificate{first.Encryption}},
 		"another issuer":  {ca.Query{Issuer: "other"}, nil},
 	} {
 		got, err := r.Find(t.Context(), c.q)

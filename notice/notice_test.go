@@ -40,6 +40,9 @@ func TestRestore(t *testing.T) {
 			t.Errorf("no %q in:\n%s", says, mails["alice"].Text)
 		}
 	}
+	if at, err := o.teller.Told(t.Context(), []uuid.UUID{k.ID, uuid.New()}); err != nil || len(at) != 1 || at[k.ID].IsZero() {
+		t.Errorf("told: %v, %v", at, err)
+	}
 	o.approve(t, k, 3)
 	got, _ = o.told(t)
 	expect(t, "one answer", got, "alice: Otto Officer has agreed")

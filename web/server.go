@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -65,6 +66,9 @@ type Config struct {
 	PortalURL    string              // by which people reach the portal; needed for Certificates
 	Certificates string              // the API's listener as browsers reach it, to sign in with a certificate; empty: nobody does that
 	Requests     allowance.Allowance // for pages, of a person or a network; zero means 200 at once, and one more per 100ms
+
+	// Standing tells operators in the portal what this package does not know. Health and Serving need not be set.
+	Standing portal.Standing
 
 	// Parts are what the health of the server consists of: database, directory, archive, audit, crl.
 	Parts   []Part
@@ -143,7 +147,7 @@ func New(c Config) (*Server, error) {
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
 		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Mail: c.Mail, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Requests: c.Requests, Directory: c.Directory, Authority: c.Authority,
-			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, TestMail: c.TestMail, Lists: c.CRL,
+			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, TestMail: c.TestMail, Lists: c.CRL, Standing: s.standing(),
 			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
 		if err != nil {
 			return nil, err
@@ -156,6 +160,20 @@ func New(c Config) (*Server, error) {
 		s.router.Get(portal.CertificatePath, s.handOver)
 	}
 	return s, nil
+}
+
+// standing is what operators are told in the portal, with what is known here.
+func (s *Server) standing() portal.Standing {
+	out := s.Standing
+	out.Health = s.health.ask
+	out.Serving = func() (*x509.Certificate, error) {
+		c, err := s.Certificate(&tls.ClientHelloInfo{})
+		if err != nil || c == nil || len(c.Certificate) == 0 {
+			return nil, err
+		}
+		return x509.ParseCertificate(c.Certificate[0])
+	}
+	return out
 }
 
 // API returns the handler of the API's listener.

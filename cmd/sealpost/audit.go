@@ -19,7 +19,7 @@ import (
 
 func auditCommand() *cobra.Command {
 	c := &cobra.Command{Use: "audit", Short: "Look at the audit log, and prove that it is whole"}
-	c.AddCommand(auditVerifyCommand(), auditKeyCommand())
+	c.AddCommand(auditVerifyCommand(), auditProveCommand(), auditKeyCommand())
 	return c
 }
 
@@ -60,6 +60,66 @@ the database keeps the last; the file log.txt of an officer's home, given with -
 		})
 	}
 	return c
+}
+
+func auditProveCommand() *cobra.Command {
+	c := &cobra.Command{
+		Use:   "prove EVENT PROOF",
+		Short: "Check that one event is in the audit log, without database or server",
+		Long: `Reads an event and its proof as the portal's auditors download them (event-N.json and event-N.tlog-proof), and checks that the
+event is in the tree of a checkpoint that the log's key has signed. It needs nothing else: give it the key that you were handed
+in person (sealpost audit key), not the one that comes with the files. It exits with 1 if the proof does not hold.`,
+		Args: cobra.ExactArgs(2),
+	}
+	key := c.Flags().String("key", "", "the log's verifier key")
+	if err := c.MarkFlagRequired("key"); err != nil {
+		panic(err) // the flag is defined above
+	}
+	c.RunE = func(cmd *cobra.Command, args []string) error {
+		body, err := readAtMost(args[0], audit.MaxBody)
+		if err != nil {
+			return err
+		}
+		text, err := readAtMost(args[1], 2*proof.MaxNote)
+		if err != nil {
+			return err
+		}
+		known, err := proof.Verifiers(*key)
+		if err != nil {
+			return fmt.Errorf("--key: %w", err)
+		}
+		var in proof.Inclusion
+		if err := in.UnmarshalText(text); err != nil {
+			return fmt.Errorf("%s: %w", args[1], err)
+		}
+		checkpoint, err := in.Check(proof.LeafHash(body), known)
+		if err != nil {
+			return err
+		}
+		event, err := proof.ParseEvent(body)
+		if err != nil {
+			return fmt.Errorf("%s: %w", args[0], err)
+		}
+		_, err = fmt.Fprintf(cmd.OutOrStdout(), "The event %d (%s) is among the first %d of %s, whose key signed that.\n", in.Index, event.Kind, checkpoint.Size, checkpoint.Origin)
+		return err
+	}
+	return c
+}
+
+// readAtMost reads a file that must not be longer.
+func readAtMost(name string, most int64) ([]byte, error) {
+	f, err := os.Open(name)
+	if err != nil {
+		return nil, err
+	}
+	content, err := io.ReadAll(io.LimitReader(f, most+1))
+	if err = errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > most {
+		return nil, fmt.Errorf("%s is longer than %d bytes", name, most)
+	}
+	return content, nil
 }
 
 func auditKeyCommand() *cobra.Command {

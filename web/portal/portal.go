@@ -68,6 +68,7 @@ type Config struct {
 	Contacts *contact.Desk
 	TestMail *testmail.Desk
 	Lists    Lists
+	Standing Standing
 
 	// Problem says what may be shown of an error, and its HTTP status.
 	Problem func(ctx context.Context, err error) api.Problem

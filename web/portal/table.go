@@ -21,6 +21,7 @@ type list struct {
 	Name    string // of the table, in the address of an export: "certificates"
 	Columns []column
 	Choices []choice
+	Blanks  []blank
 	Filter  string // what the filter box is for, a text's key; "" if there is none
 	Empty   string // a text's key: what to do where there is nothing yet
 
@@ -34,12 +35,14 @@ type column struct {
 	Key   string // in addresses and exports
 	Title string // a text's key
 	Sort  bool   // the list can be ordered by it
+	Away  bool   // it is in what is taken along alone, not on the page
 }
 
 // cell is what a row has in a column.
 type cell struct {
 	Text string
 	At   time.Time // shown as a time, if it is set
+	Fine bool      // At is shown to the second
 	Pill string    // good, warn, bad or off: Text is how something stands
 	Code bool      // Text is a number of machines
 	To   string    // where a click leads
@@ -55,12 +58,16 @@ type choice struct {
 // option is one value of a choice. The first of a choice has the value "": it limits nothing, or is what is usual.
 type option struct{ Value, Title string }
 
+// blank is a field in which somebody says what they look for, beside the filter.
+type blank struct{ Key, Title, Type string } // in addresses; a text's key; text or date
+
 // asked is what somebody asked of a list.
 type asked struct {
 	Filter     string
 	Sort       string // a column's key; "" for the list's own order
 	Descending bool
 	Choices    map[string]string // what was chosen, by the choice's key
+	Blanks     map[string]string // what was filled in, by the blank's key; dates as 2006-01-02
 	After      string            // where the page begins
 	Limit      int
 }
@@ -76,11 +83,15 @@ var ErrExport = fault.New(fault.Malformed, "export-too-long", "That is more than
 
 // ask reads what somebody asks of a list. What is not known asks for nothing.
 func (l list) ask(q url.Values) asked {
-	a := asked{After: q.Get("after"), Limit: pageRows, Choices: map[string]string{}}
+	a := asked{After: q.Get("after"), Limit: pageRows, Choices: map[string]string{}, Blanks: map[string]string{}}
 	if l.Filter != "" {
-		a.Filter = strings.TrimSpace(q.Get("q"))
-		a.Filter = a.Filter[:min(len(a.Filter), maxFilter)]
-		a.Filter = strings.ToValidUTF8(a.Filter, "")
+		a.Filter = typed(q.Get("q"))
+	}
+	for _, b := range l.Blanks {
+		a.Blanks[b.Key] = typed(q.Get(b.Key))
+		if _, err := time.Parse(time.DateOnly, a.Blanks[b.Key]); b.Type == "date" && err != nil {
+			a.Blanks[b.Key] = ""
+		}
 	}
 	key, down := strings.CutPrefix(q.Get("sort"), "-")
 	if slices.ContainsFunc(l.Columns, func(c column) bool { return c.Sort && c.Key == key }) {
@@ -95,6 +106,12 @@ func (l list) ask(q url.Values) asked {
 	return a
 }
 
+// typed is what somebody typed, as far as it is read.
+func typed(s string) string {
+	s = strings.TrimSpace(s)
+	return strings.ToValidUTF8(s[:min(len(s), maxFilter)], "")
+}
+
 // address is how a page's address says what is asked; its other parameters stay.
 func (l list) address(path string, a asked, set ...field) string {
 	q := url.Values{}
@@ -106,6 +123,9 @@ func (l list) address(path string, a asked, set ...field) string {
 	}
 	put("q", a.Filter)
 	for key, value := range a.Choices {
+		put(key, value)
+	}
+	for key, value := range a.Blanks {
 		put(key, value)
 	}
 	if a.Sort != "" {
@@ -153,7 +173,11 @@ func (p *Portal) table(r *http.Request, l list) (*table, error) {
 	if t.Rows, next, err = l.Page(r.Context(), a); err != nil {
 		return nil, err
 	}
+	t.Rows = l.shown(t.Rows)
 	for _, c := range l.Columns {
+		if c.Away {
+			continue
+		}
 		h := heading{column: c}
 		if c.Sort {
 			order := c.Key
@@ -168,6 +192,9 @@ func (p *Portal) table(r *http.Request, l list) (*table, error) {
 	for _, c := range l.Choices {
 		t.Narrowed = t.Narrowed || a.Choices[c.Key] != ""
 	}
+	for _, b := range l.Blanks {
+		t.Narrowed = t.Narrowed || a.Blanks[b.Key] != ""
+	}
 	if sort := r.URL.Query().Get("sort"); a.Sort != "" {
 		t.Keep = append(t.Keep, field{"sort", sort})
 	}
@@ -181,6 +208,22 @@ func (p *Portal) table(r *http.Request, l list) (*table, error) {
 		t.Exports = append(t.Exports, export{strings.ToUpper(format), l.address(path, a, field{"format", format})})
 	}
 	return t, nil
+}
+
+// shown is rows without what is taken along alone.
+func (l list) shown(rows [][]cell) [][]cell {
+	if !slices.ContainsFunc(l.Columns, func(c column) bool { return c.Away }) {
+		return rows
+	}
+	out := make([][]cell, len(rows))
+	for i, row := range rows {
+		for j, c := range row {
+			if !l.Columns[j].Away {
+				out[i] = append(out[i], c)
+			}
+		}
+	}
+	return out
 }
 
 // export answers with the whole of a list as CSV or JSON, if the address asks for that.

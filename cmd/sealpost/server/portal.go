@@ -1,14 +1,31 @@
 package server
 
 import (
+	"context"
 	"fmt"
 	"strings"
 
+	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/web"
 	"github.com/sealpost/sealpost/web/portal"
 	"github.com/sealpost/sealpost/web/session"
 	"github.com/sealpost/sealpost/web/signin"
 )
+
+// standing is what operators and auditors are told in the portal that only this package knows.
+func (s *Server) standing() portal.Standing {
+	return portal.Standing{
+		OCSP: s.OCSP.Stats,
+		Told: s.Notice.Told,
+		Queues: func(ctx context.Context) ([]jobs.Backlog, error) {
+			return s.Jobs.Backlogs(ctx, s.now())
+		},
+		Backup: func(ctx context.Context) (out portal.Backup, err error) {
+			out.Archived, out.Failed, err = s.DB.Archived(ctx)
+			return out, err
+		},
+	}
+}
 
 // portal adds what people's browsers need, if there is a portal.
 func (s *Server) portal(c *web.Config) (err error) {
@@ -22,7 +39,7 @@ func (s *Server) portal(c *web.Config) (err error) {
 	c.Organisation, c.Mail = s.Config.Organisation.Name, conf.Mail
 	c.Requests = conf.Requests
 	c.PortalURL, c.Certificates = strings.TrimSuffix(conf.URL, "/"), strings.TrimSuffix(conf.Certificates, "/")
-	c.TestMail = s.TestMail
+	c.TestMail, c.Standing = s.TestMail, s.standing()
 	if !conf.OpenID.Configured() {
 		return nil
 	}

@@ -1,6 +1,7 @@
 package portal
 
 import (
+	"encoding/json"
 	"net/http"
 	"slices"
 	"strings"
@@ -15,6 +16,8 @@ type enrolment struct {
 	Renew     bool     // they end soon
 	Steps     []string // of the progress, in order
 	Words     map[string]string
+	Mail      string // what a profile for Apple's devices says, as JSON (app/profile.ts)
+	Apple     bool   // it is one of those
 }
 
 // enrol shows the page.
@@ -24,6 +27,12 @@ func (p *Portal) enrol(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return err
 	}
 	e := enrolment{Mailboxes: v.Person.Mailboxes, Enrolment: r.URL.Query().Get("enrolment"), Steps: []string{"keys", "send", "archive", "issue", "file"}, Words: v.language.words()}
+	mail, err := json.Marshal(p.appleSettings())
+	if err != nil {
+		return err
+	}
+	system := systemOf(r)
+	e.Mail, e.Apple = string(mail), system == "ios" || system == "mac"
 	all := cards(found)
 	for _, c := range all {
 		e.Have = e.Have || !c.Missing()
@@ -31,6 +40,27 @@ func (p *Portal) enrol(w http.ResponseWriter, r *http.Request, v *visit) error {
 	next, due := p.next(all)
 	e.Renew = next == "renew" || due
 	return p.show(w, r, v, http.StatusOK, "enrol", "enrol.title", e)
+}
+
+// appleSettings are what the page puts into a profile for Apple's devices beside somebody's certificates.
+func (p *Portal) appleSettings() any {
+	type account struct {
+		IMAP     string `json:"imap"`
+		IMAPPort int    `json:"imapPort"`
+		SMTP     string `json:"smtp"`
+		SMTPPort int    `json:"smtpPort"`
+		Login    string `json:"login"`
+	}
+	out := struct {
+		Organisation string   `json:"organisation"`
+		Account      *account `json:"account,omitempty"`
+		Sign         bool     `json:"sign"`
+		Encrypt      bool     `json:"encrypt"`
+	}{Organisation: p.Organisation, Sign: p.Mail.Sign, Encrypt: p.Mail.Encrypt}
+	if a := p.Mail.Account.Complete(); a.IMAP != "" {
+		out.Account = &account{a.IMAP, a.IMAPPort, a.SMTP, a.SMTPPort, a.Login}
+	}
+	return out
 }
 
 // words are what a script may say: the shared ones ("word.NAME"), those of areas ("word.AREA.NAME"), all by what stands after

@@ -43,6 +43,12 @@ export function usage(c: Certificate): number | undefined {
 }
 
 const signs = 0xc000, enciphers = 0x3980, certifies = 0x0600; // digitalSignature or contentCommitment; those for encryption; those of authorities
+/** isSelfIssued says whether a certificate is of its own subject, as roots are. */
+export const isSelfIssued = (c: Certificate) => der.equal(schema(c.issuer), schema(c.subject));
+
+/** capabilitiesOf returns SMIMECapabilities as a certificate has them (RFC 4262); undefined if it has none. */
+export const capabilitiesOf = (c: Certificate): Bytes | undefined => extension(c, "1.2.840.113549.1.9.15")?.extnValue.valueBlock.valueHexView.slice() as Bytes | undefined;
+
 /** maySign says whether a certificate is for signing, as far as it says what it is for. */
 export const maySign = (c: Certificate) => ((usage(c) ?? signs) & signs) !== 0;
 /** mayReceive says the same of encryption to its key. */

@@ -7,7 +7,9 @@ import * as server from "./server";
 // For the tests, and for whoever wants to see what the page does: the parts without the page.
 export { parse, verifyExchange, verifyOwn } from "./certificate";
 export { choose, make, pkcs8, request, spki } from "./keys";
+export { advertise } from "./advertise";
 export { build } from "./pkcs12";
+export { profile } from "./profile";
 export { buildOld } from "./pkcs12-old";
 export { bits } from "./passphrase";
 export { verifyReceipt } from "./receipt";
@@ -23,6 +25,7 @@ type View = "start" | "passphrase" | "progress" | "done" | "finished";
 
 let journey: Journey | undefined;
 let passphrase = "";
+let chosen = ""; // the file's, for a profile beside it, until the person has what they want
 let busy = false;
 interface Download { url: string; name: string }
 let file: Download | undefined;
@@ -129,7 +132,8 @@ async function goOn(): Promise<void> {
     by("passphrase").focus();
     return;
   }
-  const content = await journey!.file(passphrase);
+  const [content] = await Promise.all([journey!.file(passphrase), inDirectory()]);
+  chosen = passphrase;
   passphrase = "";
   by<HTMLInputElement>("passphrase").value = "";
   offer(new Blob([content], { type: "application/x-pkcs12" }));
@@ -145,6 +149,37 @@ function offer(blob: Blob): void {
   by("receipt").textContent = journey!.receipt ?? "";
   show(by("receipt").parentElement!, journey!.receipt !== undefined);
   view("done");
+}
+
+/** inDirectory has the person's entry in the directory say which certificate to encrypt to. Mail works without it: that it fails is no
+ * reason to fail what comes then. */
+async function inDirectory(): Promise<void> {
+  try {
+    show(by("advertised"), await journey!.advertise());
+  } catch (e) {
+    console.warn(e);
+    show(by("not-advertised"));
+  }
+}
+
+/** makeProfile makes a profile for Apple's devices with the same passphrase. */
+async function makeProfile(): Promise<void> {
+  const button = by<HTMLButtonElement>("apple-make"), link = by<HTMLAnchorElement>("apple-file");
+  button.disabled = true;
+  show(by("apple-making"));
+  try {
+    const content = await journey!.profile(chosen, JSON.parse(by("enrol").dataset.mail ?? "{}"));
+    const made = { url: URL.createObjectURL(new Blob([content], { type: "application/x-apple-aspen-config" })), name: file!.name.replace(/\.p12$/, ".mobileconfig") };
+    old.push(made);
+    link.href = made.url;
+    link.download = made.name;
+    show(link.parentElement!);
+    show(button, false);
+    link.focus();
+  } finally {
+    button.disabled = false;
+    show(by("apple-making"), false);
+  }
 }
 
 /** makeOld makes the files for GnuPG, with a passphrase that nobody can guess: it is all that protects them. */
@@ -223,11 +258,17 @@ function wire(): void {
     show(by("fetched"));
     void journey!.fetched().catch(failed);
   });
+  by("apple-make").addEventListener("click", () => void once(makeProfile));
+  by("apple-file").addEventListener("click", () => {
+    show(by("fetched"));
+    void journey!.fetched().catch(failed);
+  });
   by("old-make").addEventListener("click", () => void once(makeOld));
   by("have").addEventListener("click", () => void once(async () => {
     await journey!.forget();
     for (const f of [file, ...old]) if (f) URL.revokeObjectURL(f.url);
     file = undefined;
+    chosen = "";
     old = [];
     view("finished");
   }));

@@ -8,7 +8,10 @@ import { build, Entry } from "./pkcs12";
 import { buildOld } from "./pkcs12-old";
 import { verifyReceipt } from "./receipt";
 import { identifier, sealKey } from "./seal";
+import { advertise } from "./advertise";
+import { Identity, profile, Settings } from "./profile";
 import * as server from "./server";
+import { sign, Signer } from "./signed";
 import * as store from "./store";
 
 /** steps, as the page shows them. */
@@ -39,7 +42,7 @@ export class Journey {
   kept?: store.Kept;
   rsaFirst = false; // for programs that know no other keys
   private status?: server.Status;
-  private entries: { half: store.Half; certificate: Bytes }[] = [];
+  private entries: { half: store.Half; certificate: Bytes; issuer: string; serial: string }[] = [];
   private chain: Bytes[] = [];
 
   constructor(private policy: server.Policy, private readonly wanted: string, private readonly tell: (step: Step, state: "doing" | "done" | "waiting") => void) {}
@@ -194,7 +197,7 @@ export class Journey {
         if (!st.receipt) throw new certificates.Wrong("there is no receipt for the encryption key");
         await verifyReceipt({ signed: der.fromBase64(st.receipt.signed), signer: st.receipt.signer ? der.fromBase64(st.receipt.signer) : undefined }, half.spki);
       }
-      this.entries.push({ half, certificate: der.fromBase64(found.wire.der) });
+      this.entries.push({ half, certificate: der.fromBase64(found.wire.der), issuer: found.wire.issuer, serial: found.wire.serial });
       this.chain.push(...chain);
     }
     this.tell("archive", "done");
@@ -225,6 +228,46 @@ export class Journey {
       out[e.half.use] = await buildOld(entry, this.chain, passphrase);
     }
     return out;
+  }
+
+  /** signer is what the person signs with, besides mail: their signing key, or the one that they have for everything. */
+  private signer(): Signer | undefined {
+    const e = this.entries.find((e) => e.half.use === "signing" || e.half.single);
+    const certificate = e && certificates.parse(e.certificate);
+    return e && certificate && certificates.maySign(certificate) ? { key: e.half.key, certificate } : undefined;
+  }
+
+  /** above are the certificates above those of the person, without the root. */
+  private above() {
+    const once = this.chain.filter((x, n) => this.chain.findIndex((y) => der.equal(x, y)) === n);
+    return once.map(certificates.parse).filter((c) => !certificates.isSelfIssued(c));
+  }
+
+  /** profile makes a profile for Apple's devices, signed by the person. */
+  async profile(passphrase: string, settings: Settings): Promise<Bytes> {
+    const identities: Identity[] = [];
+    for (const e of this.entries) {
+      const name = this.person.name + (e.half.single ? "" : ` (${e.half.use})`);
+      identities.push({ use: e.half.single ? "both" : e.half.use, name, file: await build([{ name, key: await keys.pkcs8(e.half.key), certificate: e.certificate }], [], passphrase) });
+    }
+    const list = profile({ person: { id: this.person.id, name: this.person.name, mailbox: this.person.mailboxes[0]! }, identities, chain: this.chain, settings });
+    const by = this.signer();
+    return by ? sign(list, by, { chain: this.above(), time: new Date() }) : list;
+  }
+
+  /** advertise has the directory say, signed by the person, which certificate to encrypt to, where the server wants that. It returns
+   * whether there was anything to say. */
+  async advertise(): Promise<boolean> {
+    const policy = await server.policy(), by = this.signer();
+    const wanted = policy.person.id === this.kept?.person ? policy.advertise ?? [] : [];
+    let said = false;
+    for (const name of wanted) {
+      const e = this.entries.find((e) => e.issuer === name.issuer && e.serial === name.serial);
+      if (!e || !by) continue;
+      await server.advertise(der.base64(await advertise(by, certificates.parse(e.certificate), this.above(), new Date())));
+      said = true;
+    }
+    return said;
   }
 
   /** fetched notes that the person has begun to download the file. */

@@ -6,13 +6,14 @@ export interface Policy {
   person: { id: string; name: string; mailboxes: string[]; restricted?: string };
   enrolments: Enrolment[];
   exchange?: { certificate: string; chain: string[]; nonce: string };
+  advertise?: { issuer: string; serial: string }[]; // certificates of which the directory should say something signed
 }
 export interface Status {
   id: string;
   person: string;
   state: "received" | "submitted" | "endorsed" | "issued" | "rejected" | "failed";
   reason?: string;
-  certificates?: { der: string; chain: string[]; serial: string }[];
+  certificates?: { der: string; chain: string[]; issuer: string; serial: string }[];
   receipt?: { id: string; signed: string; signer?: string };
 }
 
@@ -44,6 +45,7 @@ export async function call<T>(path: string, init: RequestInit = {}): Promise<T> 
 }
 
 export const policy = () => call<Policy>("/policy");
+export const advertise = (value: string) => call<object>("/advertisements", { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ value }) });
 export const enrolment = (id: string) => call<Status>("/enrolments/" + encodeURIComponent(id));
 export const enrol = (name: string, body: object) =>
   call<Status>("/enrolments", { method: "POST", headers: { "Content-Type": "application/json", "Idempotency-Key": name }, body: JSON.stringify(body) });

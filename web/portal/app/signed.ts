@@ -17,9 +17,11 @@ export interface SignOptions {
   detached?: boolean; // the content stays outside
   chain?: Certificate[]; // further certificates to include
   time?: Date; // the signing time; without one none is written
+  attributes?: Bytes[]; // further signed attributes (attribute)
 }
 
-const attribute = (type: string, value: Bytes) => der.sequence(der.oid(type), der.setOf(value));
+/** attribute is one with one value. */
+export const attribute = (type: string, value: Bytes) => der.sequence(der.oid(type), der.setOf(value));
 const hashed = async (hash: string, b: Bytes) => new Uint8Array(await crypto.subtle.digest(hash, b));
 
 /** sign signs content. */
@@ -29,6 +31,7 @@ export async function sign(content: Bytes, by: Signer, options: SignOptions = {}
   const scheme = signature.schemeOf(by.certificate);
   const signed = [attribute(oid.contentType, der.oid(type)), attribute(oid.messageDigest, der.octets(await hashed(scheme.hash, content)))];
   if (options.time) signed.push(attribute(oid.signingTime, der.time(options.time)));
+  signed.push(...(options.attributes ?? []));
   const value = await signature.sign(by.key, by.certificate, der.setOf(...signed));
   const info = der.sequence(der.integer(1), issuerAndSerial(by.certificate), scheme.digest, der.context(0, ...der.sorted(signed)), scheme.signature, der.octets(value));
   return der.sequence(der.oid(oid.signedData), der.context(0, der.sequence(

@@ -156,7 +156,7 @@ func TestInTheBrowser(t *testing.T) {
 	if where != s.server.URL+"/" || heading != "Your certificates" || !strings.HasPrefix(text, "Valid") {
 		t.Errorf("at %s: %q, %q", where, heading, text)
 	}
-	must(t, chromedp.Run(ctx, chromedp.Click("nav a[href='/sessions']"), chromedp.WaitVisible("table"), pictures(t, "sessions"),
+	must(t, chromedp.Run(ctx, chromedp.Click(".who a[href='/sessions']"), chromedp.WaitVisible("table"), pictures(t, "sessions"),
 		chromedp.Click(".who button"), chromedp.WaitVisible("a[href='/signin'].button"), pictures(t, "signedout"),
 		chromedp.Navigate(s.server.URL+"/no/such/page"), chromedp.Text("h1", &heading), pictures(t, "not-found")))
 	if heading != "There is no such page" {

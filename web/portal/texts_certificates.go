@@ -153,7 +153,7 @@ var certificatesTexts = map[string]text{
 	"reason.certificateHold":      {"Stopped for the time being", "Vorläufig gestoppt"},
 	"reason.privilegeWithdrawn":   {"Its holder may not use it any more", "Seine Inhaberin oder sein Inhaber darf es nicht mehr verwenden"},
 
-	"fault.unknown-certificate": {"There is no such certificate, or it is not yours.", "Ein solches Zertifikat gibt es nicht, oder es ist nicht Ihres."},
+	"fault.unknown-certificate": {"There is no such certificate, or it is not for you to see.", "Ein solches Zertifikat gibt es nicht, oder Sie dürfen es nicht sehen."},
 
 	"history.title": {"What touched your keys", "Was Ihre Schlüssel betraf"},
 	"history.lead":  {"Every certificate of yours and what became of it, every key that the archive keeps for you, and everybody who ever asked for one. Nobody can take anything out of this list.", "Jedes Ihrer Zertifikate und was daraus wurde, jeder Schlüssel, den das Archiv für Sie verwahrt, und jeder, der je einen verlangt hat. Niemand kann aus dieser Liste etwas entfernen."},

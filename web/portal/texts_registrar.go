@@ -264,9 +264,8 @@ var registrarTexts = map[string]text{
 	"registrar-fault.leaver-state":          {"It is revoked already; that cannot be taken back.", "Es ist schon widerrufen; das lässt sich nicht zurücknehmen."},
 	"registrar-fault.leaver-own":            {"It is about you: another registrar decides.", "Es geht um Sie: Eine andere Registrierungsstelle entscheidet."},
 
-	"fault.unknown-token":       {"There is no such token that could be used: it was used or withdrawn, or has ended.", "Diese Marke gilt nicht mehr: Sie wurde verwendet oder zurückgezogen, oder ihre Zeit ist um."},
-	"fault.unknown-leaver":      {"This person is not on the list any more: the directory shows them as active again, or nobody has noticed that they left.", "Diese Person steht nicht mehr auf der Liste: Das Verzeichnis führt sie wieder als aktiv, oder es ist nichts aufgefallen."},
-	"fault.leaver-returned":     {"The directory shows this person as active again. There is nothing to decide, and nothing was changed.", "Das Verzeichnis führt diese Person wieder als aktiv. Es gibt nichts zu entscheiden, und es hat sich nichts geändert."},
-	"fault.unknown-person":      {"The directory knows no such person.", "Das Verzeichnis kennt keine solche Person."},
-	"fault.unknown-certificate": {"There is no such certificate.", "Dieses Zertifikat gibt es nicht."},
+	"fault.unknown-token":   {"There is no such token that could be used: it was used or withdrawn, or has ended.", "Diese Marke gilt nicht mehr: Sie wurde verwendet oder zurückgezogen, oder ihre Zeit ist um."},
+	"fault.unknown-leaver":  {"This person is not on the list any more: the directory shows them as active again, or nobody has noticed that they left.", "Diese Person steht nicht mehr auf der Liste: Das Verzeichnis führt sie wieder als aktiv, oder es ist nichts aufgefallen."},
+	"fault.leaver-returned": {"The directory shows this person as active again. There is nothing to decide, and nothing was changed.", "Das Verzeichnis führt diese Person wieder als aktiv. Es gibt nichts zu entscheiden, und es hat sich nichts geändert."},
+	"fault.unknown-person":  {"The directory knows no such person.", "Das Verzeichnis kennt keine solche Person."},
 }

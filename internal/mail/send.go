@@ -239,7 +239,7 @@ func Said(err error) string {
 	}
 	text, _, _ := strings.Cut(failed.Error(), ", affected")
 	if i := strings.Index(text, strconv.Itoa(failed.ErrorCode())+" "); i >= 0 {
-		return clean(text[i:])
+		return clean(strings.ReplaceAll(text[i:], `"`, ""))
 	}
 	return strconv.Itoa(failed.ErrorCode())
 }

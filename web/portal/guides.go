@@ -101,7 +101,8 @@ func (p *Portal) guide(w http.ResponseWriter, r *http.Request, v *visit) error {
 		Program program
 		Steps   []shownStep
 		Others  []program
-	}{of, steps, others})
+		Test    bool // there are test mails, to see whether it worked
+	}{of, steps, others, p.leads("/test")})
 }
 
 // Troubles are what a guide has an answer to.

@@ -16,6 +16,7 @@ var madeOfParts = []string{
 	"restore.step",
 	"explain", "file", "happens", "key-use", "kind", "past", "purpose", "reason", "stands", "way", "which", "why", // certificates
 	"registrar-fault", "registrar-word",
+	"testmail.all", "testmail.do", "testmail.fact", "testmail.found", "testmail.grade", "testmail.notice", "testmail.state",
 }
 
 // Every text that a page or handler uses is there in each language, with the same placeholders, and each one that is there

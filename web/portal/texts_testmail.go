@@ -1,4 +1,153 @@
 package portal
 
-// testMailTexts are of the pages of the test mail.
-var testMailTexts = map[string]text{}
+// testMailTexts are of the pages of the test mail, and of the mail itself.
+var testMailTexts = map[string]text{
+	"testmail.title":        {"Test my mail program", "Mein E-Mail-Programm testen"},
+	"testmail.lead":         {"Find out whether your mail program signs and encrypts. You get a mail, you answer it, and here you see what arrived.", "Finden Sie heraus, ob Ihr E-Mail-Programm unterschreibt und verschlüsselt. Sie bekommen eine E-Mail, antworten darauf, und sehen hier, was angekommen ist."},
+	"testmail.how-1":        {"We send you a mail that is signed, and encrypted to you alone.", "Wir schicken Ihnen eine E-Mail, die unterschrieben und nur für Sie verschlüsselt ist."},
+	"testmail.how-2":        {"You open it in your mail program and answer it, signed and encrypted.", "Sie öffnen sie in Ihrem E-Mail-Programm und antworten darauf, unterschrieben und verschlüsselt."},
+	"testmail.how-3":        {"Here you read what works, and what to do where something does not.", "Hier lesen Sie, was klappt, und was zu tun ist, wenn etwas nicht klappt."},
+	"testmail.send":         {"Send me a test mail", "Eine Test-Mail an mich schicken"},
+	"testmail.another":      {"Send me another test mail", "Noch eine Test-Mail an mich schicken"},
+	"testmail.privacy":      {"A program reads your answer, looks how it was signed and encrypted, and removes it. Nothing of what you wrote is kept. Do not write anything secret all the same: the server can read it.", "Ein Programm liest Ihre Antwort, prüft, wie sie unterschrieben und verschlüsselt wurde, und löscht sie. Nichts von dem, was Sie schreiben, wird aufbewahrt. Schreiben Sie trotzdem nichts Geheimes: Der Server kann es lesen."},
+	"testmail.missing":      {"First get your certificates", "Holen Sie zuerst Ihre Zertifikate"},
+	"testmail.missing-text": {"Without them nobody can encrypt a mail to you, so there is nothing to test yet.", "Ohne sie kann niemand eine E-Mail an Sie verschlüsseln; es gibt also noch nichts zu testen."},
+
+	"testmail.state.sending":  {"The mail is on its way", "Die E-Mail ist unterwegs"},
+	"testmail.state.waiting":  {"Waiting for your answer", "Wir warten auf Ihre Antwort"},
+	"testmail.state.failed":   {"The mail could not be sent", "Die E-Mail konnte nicht gesendet werden"},
+	"testmail.state.silent":   {"No answer came", "Es kam keine Antwort"},
+	"testmail.state.answered": {"Answered", "Beantwortet"},
+	"testmail.do-1":           {"Open the mail to %s in your mail program. It comes from %s. Can you read it? Then decrypting works.", "Öffnen Sie in Ihrem E-Mail-Programm die E-Mail an %s. Sie kommt von %s. Können Sie sie lesen? Dann klappt das Entschlüsseln."},
+	"testmail.do-2":           {"Look for two signs beside it: a seal, ribbon or tick (it is signed) and a lock (it is encrypted).", "Achten Sie auf zwei Zeichen daneben: ein Siegel, Band oder Häkchen (sie ist unterschrieben) und ein Schloss (sie ist verschlüsselt)."},
+	"testmail.do-3":           {"Answer it, and switch on signing and encrypting before you send. Leave the text of our mail beneath yours.", "Antworten Sie darauf und schalten Sie vor dem Senden Unterschreiben und Verschlüsseln ein. Lassen Sie den Text unserer E-Mail unter Ihrem stehen."},
+	"testmail.waits":          {"This page shows by itself what arrived, for ten minutes; afterwards, when you look again. Mail may take a few minutes.", "Diese Seite zeigt von selbst, was angekommen ist, zehn Minuten lang; danach, wenn Sie wieder nachsehen. E-Mail kann ein paar Minuten brauchen."},
+	"testmail.look":           {"Look again", "Noch einmal nachsehen"},
+	"testmail.answered":       {"Your answer arrived:", "Ihre Antwort kam an:"},
+	"testmail.again":          {"Mend what is wrong, then answer the same mail once more: what is found then takes the place of this.", "Beheben Sie, was nicht stimmt, und antworten Sie dann noch einmal auf dieselbe E-Mail: Das neue Ergebnis ersetzt dieses."},
+	"testmail.guides":         {"Where is that in my mail program?", "Wo ist das in meinem E-Mail-Programm?"},
+	"testmail.from-guide":     {"Find out whether it works: test your mail program", "Finden Sie heraus, ob es klappt: Testen Sie Ihr E-Mail-Programm"},
+	"testmail.all.good":       {"Everything works", "Alles klappt"},
+	"testmail.all.warn":       {"It works, and could be better", "Es klappt, und geht noch besser"},
+	"testmail.all.bad":        {"Something is not right yet", "Etwas stimmt noch nicht"},
+	"testmail.all.off":        {"Nothing could be seen", "Es war nichts zu erkennen"},
+	"testmail.grade.good":     {"Good:", "Gut:"},
+	"testmail.grade.warn":     {"Could be better:", "Geht besser:"},
+	"testmail.grade.bad":      {"Not right:", "Stimmt nicht:"},
+	"testmail.grade.off":      {"For your information:", "Zur Kenntnis:"},
+	"testmail.before":         {"Earlier tests", "Frühere Tests"},
+	"testmail.details":        {"What was found", "Was wir gefunden haben"},
+	"testmail.away":           {"Answers cannot be read at the moment", "Antworten können gerade nicht gelesen werden"},
+	"testmail.away-text":      {"The test mailbox does not answer. Your answer is not lost: it is read as soon as that works again.", "Das Test-Postfach antwortet nicht. Ihre Antwort geht nicht verloren: Sie wird gelesen, sobald das wieder klappt."},
+	"testmail.said":           {"The mail server says:", "Der Mailserver sagt:"},
+
+	"testmail.notice.later":     {"The mail server does not take the mail at the moment. It is tried again by itself.", "Der Mailserver nimmt die E-Mail gerade nicht an. Es wird von selbst wieder versucht."},
+	"testmail.notice.refused":   {"The mail server does not take mail to your address. Tell whoever looks after mail in your organisation.", "Der Mailserver nimmt keine E-Mail an Ihre Adresse an. Sagen Sie es denen, die sich bei Ihnen um E-Mail kümmern."},
+	"testmail.notice.automatic": {"An automatic answer came from your mailbox. It does not count: answer yourself.", "Aus Ihrem Postfach kam eine automatische Antwort. Sie zählt nicht: Antworten Sie selbst."},
+	"testmail.notice.bounced":   {"The mail came back: your mailbox did not take it. Perhaps it is full.", "Die E-Mail kam zurück: Ihr Postfach hat sie nicht angenommen. Vielleicht ist es voll."},
+
+	"testmail.fact.program":     {"%s", "%s"},
+	"testmail.fact.cipher":      {"with %s", "mit %s"},
+	"testmail.fact.digest":      {"with %s", "mit %s"},
+	"testmail.fact.algorithm":   {"with %s", "mit %s"},
+	"testmail.fact.list":        {"%s", "%s"},
+	"testmail.fact.issuer":      {"issued by “%s”", "ausgestellt von „%s“"},
+	"testmail.fact.until":       {"valid until %s", "gültig bis %s"},
+	"testmail.fact.from":        {"sent from %s", "gesendet von %s"},
+	"testmail.fact.certificate": {"certificate for %s", "Zertifikat für %s"},
+
+	"testmail.found.signature-holds":                {"Your answer is signed, and arrived unaltered", "Ihre Antwort ist unterschrieben und kam unverändert an"},
+	"testmail.found.not-signed":                     {"Your answer was not signed", "Ihre Antwort war nicht unterschrieben"},
+	"testmail.do.not-signed":                        {"Choose your signing certificate in the settings of your mail program, and have it sign every mail. The guides show where.", "Wählen Sie in den Einstellungen Ihres E-Mail-Programms Ihr Zertifikat zum Unterschreiben, und lassen Sie jede E-Mail unterschreiben. Die Anleitungen zeigen, wo."},
+	"testmail.found.signature-broken":               {"The signature does not fit the text", "Die Unterschrift passt nicht zum Text"},
+	"testmail.do.signature-broken":                  {"Something altered your mail on its way, often a footer or virus check that is added when mail leaves the house. Show this to whoever looks after mail in your organisation.", "Etwas hat Ihre E-Mail unterwegs verändert, oft eine Fußzeile oder Virenprüfung, die beim Versand angefügt wird. Zeigen Sie das denen, die sich bei Ihnen um E-Mail kümmern."},
+	"testmail.found.signature-unreadable":           {"The signature cannot be read", "Die Unterschrift ist nicht lesbar"},
+	"testmail.do.signature-unreadable":              {"It was damaged on its way, or your program makes an unusual kind. Try another mail program.", "Sie wurde unterwegs beschädigt, oder Ihr Programm erzeugt eine unübliche Art. Versuchen Sie ein anderes E-Mail-Programm."},
+	"testmail.found.signature-unknown":              {"Your program signs in a way that others cannot check", "Ihr Programm unterschreibt auf eine Art, die andere nicht prüfen können"},
+	"testmail.do.signature-unknown":                 {"Look for the signature algorithm in its settings, and choose SHA-256.", "Suchen Sie in seinen Einstellungen den Signaturalgorithmus, und wählen Sie SHA-256."},
+	"testmail.found.digest-old":                     {"Your program signs with an old method that nobody should trust any more", "Ihr Programm unterschreibt mit einem alten Verfahren, dem niemand mehr vertrauen sollte"},
+	"testmail.do.digest-old":                        {"Choose SHA-256 as the signature’s hash in its settings, or update the program.", "Wählen Sie in seinen Einstellungen SHA-256 als Hash der Signatur, oder aktualisieren Sie das Programm."},
+	"testmail.found.signer-missing":                 {"Your certificate did not come along, so nobody can check the signature", "Ihr Zertifikat war nicht dabei, also kann niemand die Unterschrift prüfen"},
+	"testmail.do.signer-missing":                    {"Have your program send the certificates with signed mail.", "Lassen Sie Ihr Programm die Zertifikate bei unterschriebenen E-Mails mitsenden."},
+	"testmail.found.signer-left-out":                {"Your certificate did not come along", "Ihr Zertifikat war nicht dabei"},
+	"testmail.do.signer-left-out":                   {"We know it; others do not, and cannot check your signature. Have your program send the certificates with signed mail.", "Wir kennen es; andere nicht, und können Ihre Unterschrift nicht prüfen. Lassen Sie Ihr Programm die Zertifikate bei unterschriebenen E-Mails mitsenden."},
+	"testmail.found.signer-not-for-signing":         {"You signed with your encryption certificate", "Sie haben mit Ihrem Zertifikat zum Verschlüsseln unterschrieben"},
+	"testmail.do.signer-not-for-signing":            {"Choose the other one for signing in the settings of your mail program.", "Wählen Sie in den Einstellungen Ihres E-Mail-Programms das andere zum Unterschreiben."},
+	"testmail.found.signer-yours":                   {"It is signed with your own certificate", "Sie ist mit Ihrem eigenen Zertifikat unterschrieben"},
+	"testmail.found.signer-older":                   {"It is signed with an older certificate of yours", "Sie ist mit einem älteren Zertifikat von Ihnen unterschrieben"},
+	"testmail.do.signer-older":                      {"You have a newer one. Choose it in the settings of your mail program before this one ends.", "Sie haben ein neueres. Wählen Sie es in den Einstellungen Ihres E-Mail-Programms, bevor dieses abläuft."},
+	"testmail.found.signer-ended":                   {"It is signed with a certificate that has ended", "Sie ist mit einem abgelaufenen Zertifikat unterschrieben"},
+	"testmail.do.signer-ended":                      {"Choose your current one in the settings of your mail program. If you have none there, get it here again.", "Wählen Sie in den Einstellungen Ihres E-Mail-Programms Ihr aktuelles. Wenn Sie dort keines haben, holen Sie es hier neu."},
+	"testmail.found.signer-revoked":                 {"It is signed with a certificate that was revoked", "Sie ist mit einem widerrufenen Zertifikat unterschrieben"},
+	"testmail.do.signer-revoked":                    {"Remove it from your mail program and choose your current one; others see a warning.", "Entfernen Sie es aus Ihrem E-Mail-Programm und wählen Sie Ihr aktuelles; andere sehen eine Warnung."},
+	"testmail.found.signer-not-for-mail":            {"It is signed with a certificate of yours that is not for mail", "Sie ist mit einem Zertifikat von Ihnen unterschrieben, das nicht für E-Mail ist"},
+	"testmail.do.signer-not-for-mail":               {"Choose your signing certificate for mail in the settings of your mail program.", "Wählen Sie in den Einstellungen Ihres E-Mail-Programms Ihr Zertifikat zum Unterschreiben von E-Mail."},
+	"testmail.found.signer-other":                   {"It is signed with somebody else’s certificate", "Sie ist mit dem Zertifikat einer anderen Person unterschrieben"},
+	"testmail.do.signer-other":                      {"Was it you who answered? Then another person’s keys are in your mail program: remove them and tell your registrar. If it was not you, somebody else reads your mail.", "Haben Sie selbst geantwortet? Dann sind die Schlüssel einer anderen Person in Ihrem E-Mail-Programm: Entfernen Sie sie und sagen Sie es Ihrer Registrierungsstelle. Wenn nicht, liest jemand anderes Ihre E-Mail."},
+	"testmail.found.signer-foreign":                 {"It is signed with a certificate that is not from here", "Sie ist mit einem Zertifikat unterschrieben, das nicht von hier ist"},
+	"testmail.do.signer-foreign":                    {"Choose the one that you got here in the settings of your mail program.", "Wählen Sie in den Einstellungen Ihres E-Mail-Programms das, das Sie hier bekommen haben."},
+	"testmail.found.openpgp":                        {"Your program answered with OpenPGP, not with S/MIME", "Ihr Programm hat mit OpenPGP geantwortet, nicht mit S/MIME"},
+	"testmail.do.openpgp":                           {"Choose S/MIME in its settings, or for this answer. Your certificates are for that.", "Wählen Sie in seinen Einstellungen oder für diese Antwort S/MIME. Dafür sind Ihre Zertifikate."},
+	"testmail.found.chain":                          {"The certificates above yours came along", "Die Zertifikate über Ihrem waren dabei"},
+	"testmail.found.chain-missing":                  {"The certificates above yours did not come along", "Die Zertifikate über Ihrem waren nicht dabei"},
+	"testmail.do.chain-missing":                     {"Others outside may see that they cannot check your signature. Import the file that you got here once more, with everything in it.", "Andere außerhalb sehen vielleicht, dass sie Ihre Unterschrift nicht prüfen können. Importieren Sie die Datei von hier noch einmal, mit allem, was darin ist."},
+	"testmail.found.encryption-certificate":         {"Your encryption certificate came along, so others can answer you encrypted", "Ihr Zertifikat zum Verschlüsseln war dabei, andere können Ihnen also verschlüsselt antworten"},
+	"testmail.found.encryption-certificate-missing": {"Your current encryption certificate did not come along", "Ihr aktuelles Zertifikat zum Verschlüsseln war nicht dabei"},
+	"testmail.do.encryption-certificate-missing":    {"Others outside cannot answer you encrypted. Choose it for encryption in the settings of your mail program, and have it sent along.", "Andere außerhalb können Ihnen nicht verschlüsselt antworten. Wählen Sie es in den Einstellungen Ihres E-Mail-Programms zum Verschlüsseln, und lassen Sie es mitsenden."},
+	"testmail.found.capabilities":                   {"Your program tells others to encrypt well", "Ihr Programm sagt anderen, dass sie gut verschlüsseln sollen"},
+	"testmail.found.capabilities-old":               {"Your program asks others to encrypt with an old method first", "Ihr Programm bittet andere, zuerst ein altes Verfahren zu nehmen"},
+	"testmail.do.capabilities-old":                  {"Choose AES-256 for encryption in its settings, or update it.", "Wählen Sie in seinen Einstellungen AES-256 zum Verschlüsseln, oder aktualisieren Sie es."},
+	"testmail.found.capabilities-none":              {"Your program does not tell others how it likes mail to be encrypted", "Ihr Programm sagt anderen nicht, wie sie verschlüsseln sollen"},
+	"testmail.found.sender":                         {"The sender’s address is the one in your certificate", "Die Adresse des Absenders ist die in Ihrem Zertifikat"},
+	"testmail.found.sender-differs":                 {"The sender’s address is not in your certificate", "Die Adresse des Absenders steht nicht in Ihrem Zertifikat"},
+	"testmail.do.sender-differs":                    {"Others see a warning. Send from the address that your certificate is for.", "Andere sehen eine Warnung. Senden Sie von der Adresse, für die Ihr Zertifikat ist."},
+	"testmail.found.sender-unclear":                 {"The mail does not say clearly who sent it", "Die E-Mail sagt nicht klar, wer sie gesendet hat"},
+	"testmail.do.sender-unclear":                    {"Send it from your own address alone.", "Senden Sie sie nur von Ihrer eigenen Adresse."},
+	"testmail.found.encrypted":                      {"Your answer is encrypted", "Ihre Antwort ist verschlüsselt"},
+	"testmail.found.not-encrypted":                  {"Your answer was not encrypted", "Ihre Antwort war nicht verschlüsselt"},
+	"testmail.do.not-encrypted":                     {"Answer once more, and switch on encryption (often a lock in the window in which you write). If your program says that it knows no certificate of ours, open our mail first, and add the sender to your contacts.", "Antworten Sie noch einmal und schalten Sie die Verschlüsselung ein (oft ein Schloss im Fenster, in dem Sie schreiben). Wenn Ihr Programm sagt, dass es kein Zertifikat von uns kennt, öffnen Sie zuerst unsere E-Mail und nehmen Sie den Absender in Ihre Kontakte auf."},
+	"testmail.found.cipher-old":                     {"Your answer is encrypted with an old method", "Ihre Antwort ist mit einem alten Verfahren verschlüsselt"},
+	"testmail.do.cipher-old":                        {"Choose AES-256 in the settings of your mail program, or update it.", "Wählen Sie in den Einstellungen Ihres E-Mail-Programms AES-256, oder aktualisieren Sie es."},
+	"testmail.found.cipher-unknown":                 {"Your answer is encrypted with a method that should not be used, and could not be opened", "Ihre Antwort ist mit einem Verfahren verschlüsselt, das niemand nehmen sollte, und ließ sich nicht öffnen"},
+	"testmail.do.cipher-unknown":                    {"Choose AES-256 in the settings of your mail program, or update it.", "Wählen Sie in den Einstellungen Ihres E-Mail-Programms AES-256, oder aktualisieren Sie es."},
+	"testmail.found.encrypted-elsewhere":            {"Your answer is encrypted, but not to us: we cannot read it", "Ihre Antwort ist verschlüsselt, aber nicht für uns: Wir können sie nicht lesen"},
+	"testmail.do.encrypted-elsewhere":               {"Your program took another certificate. Remove older ones of our address from its contacts, open our mail again, and answer that.", "Ihr Programm hat ein anderes Zertifikat genommen. Entfernen Sie ältere unserer Adresse aus den Kontakten, öffnen Sie unsere E-Mail noch einmal, und antworten Sie darauf."},
+	"testmail.found.envelope-unreadable":            {"Your answer is encrypted, and could not be opened", "Ihre Antwort ist verschlüsselt und ließ sich nicht öffnen"},
+	"testmail.do.envelope-unreadable":               {"It was damaged on its way. Answer once more; if it happens again, show this to whoever looks after mail.", "Sie wurde unterwegs beschädigt. Antworten Sie noch einmal; wenn es wieder geschieht, zeigen Sie das denen, die sich um E-Mail kümmern."},
+	"testmail.found.opened":                         {"You could open our mail: reading encrypted mail works", "Sie konnten unsere E-Mail öffnen: Verschlüsselte E-Mail lesen klappt"},
+	"testmail.found.wrapped":                        {"Something was added around your mail on its way", "Unterwegs wurde etwas um Ihre E-Mail herum ergänzt"},
+	"testmail.do.wrapped":                           {"Many programs then do not show that it is signed. Show this to whoever looks after mail in your organisation.", "Viele Programme zeigen dann nicht, dass sie unterschrieben ist. Zeigen Sie das denen, die sich bei Ihnen um E-Mail kümmern."},
+	"testmail.found.program":                        {"Your mail program", "Ihr E-Mail-Programm"},
+	"testmail.found.too-large":                      {"Your answer is too large to be looked at", "Ihre Antwort ist zu groß, um sie anzusehen"},
+	"testmail.do.too-large":                         {"Answer once more, without attachments.", "Antworten Sie noch einmal, ohne Anhänge."},
+	"testmail.found.unreadable":                     {"Your answer cannot be read", "Ihre Antwort ist nicht lesbar"},
+	"testmail.do.unreadable":                        {"It was damaged on its way. Answer once more; if it happens again, show this to whoever looks after mail.", "Sie wurde unterwegs beschädigt. Antworten Sie noch einmal; wenn es wieder geschieht, zeigen Sie das denen, die sich um E-Mail kümmern."},
+
+	"done.testmail.begun":             {"The test mail is on its way to you.", "Die Test-Mail ist auf dem Weg zu Ihnen."},
+	"fault.too-many-tests":            {"You have sent yourself several test mails just now. Answer one of them, or wait an hour.", "Sie haben sich gerade mehrere Test-Mails geschickt. Antworten Sie auf eine davon, oder warten Sie eine Stunde."},
+	"fault.no-encryption-certificate": {"There is no certificate yet with which a mail to you could be encrypted. Get your certificates first.", "Es gibt noch kein Zertifikat, mit dem eine E-Mail an Sie verschlüsselt werden könnte. Holen Sie zuerst Ihre Zertifikate."},
+	"fault.test-mailbox-not-ready":    {"The test mailbox is being set up. Try again in a minute.", "Das Test-Postfach wird gerade eingerichtet. Versuchen Sie es in einer Minute noch einmal."},
+
+	"testmail.mail.subject": {"Test of your secure mail", "Test Ihrer sicheren E-Mail"},
+	"testmail.mail.text": {`Hello,
+
+this is the test mail that you asked for. You can read it: so your mail program decrypts.
+
+1. Look whether it shows that this mail is signed (a seal, ribbon or tick) and encrypted (a lock).
+2. Answer this mail, and switch on signing and encrypting before you send.
+3. Leave this line in your answer: {code}
+4. Look at the page from which you sent it, to see what arrived.
+
+A program reads your answer. Do not write anything secret.
+`, `Guten Tag,
+
+das ist die Test-Mail, die Sie wollten. Sie können sie lesen: Ihr E-Mail-Programm entschlüsselt also.
+
+1. Sehen Sie nach, ob es zeigt, dass diese E-Mail unterschrieben (ein Siegel, Band oder Häkchen) und verschlüsselt (ein Schloss) ist.
+2. Antworten Sie auf diese E-Mail, und schalten Sie vor dem Senden Unterschreiben und Verschlüsseln ein.
+3. Lassen Sie diese Zeile in Ihrer Antwort stehen: {code}
+4. Sehen Sie auf der Seite, von der Sie sie geschickt haben, was angekommen ist.
+
+Ein Programm liest Ihre Antwort. Schreiben Sie nichts Geheimes.
+`},
+}

@@ -42,5 +42,22 @@ for (const form of document.querySelectorAll("[data-filter]")) {
     box.setSelectionRange(box.value.length, box.value.length);
   }
 }
+// A page that waits for something looks every few seconds whether it is there, and is then loaded anew. After ten minutes it
+// stops: being open alone must not keep somebody signed in.
+const waits = document.querySelector("[data-wait]");
+if (waits) {
+  const until = Date.now() + 600_000;
+  const look = async () => {
+    if (Date.now() > until) return;
+    try {
+      if (!document.hidden) {
+        const answer = await fetch(waits.dataset.wait, { cache: "no-store" });
+        if (answer.ok && (await answer.text()) !== waits.dataset.state) return location.reload();
+      }
+    } catch {} // it is tried again
+    setTimeout(look, 3000);
+  };
+  setTimeout(look, 3000);
+}
 // What is wrong with a form is read first.
 document.querySelector("[data-focus]")?.focus();

@@ -10,7 +10,7 @@ import (
 // Recovery cases are not among them: archive.History knows which of those their subjects may be told of.
 var ownKinds = []string{
 	"certificate.issued", "certificate.revoked", "certificate.held", "certificate.released",
-	"enrolment.submitted", "enrolment.endorsed", "enrolment.rejected", "enrolment.failed", "enrolment.token",
+	"enrolment.submitted", "enrolment.endorsed", "enrolment.rejected", "enrolment.failed", "enrolment.token", "enrolment.token-spent", "enrolment.token-withdrawn",
 }
 
 // Own returns what the log has about the actor's own certificates and requests, the newest first: events whose ID is less than

@@ -123,6 +123,8 @@ func (p *Portal) pastEvent(v *visit, e audit.Entry) past {
 // who says who did something.
 func (v *visit) who(by audit.Actor) string {
 	switch {
+	case by.Method == audit.MethodToken: // it may be whom a registrar had make the keys
+		return v.language.say("past.holder")
 	case by.Person == v.Person.ID && by.Person != uuid.Nil:
 		return v.language.say("past.you")
 	case by.Method == audit.MethodSystem || by.Method == audit.MethodLocal || by.Name == "":

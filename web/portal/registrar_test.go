@@ -218,12 +218,15 @@ func TestRegistrarsOwn(t *testing.T) {
 	alice := s.Actor(t, "alice")
 	token, err := s.Enroll.MintTokenFor(t.Context(), s.Actor(t, "rita"), enroll.TokenOrder{Person: alice.Person, Life: time.Hour, Use: enroll.Behalf})
 	must(t, err)
-	submission, _ := s.Submission(t, alice, housetest.Endorsed)
+	holder, err := s.Enroll.TokenActor(t.Context(), token.Secret)
+	must(t, err)
+	submission, _ := s.Submission(t, holder, housetest.Endorsed)
 	submission.Token = token.Secret
-	req, err := s.Enroll.Submit(t.Context(), alice, submission)
+	req, err := s.Enroll.Submit(t.Context(), holder, submission)
 	must(t, err)
 	at = "/registrar/requests/" + req.ID.String()
 	rita.get(at).is(t, "one with a token of theirs", 200, at, "asked for with a token that you made", "on behalf")
+	s.as(t, "alice").get("/history").is(t, "what alice is told", 200, "/history", "Certificates were asked for in your name with such a code", "whoever had the code", "Rita Registrar")
 	rita.post(at+"/endorse", nil).is(t, "all the same", 403, at+"/endorse", "Another registrar")
 }
 

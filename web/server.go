@@ -66,6 +66,8 @@ type Config struct {
 	PortalURL    string              // by which people reach the portal; needed for Certificates
 	Certificates string              // the API's listener as browsers reach it, to sign in with a certificate; empty: nobody does that
 	Requests     allowance.Allowance // for pages, of a person or a network; zero means 200 at once, and one more per 100ms
+	// OfficersApprove lets officers answer cases in the portal, with their PKCS#12.
+	OfficersApprove bool
 
 	// Standing tells operators in the portal what this package does not know. Health and Serving need not be set.
 	Standing portal.Standing
@@ -146,7 +148,7 @@ func New(c Config) (*Server, error) {
 	}
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
-		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Mail: c.Mail, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Requests: c.Requests, Directory: c.Directory, Authority: c.Authority,
+		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Mail: c.Mail, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Certificates: c.Certificates, Requests: c.Requests, OfficersApprove: c.OfficersApprove, Directory: c.Directory, Authority: c.Authority,
 			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, TestMail: c.TestMail, Lists: c.CRL, Standing: s.standing(),
 			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
 		if err != nil {

@@ -78,7 +78,7 @@ func (p *Portal) cases(w http.ResponseWriter, r *http.Request, v *visit) error {
 		waiting = append(waiting, x)
 	}
 	return p.show(w, r, v, http.StatusOK, "officer-cases", "officer.cases", struct {
-		Here    string
+		Page    string
 		Tabs    []tab
 		Waiting []waitingCase
 		Table   *table
@@ -176,7 +176,15 @@ func command(words ...string) string {
 	return strings.Join(words, " ")
 }
 
+// address is this server's for the tools.
+func (p *Portal) address(r *http.Request) string {
+	if p.Certificates != "" { // the API's own listener
+		return p.Certificates
+	}
+	return "https://" + r.Host
+}
+
 // online are the options with which the tools reach this server as who is signed in.
-func (v *visit) online(r *http.Request) []string {
-	return []string{"--server", "https://" + r.Host, "--login", v.Person.Login}
+func (p *Portal) online(r *http.Request, v *visit) []string {
+	return []string{"--server", p.address(r), "--login", v.Person.Login}
 }

@@ -23,7 +23,7 @@ const (
 
 // letter is a case as its page shows it.
 type letter struct {
-	Here string
+	Page string
 	Tabs []tab
 
 	*archive.Case
@@ -43,11 +43,16 @@ type letter struct {
 	Approve, Deny    string         // commands
 	Show             string
 	Collect          string // the recipient's
+	Here             bool   // the reader may decide in the page
+	Words            map[string]string
 
 	MayCancel bool
 	Cancel    string // what was typed
 	Failed    string
 }
+
+// Heard are the fields for words that an officer of a restore hears; which of the sixteen, the script chooses.
+func (l *letter) Heard() []int { return []int{1, 2, 3, 4, 5} }
 
 // letterPerson is one whose keys are asked for, as the archived records name them.
 type letterPerson struct {
@@ -104,7 +109,7 @@ func (p *Portal) showLetter(w http.ResponseWriter, r *http.Request, v *visit, st
 	if err != nil {
 		return err
 	}
-	l := &letter{Here: "cases", Tabs: v.officerTabs(), Case: k, Kind: k.Kind.String(), Pill: pillOf(k.State), Restore: k.Kind == record.CaseRestore, Cancel: typed, Failed: failed}
+	l := &letter{Page: "cases", Tabs: v.officerTabs(), Case: k, Kind: k.Kind.String(), Pill: pillOf(k.State), Restore: k.Kind == record.CaseRestore, Cancel: typed, Failed: failed}
 	l.Open = k.State == archive.CaseRequested || k.State == archive.CaseApproved || k.State == archive.CaseReleased
 	l.Left, l.Urgent = p.left(v.language, k.Deadline)
 	l.MayCancel = k.Requester.Person == v.Person.ID && (k.State == archive.CaseRequested || k.State == archive.CaseApproved)
@@ -175,14 +180,18 @@ func (p *Portal) officers(r *http.Request, desk *recovery.Desk, v *visit, l *let
 			l.Own = &o
 		}
 	}
+	l.Here = p.OfficersApprove && l.Own != nil && l.Own.May
+	if l.Here {
+		l.Words = v.language.words("officer")
+	}
 	for i, d := range l.Deliveries {
 		l.Recipients = append(l.Recipients, recipientOf(l, roster, i, d))
 	}
-	args := append([]string{l.ID.String()}, v.online(r)...)
+	args := append([]string{l.ID.String()}, p.online(r, v)...)
 	l.Show = command(append([]string{"sealpost-kra", "show"}, args...)...)
 	l.Approve = command(append([]string{"sealpost-kra", "approve"}, args...)...)
-	l.Deny = command(append([]string{"sealpost-kra", "deny", l.ID.String(), "--comment", v.language.say("officer.deny-comment")}, v.online(r)...)...)
-	l.Collect = command("sealpost-kra", "open", l.ID.String(), "--server", "https://"+r.Host)
+	l.Deny = command(append([]string{"sealpost-kra", "deny", l.ID.String(), "--comment", v.language.say("officer.deny-comment")}, p.online(r, v)...)...)
+	l.Collect = command("sealpost-kra", "open", l.ID.String(), "--server", p.address(r))
 	return nil
 }
 

@@ -1,8 +1,12 @@
 package portal
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -20,7 +24,7 @@ var errCaseForm = fault.New(fault.Malformed, "case-form", "Something in the form
 
 // newCasePage is the form in which somebody asks for other people's keys, and what would be asked for.
 type newCasePage struct {
-	Here string
+	Page string
 	Tabs []tab
 
 	Kind, People, From, To, Recipient, Reason, Reference, Days string // as typed
@@ -32,7 +36,8 @@ type newCasePage struct {
 	Deadline time.Time
 	Command  string
 	Words    map[string]string
-	Query    newQuery // what the script asks with
+	Query    newQuery // the question to the REST interface to which the server answered with what the page shows
+	Wish     string   // for the script: what is signed, as JSON
 }
 
 type newRecipient struct{ Name, Fingerprint, For string }
@@ -46,10 +51,38 @@ type newDraft struct {
 	Newest time.Time
 }
 
-// newQuery is the question to the REST interface to which the server answered with what the page shows.
+// newQuery is api.CaseQuery as the script sends it.
 type newQuery struct {
-	Mailboxes, People []string
-	From, To          string // RFC 3339
+	Mailboxes []string `json:"mailboxes,omitempty"`
+	People    []string `json:"people,omitempty"`
+	From      string   `json:"from,omitempty"`
+	To        string   `json:"to,omitempty"`
+}
+
+// newWish is what the script signs: exactly what the page shows.
+type newWish struct {
+	Kind      string   `json:"kind"`
+	Query     newQuery `json:"query"`
+	Drafts    []string `json:"drafts"` // by their digests
+	Recipient string   `json:"recipient"`
+	Reason    string   `json:"reason"`
+	Reference string   `json:"reference"`
+	Days      int      `json:"days"`
+}
+
+// draftDigest names what a draft names, as the script does (app/asking.ts).
+func draftDigest(d archive.Draft) string {
+	lines := []string{d.Roster.Hash().String()}
+	for _, s := range d.Subjects {
+		lines = append(lines, s.Person.String())
+		from := len(lines)
+		for _, k := range s.Records {
+			lines = append(lines, k.Hash().String())
+		}
+		slices.Sort(lines[from:])
+	}
+	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
+	return hex.EncodeToString(sum[:])
 }
 
 func (p *Portal) newCasePage(r *http.Request, v *visit) (*newCasePage, error) {
@@ -60,7 +93,7 @@ func (p *Portal) newCasePage(r *http.Request, v *visit) (*newCasePage, error) {
 	if err != nil {
 		return nil, err
 	}
-	page := &newCasePage{Here: "new", Tabs: v.officerTabs(), Kind: "business", Days: "7", Words: v.language.words("officer")}
+	page := &newCasePage{Page: "new", Tabs: v.officerTabs(), Kind: "business", Days: "7", Words: v.language.words("officer")}
 	for _, c := range roster.Plan.Recipients {
 		var uses []string
 		if c.Uses&record.UseBusiness != 0 {
@@ -133,8 +166,10 @@ func (p *Portal) draft(r *http.Request, v *visit, page *newCasePage) error {
 	if err != nil {
 		return err
 	}
+	wish := newWish{Kind: page.Kind, Query: page.Query, Recipient: page.Recipient, Reason: page.Reason, Reference: page.Reference, Days: days}
 	var seen []uuid.UUID
 	for _, d := range drafts {
+		wish.Drafts = append(wish.Drafts, draftDigest(d))
 		shown := newDraft{Roster: d.Roster.Hash().String()}
 		for _, s := range d.Subjects {
 			shown.add(s)
@@ -144,6 +179,11 @@ func (p *Portal) draft(r *http.Request, v *visit, page *newCasePage) error {
 	}
 	page.Deadline = p.Now().Add(time.Duration(days) * 24 * time.Hour)
 	page.Command = page.command()
+	b, err := json.Marshal(wish)
+	if err != nil {
+		return err
+	}
+	page.Wish = string(b)
 	return p.viewed(r.Context(), v, "new-case", seen...)
 }
 

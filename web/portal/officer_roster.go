@@ -17,7 +17,7 @@ import (
 
 // rosterPage is who can open the archive, and how it stands with them.
 type rosterPage struct {
-	Here string
+	Page string
 	Tabs []tab
 
 	Plan        *record.Plan
@@ -68,9 +68,9 @@ func (p *Portal) roster(w http.ResponseWriter, r *http.Request, v *visit) error 
 	if _, err := p.desk(); err != nil {
 		return err
 	}
-	page := rosterPage{Here: "roster", Tabs: v.officerTabs(), NoBoard: p.Board == nil, May: v.has(ceremonyRoles...),
+	page := rosterPage{Page: "roster", Tabs: v.officerTabs(), NoBoard: p.Board == nil, May: v.has(ceremonyRoles...),
 		PlanCommand: "sealpost-kra plan FOLDER CARD… --archive " + shell(p.Organisation) + " --threshold 2",
-		SyncCommand: "sealpost-kra ceremony sync FOLDER " + command(v.online(r)...)}
+		SyncCommand: "sealpost-kra ceremony sync FOLDER " + command(p.online(r, v)...)}
 	found, err := p.Archive.Roster(r.Context())
 	switch {
 	case errors.Is(err, archive.ErrNoRoster): // the first ceremony is still to come

@@ -58,6 +58,8 @@ type Config struct {
 	Authority    *ca.Authority
 	Registry     *enroll.Registry
 	Audit        *audit.Log
+	// OfficersApprove lets officers answer cases in the page, with their keys in a file that is opened there alone.
+	OfficersApprove bool
 
 	// Rooms that an installation may not have; nil: their pages say so, or are not there.
 	Archive  *archive.Archive

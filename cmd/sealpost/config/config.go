@@ -78,6 +78,10 @@ type Portal struct {
 	// are asked for one there alone. The certificate has to be one that browsers take for that (profile person-auth); those
 	// for mail, most do not offer. Empty means that nobody signs in so.
 	Certificates string `yaml:"certificates"`
+	// OfficersApprove lets recovery officers answer cases in the browser, with their keys in a PKCS#12 file that is opened in
+	// the page alone. It withstands somebody who steals what the server keeps, and not a server that sends other scripts: that
+	// one could take the officers' keys. False, which is safer, leaves it to sealpost-kra (docs/portal.md).
+	OfficersApprove bool `yaml:"officers_approve"`
 
 	Mail clients.Policy `yaml:"mail"` // what people's mail programs are told
 }

@@ -38,6 +38,7 @@ func (s *Server) portal(c *web.Config) (err error) {
 	}
 	c.Organisation, c.Mail = s.Config.Organisation.Name, conf.Mail
 	c.Requests = conf.Requests
+	c.OfficersApprove = conf.OfficersApprove
 	c.PortalURL, c.Certificates = strings.TrimSuffix(conf.URL, "/"), strings.TrimSuffix(conf.Certificates, "/")
 	c.TestMail, c.Standing = s.TestMail, s.standing()
 	if !conf.OpenID.Configured() {

@@ -1,4 +1,4 @@
-// The REST interface for recovery cases (api/openapi.json), as somebody uses it who restores their own keys.
+// The REST interface for recovery cases (api/openapi.json), as the pages use it: for restoring, asking, and deciding.
 import * as der from "./der";
 import { Bytes } from "./der";
 import { call } from "./server";
@@ -28,9 +28,13 @@ async function pages<T>(path: string, most: number): Promise<T[]> {
   }
 }
 
-export const drafts = async () => (await post<{ drafts?: Draft[] }>("/cases/drafts", { kind: "restore" })).drafts ?? [];
+export const drafts = async (query: object = { kind: "restore" }) => (await post<{ drafts?: Draft[] }>("/cases/drafts", query)).drafts ?? [];
 export const open = (signed: Bytes) => post<Standing>("/cases", { case: der.base64(signed) });
 export const get = (id: string) => call<Standing>(of(id));
+/** whole is a case with what it needs to be verified. */
+export const whole = (id: string) => call<Standing & { roster?: string; intermediates?: string[] | null }>(of(id));
+export const capsules = async (id: string, most: number) => (await pages<string>(of(id) + "/capsules", most)).map(der.fromBase64);
+export const answer = (id: string, b: Bytes) => post<Standing>(of(id) + "/answers", { answer: der.base64(b) });
 export const cancel = (id: string) => post<Standing>(of(id) + "/cancel", {});
 export const close = (id: string) => post<Standing>(of(id) + "/close");
 export const collect = (id: string) => post<Standing>(of(id) + "/deliveries/0/collect");

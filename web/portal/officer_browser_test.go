@@ -21,7 +21,6 @@ import (
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/cms"
-	"github.com/sealpost/sealpost/delivery"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/pkcs12"
 	"github.com/sealpost/sealpost/recovery"
@@ -163,7 +162,7 @@ func TestApproveInTheBrowser(t *testing.T) {
 	device := cms.Recipient{Certificate: certify(t, deviceKey), Key: deviceKey}
 	k := s.opened(t, alice, certificate, keys.Signing, device.Certificate, recovery.Query{Kind: record.CaseRestore}, "My laptop was left in a train.", 48*time.Hour)
 	path := "/officer/cases/" + k.ID.String()
-	heard := delivery.Words(record.Fingerprint(device.Certificate))
+	heard := record.Fingerprint(device.Certificate).Words()
 	file := func(i int) string {
 		a := s.Roster.Agents[i]
 		return fileFor(t, passphrase, pkcs12.Entry{Key: a.Signer, Certificate: a.Signing, Name: "sign"}, pkcs12.Entry{Key: a.Key.Key, Certificate: a.Decryption, Name: "open"})

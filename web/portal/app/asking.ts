@@ -2,13 +2,13 @@
 // encoding, and signed with the key with which they sign mail. It is what sealpost-agent does (package agent of the Go sources).
 import { Asker } from "./asker";
 import { caseKinds, checkRoster, mayAnswer, signCase, SignedCase } from "./case";
-import { parse, Wrong } from "./certificate";
+import { mailboxesOf, parse, Wrong } from "./certificate";
 import * as der from "./der";
 import { Bytes } from "./der";
 import * as desk from "./desk";
-import { parseRoster, Roster, verifyOfficers, verifyRoster } from "./roster";
+import { commonName, parseRoster, Roster, verifyOfficers, verifyRoster } from "./roster";
 import * as server from "./server";
-import { fromHex, printed } from "./wire";
+import { fromHex, limits, line, printed } from "./wire";
 
 /** Wish is what the page showed, and what somebody agreed to by signing. */
 export interface Wish {
@@ -64,10 +64,11 @@ export async function send(cases: SignedCase[]): Promise<string[]> {
 async function draw(wish: Wish, d: desk.Draft, roster: Roster, by: Asker, policy: server.Policy, now: number): Promise<SignedCase> {
   const recipient = roster.plan.recipients.find((r) => der.hex(r.certificate.fingerprint) === wish.recipient);
   if (!recipient) throw new Wrong("the officers' list does not name this recipient");
-  const opened = Math.floor(now / 1000);
+  const opened = Math.floor(now / 1000), certificate = await printed({ der: by.certificate, read: parse(by.certificate) });
+  const name = line(commonName(certificate.read) || mailboxesOf(certificate.read)[0] || policy.person.name, limits.name); // as their certificate names them
   const c = await signCase({
     id: crypto.randomUUID(), kind: caseKinds[wish.kind], roster: roster.hash, keyID: roster.keyID, epoch: roster.plan.epoch,
-    requester: { person: policy.person.id, name: by.name, certificate: await printed({ der: by.certificate, read: parse(by.certificate) }) },
+    requester: { person: policy.person.id, name, certificate },
     reason: wish.reason, reference: wish.reference, opened, deadline: opened + wish.days * 24 * 3600,
     deliveries: [{ recipient: recipient.certificate, subjects: d.subjects.map((s) => ({ person: s.person, records: s.records.map((r) => fromHex(r.record)) })) }],
   }, by.signer);

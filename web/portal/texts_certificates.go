@@ -156,7 +156,7 @@ var certificatesTexts = map[string]text{
 	"fault.unknown-certificate": {"There is no such certificate, or it is not for you to see.", "Ein solches Zertifikat gibt es nicht, oder Sie dürfen es nicht sehen."},
 
 	"history.title": {"What touched your keys", "Was Ihre Schlüssel betraf"},
-	"history.lead":  {"Every certificate of yours and what became of it, every key that the archive keeps for you, and everybody who ever asked for one. Nobody can take anything out of this list.", "Jedes Ihrer Zertifikate und was daraus wurde, jeder Schlüssel, den das Archiv für Sie verwahrt, und jeder, der je einen verlangt hat. Niemand kann aus dieser Liste etwas entfernen."},
+	"history.lead":  {"Every certificate of yours and what became of it, every key that the archive keeps for you, and everybody who ever asked for one. Nobody can take anything out of it; a case of the law may appear here only later.", "Jedes Ihrer Zertifikate und was daraus wurde, jeder Schlüssel, den das Archiv für Sie verwahrt, und jeder, der je einen verlangt hat. Niemand kann etwas daraus entfernen; ein Rechtsfall kann hier erst später erscheinen."},
 	"history.empty": {"Nothing has happened yet. When you get certificates, it begins here.", "Es ist noch nichts geschehen. Wenn Sie Zertifikate holen, beginnt es hier."},
 	"history.end":   {"There is nothing older.", "Älteres gibt es nicht."},
 	"history.when":  {"When", "Wann"},
@@ -211,7 +211,7 @@ var certificatesTexts = map[string]text{
 	"explain.hosts":                {"Names of computers", "Namen von Computern"},
 	"explain.hosts-why":            {"Under which names the server may answer.", "Unter welchen Namen der Server antworten darf."},
 	"explain.use":                  {"What the key may do", "Was der Schlüssel darf"},
-	"explain.use-why":              {"A key to sign is never used to encrypt, and the other way round: that is why only one of them is archived.", "Ein Schlüssel zum Unterschreiben verschlüsselt nie und umgekehrt: Darum wird nur einer von beiden archiviert."},
+	"explain.use-why":              {"Programs let it do nothing else. Where signing and encryption have keys of their own, only the one for encryption is archived.", "Anderes lassen Programme ihn nicht tun. Wo Unterschreiben und Verschlüsseln eigene Schlüssel haben, wird nur der zum Verschlüsseln archiviert."},
 	"explain.purpose":              {"What it is for", "Wofür es ist"},
 	"explain.purpose-why":          {"Programs use it for nothing else.", "Programme verwenden es für nichts anderes."},
 	"explain.authority":            {"An authority’s", "Einer Zertifizierungsstelle"},

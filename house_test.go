@@ -29,6 +29,7 @@ var floors = map[string]int{
 	"internal/keys":   0,
 	"internal/disk":   0,
 	"internal/mail":   0,
+	"internal/spnego": 0,
 	"cms":             0,
 	"pkcs12":          0,
 	"api":             0,
@@ -101,7 +102,7 @@ var doors = []door{
 	{"github.com/pressly/goose/v3", []string{"internal/pg"}, false},
 	{"github.com/riverqueue/river", []string{"internal/jobs"}, false},
 	{"github.com/go-ldap/ldap/v3", []string{"directory", "internal/slapdtest"}, false},
-	{"github.com/jcmturner/gokrb5/v8", []string{"directory"}, false}, // binds with Kerberos
+	{"github.com/jcmturner/gokrb5/v8", []string{"directory", "internal/spnego", "web/signin", "agent/kerberos"}, true},
 	{"github.com/jlaffaye/ftp", []string{"crl/ftp"}, false},
 	{"github.com/aws/aws-sdk-go-v2", []string{"crl/point"}, false}, // the signature of requests to S3
 	{"github.com/wneessen/go-mail", []string{"internal/mail"}, false},

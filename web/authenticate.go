@@ -17,7 +17,7 @@ type access int
 
 const (
 	anybody   access = iota // nobody has to say who they are
-	known                   // a person, by certificate or password
+	known                   // a person, by certificate, Kerberos ticket or password
 	enrolling               // a person, by enrolment token too
 )
 

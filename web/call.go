@@ -21,6 +21,7 @@ type call struct {
 	good      slog.Level
 	caller    signin.Caller
 	script    bool  // a page of ours asks
+	negotiate bool  // Kerberos tickets are taken
 	err       error // why it was refused, with the cause that is not shown
 	code      string
 }
@@ -78,7 +79,7 @@ func (s *Server) entry(next http.Handler, good slog.Level) http.Handler {
 	next = origin.Handler(next)
 	places := make(chan struct{}, s.Limits.AtOnce)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c, begun := &call{id: uuid.New(), good: good, script: r.Header.Get("Sec-Fetch-Dest") == "empty"}, time.Now()
+		c, begun := &call{id: uuid.New(), good: good, script: r.Header.Get("Sec-Fetch-Dest") == "empty", negotiate: s.kerberos != nil}, time.Now()
 		ctx, cancel := context.WithTimeout(context.WithValue(r.Context(), callKey{}, c), s.Limits.Call)
 		defer cancel()
 		r = r.WithContext(ctx)

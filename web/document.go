@@ -34,12 +34,14 @@ const (
 	schemeCertificate = "clientCertificate"
 	schemeToken       = "enrolmentToken"
 	schemePassword    = "password"
+	schemeKerberos    = "kerberos"
 )
 
 const about = `Certificates for secure mail (S/MIME): enrolment, renewal, revocation, and the archive's receipts.
 
 **Who is asking.** A client certificate (the one that mail is signed with) is tried first, then the Authorization header:
-an enrolment token as Bearer, or the directory's login and password as Basic. Each operation says which of them it takes.
+an enrolment token as Bearer, the directory's login and password as Basic, or, where the installation takes them, a Kerberos
+ticket as Negotiate (RFC 4559), which shows nothing anew where that is asked for. Each operation says which of them it takes.
 
 **Errors** are problem documents (RFC 9457). Their ` + "`type`" + ` is ` + "`" + api.ProblemType + "`" + ` and a code that is stable; each operation lists its
 codes. ` + "`detail`" + ` says what happened and what to do, for people. ` + "`instance`" + ` names the request in the server's log, as the
@@ -77,6 +79,7 @@ func openAPI() *huma.OpenAPI {
 				schemeCertificate: {Type: "mutualTLS", Description: "A signature or authentication certificate of this installation, valid and not revoked. An encryption certificate is not accepted: its key is archived."},
 				schemeToken:       {Type: "http", Scheme: "bearer", Description: "An enrolment token from a registrar. It serves one enrolment, and to ask what became of it."},
 				schemePassword:    {Type: "http", Scheme: "basic", Description: "Login and password of the company's directory."},
+				schemeKerberos:    {Type: "http", Scheme: "negotiate", Description: "A person's Kerberos ticket to this server, in one SPNEGO token per request, where the installation takes them. Where the client asks for it, the answer proves the server's own key."},
 			},
 		},
 	}

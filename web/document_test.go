@@ -73,7 +73,7 @@ func TestDocumentAndHandlersAgree(t *testing.T) {
 	}
 	var d document
 	must(t, json.Unmarshal(served.body, &d))
-	if d.OpenAPI != "3.1.0" || len(d.Components.SecuritySchemes) != 3 {
+	if d.OpenAPI != "3.1.0" || len(d.Components.SecuritySchemes) != 4 {
 		t.Errorf("OpenAPI %s, %d security schemes", d.OpenAPI, len(d.Components.SecuritySchemes))
 	}
 	routes := []string{"GET " + api.Base + "/openapi.json"}

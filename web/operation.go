@@ -113,6 +113,9 @@ func (s *Server) door(o operation) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		c.caller = caller
+		if caller.Answer != "" {
+			w.Header().Set("WWW-Authenticate", caller.Answer)
+		}
 		if o.proof && caller.Stale {
 			refuse(w, r, signin.ErrProof)
 			return
@@ -147,9 +150,9 @@ func isJSON(r *http.Request) bool {
 func (a access) security() []map[string][]string {
 	switch a {
 	case known:
-		return []map[string][]string{{schemeCertificate: {}}, {schemePassword: {}}}
+		return []map[string][]string{{schemeCertificate: {}}, {schemeKerberos: {}}, {schemePassword: {}}}
 	case enrolling:
-		return []map[string][]string{{schemeCertificate: {}}, {schemeToken: {}}, {schemePassword: {}}}
+		return []map[string][]string{{schemeCertificate: {}}, {schemeToken: {}}, {schemeKerberos: {}}, {schemePassword: {}}}
 	}
 	return []map[string][]string{} // none is needed
 }
@@ -159,7 +162,8 @@ func (a access) faults() []*fault.Error {
 	if a == anybody {
 		return nil
 	}
-	out := []*fault.Error{signin.ErrMissing, signin.ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, signin.ErrFailures}
+	out := []*fault.Error{signin.ErrMissing, signin.ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, signin.ErrFailures,
+		signin.ErrTicket, signin.ErrTicketEnded, signin.ErrClock, signin.ErrReplay, signin.ErrNTLM, signin.ErrRealm, signin.ErrNoPerson, signin.ErrPrincipal, signin.ErrReplayFull}
 	if a != enrolling {
 		out = append(out, ErrTokenScope)
 	}

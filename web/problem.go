@@ -79,6 +79,8 @@ type problem struct {
 	api.Problem
 	after  time.Duration // 0: there is nothing to wait for
 	script bool          // for a script in a page
+
+	negotiate bool // Kerberos tickets are taken
 }
 
 // problemOf turns an error into what may be shown of it, and remembers the error for the call's line in the log.
@@ -88,7 +90,7 @@ func problemOf(ctx context.Context, err error) *problem {
 	c.err, c.code = err, f.Code
 	status := statusOf(f)
 	p := &problem{Problem: api.Problem{Type: api.ProblemType + f.Code, Title: titleOf(f.Code), Status: status, Detail: f.Detail,
-		Instance: "urn:uuid:" + c.id.String()}, script: c.script}
+		Instance: "urn:uuid:" + c.id.String()}, script: c.script, negotiate: c.negotiate}
 	if l := (allowance.Later{}); errors.As(err, &l) {
 		p.after = l.After
 	} else if status == http.StatusServiceUnavailable {
@@ -136,6 +138,9 @@ func (p *problem) GetHeaders() http.Header {
 	case p.script: // a browser would ask the person for a password in a window of its own; the page asks better
 		h.Set("WWW-Authenticate", `Session realm="Sealpost"`)
 	default:
+		if p.negotiate {
+			h.Add("WWW-Authenticate", "Negotiate")
+		}
 		h.Add("WWW-Authenticate", `Basic realm="Sealpost", charset="UTF-8"`)
 		h.Add("WWW-Authenticate", `Bearer realm="Sealpost"`)
 	}

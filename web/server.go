@@ -72,6 +72,12 @@ type Config struct {
 	// Standing tells operators in the portal what this package does not know. Health and Serving need not be set.
 	Standing portal.Standing
 
+	// Kerberos says whose tickets are taken, by the API and by the portal; Keytab is its keytab's content.
+	Kerberos signin.KerberosPolicy
+	Keytab   []byte
+	// Dialect is the kind of Directory, for what Kerberos leaves to it.
+	Dialect string
+
 	// Parts are what the health of the server consists of: database, directory, archive, audit, crl.
 	Parts   []Part
 	Version string // of the program
@@ -100,6 +106,7 @@ type Lists interface {
 type Server struct {
 	Config
 	authenticators []signin.Authenticator
+	kerberos       *signin.Kerberos // nil: no tickets are taken
 	lookups        lookups
 	failures       *failureCount
 	metrics        *metrics
@@ -145,6 +152,14 @@ func New(c Config) (*Server, error) {
 		signin.NewCertificate(c.Authority, c.Directory, c.Now),
 		signin.Token{Registry: c.Registry, Attempts: attempts},
 		password,
+	}
+	if c.Kerberos.Configured() {
+		s.kerberos, err = signin.NewKerberos(signin.KerberosConfig{Policy: c.Kerberos, Keytab: c.Keytab, Dialect: c.Dialect, Directory: c.Directory,
+			Attempts: attempts, Certificate: c.Certificate, Now: c.Now})
+		if err != nil {
+			return nil, fmt.Errorf("web: kerberos: %w", err)
+		}
+		s.authenticators = append(s.authenticators, s.kerberos)
 	}
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})

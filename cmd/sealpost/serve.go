@@ -175,7 +175,7 @@ everything that the file names: key files, database, directory, roster, mail ser
 	return c
 }
 
-// checkProfiles checks what the authority would, without its keys.
+// checkProfiles checks what the authority would, without its keys, and the keytab.
 func checkProfiles(c *config.Config) error {
 	a := ca.Config{Arc: c.PolicyArc, Organisation: c.Organisation, Names: c.Names, Profiles: c.AllProfiles()}
 	var errs []error
@@ -190,6 +190,9 @@ func checkProfiles(c *config.Config) error {
 	}
 	if len(errs) == 0 {
 		errs = append(errs, a.Check())
+	}
+	if _, err := server.Keytab(c); err != nil {
+		errs = append(errs, fmt.Errorf("kerberos.%w", err))
 	}
 	return errors.Join(errs...)
 }

@@ -31,6 +31,7 @@ const (
 	MethodToken       Method = "token"       // a single-use enrolment token
 	MethodCertificate Method = "certificate" // a client certificate
 	MethodOpenID      Method = "openid"      // an identity provider (OpenID Connect)
+	MethodKerberos    Method = "kerberos"    // a Kerberos ticket (SPNEGO)
 	MethodLocal       Method = "local"       // the command line on the server itself
 	MethodSystem      Method = "system"      // a component of Sealpost, acting by itself
 	MethodNone        Method = "anonymous"   // not at all

@@ -187,8 +187,11 @@ func (s *Sessions) Prove(ctx context.Context, secret string, by audit.Actor) (re
 	return renewed, out, err
 }
 
-// Fresh reports whether the person showed who they are lately enough for what needs that anew.
-func (s *Sessions) Fresh(out Session) bool { return s.now().Sub(out.Proven) < s.policy.Fresh }
+// Fresh reports whether the person showed who they are lately enough for what needs that anew. A Kerberos ticket never does: it
+// shows that they did so at their computer's login, which may be hours ago.
+func (s *Sessions) Fresh(out Session) bool {
+	return out.Method != audit.MethodKerberos && s.now().Sub(out.Proven) < s.policy.Fresh
+}
 
 // End ends the session of a secret. One that has ended is no error.
 func (s *Sessions) End(ctx context.Context, by audit.Actor, secret string) error {

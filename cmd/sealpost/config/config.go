@@ -56,6 +56,9 @@ type Config struct {
 	Finding   Finding            `yaml:"finding"`
 	Portal    Portal             `yaml:"portal"`
 
+	// Kerberos has people come in with the ticket of their computer's login, at the API and in the portal. Without it nobody does.
+	Kerberos signin.KerberosPolicy `yaml:"kerberos"`
+
 	// Publications are further files that the public listener serves: the root's certificate and its revocation list, which
 	// the issuing certificate names.
 	Publications []Publication `yaml:"publications"`

@@ -9,8 +9,10 @@
 // private key travels to an archive (RFC 4211).
 //
 // It does not decide whom to trust, which certificate belongs to whom, or
-// whether a certificate is revoked; and it reads and writes DER only. A message
-// in BER with indefinite lengths is refused with an error that says so.
+// whether a certificate is revoked; and it writes DER only. A message in BER with
+// indefinite lengths is refused with an error that says so, unless the caller asks
+// for what mail programs write (OpenOptions.BER, VerifyOptions.BER). LookAtSignature
+// and LookAtEnvelope tell what a message says of itself, and prove nothing.
 //
 // All functions are pure and safe for concurrent use, as long as the keys given
 // to them are.

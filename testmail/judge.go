@@ -2,6 +2,7 @@ package testmail
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -271,7 +272,7 @@ func (d *Desk) judgeBytes(v *verdict, o *opened, look *cms.SignatureLook, held *
 func (d *Desk) judgeSigner(ctx context.Context, v *verdict, signer *x509.Certificate, t awaited, held *holdings) (*ca.Certificate, error) {
 	known, err := d.Authority.Known(ctx, signer)
 	if errors.Is(err, ca.ErrNotFound) {
-		v.add("signer-foreign", Bad, map[string]string{"issuer": line(firstNonEmpty(signer.Issuer.CommonName, signer.Issuer.String()), maxLine)})
+		v.add("signer-foreign", Bad, map[string]string{"issuer": line(cmp.Or(signer.Issuer.CommonName, signer.Issuer.String()), maxLine)})
 		return nil, nil
 	}
 	if err != nil {
@@ -300,13 +301,6 @@ func (d *Desk) judgeSigner(ctx context.Context, v *verdict, signer *x509.Certifi
 	}
 	v.theirs = true
 	return &known, nil
-}
-
-func firstNonEmpty(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // judgeBeside says what came along with the signature: the chain, and what others are to encrypt to.

@@ -278,6 +278,9 @@ func (s *Server) register() {
 	}
 	if s.TestMail != nil {
 		s.TestMail.Register(s.Jobs)
+	} else { // what was begun while there were test mails ends
+		jobs.Handle(s.Jobs, jobTimeout, func(context.Context, jobs.SendTestMail) error { return nil })
+		jobs.Handle(s.Jobs, jobTimeout, func(context.Context, jobs.ReadTestMail) error { return nil })
 	}
 	s.Notice.Register(s.Jobs) // without a mail server too: jobs of cases must not wait for one
 	jobs.Handle(s.Jobs, jobTimeout, func(ctx context.Context, _ jobs.ResumeEnrolments) error {

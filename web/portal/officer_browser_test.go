@@ -4,9 +4,13 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/x509"
 	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -22,6 +26,7 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/cms"
 	"github.com/sealpost/sealpost/internal/e2etest"
+	"github.com/sealpost/sealpost/internal/rostertest"
 	"github.com/sealpost/sealpost/pkcs12"
 	"github.com/sealpost/sealpost/recovery"
 	"github.com/sealpost/sealpost/web"
@@ -163,9 +168,24 @@ func TestApproveInTheBrowser(t *testing.T) {
 	k := s.opened(t, alice, certificate, keys.Signing, device.Certificate, recovery.Query{Kind: record.CaseRestore}, "My laptop was left in a train.", 48*time.Hour)
 	path := "/officer/cases/" + k.ID.String()
 	heard := record.Fingerprint(device.Certificate).Words()
-	file := func(i int) string {
+	files := func(i int) []string { // olivia has one, oscar two, as openssl makes them of what sealpost-kra keeps
 		a := s.Roster.Agents[i]
-		return fileFor(t, passphrase, pkcs12.Entry{Key: a.Signer, Certificate: a.Signing, Name: "sign"}, pkcs12.Entry{Key: a.Key.Key, Certificate: a.Decryption, Name: "open"})
+		if i == 0 {
+			return []string{fileFor(t, passphrase, pkcs12.Entry{Key: a.Signer, Certificate: a.Signing, Name: "sign"}, pkcs12.Entry{Key: a.Key.Key, Certificate: a.Decryption, Name: "open"})}
+		}
+		dir := t.TempDir()
+		card := pem.EncodeToMemory(&pem.Block{Type: "SEALPOST AGENT CARD", Headers: map[string]string{"Version": "1"}, Bytes: []byte("checksum")})
+		for _, c := range []*x509.Certificate{a.Signing, a.Decryption} {
+			card = append(card, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+		}
+		must(t, os.WriteFile(filepath.Join(dir, "agent.pem"), card, 0o600))
+		var out []string
+		for name, key := range map[string]crypto.Signer{"signing": a.Signer, "decryption": a.Key.Key.(crypto.Signer)} {
+			must(t, os.WriteFile(filepath.Join(dir, name+".key"), pemKey(pkcs8Of(t, key)), 0o600))
+			e2etest.Tool(t, dir, "openssl", "pkcs12", "-export", "-inkey", name+".key", "-in", "agent.pem", "-out", name+".p12", "-passout", "pass:"+passphrase)
+			out = append(out, filepath.Join(dir, name+".p12"))
+		}
+		return out
 	}
 	sent := s.sent()
 	ctx := s.chromium(t)
@@ -191,7 +211,7 @@ func TestApproveInTheBrowser(t *testing.T) {
 
 	s.comeIn(t, ctx, "olivia", path)
 	fill(true)
-	must(t, chromedp.Run(ctx, chromedp.ScrollIntoView("#decide-here"), pictures(t, "officer-decide"), chromedp.SetUploadFiles("#file", []string{file(0)}), approve))
+	must(t, chromedp.Run(ctx, chromedp.ScrollIntoView("#decide-here"), pictures(t, "officer-decide"), chromedp.SetUploadFiles("#file", files(0)), approve))
 	waitText(t, ctx, "#happened-title", "These are not the words of the device in this case")
 	must(t, chromedp.Run(ctx, chromedp.Reload()))
 	fill(false)
@@ -206,7 +226,7 @@ func TestApproveInTheBrowser(t *testing.T) {
 			s.comeIn(t, ctx, login, path)
 			fill(false)
 		}
-		must(t, chromedp.Run(ctx, chromedp.SetValue("#comment", "Spoke with her."), chromedp.SetUploadFiles("#file", []string{file(i)}), approve))
+		must(t, chromedp.Run(ctx, chromedp.SetValue("#comment", "Spoke with her."), chromedp.SetUploadFiles("#file", files(i)), approve))
 		waitText(t, ctx, "#decide + p", "You have approved. An answer is given once; it cannot be taken back.")
 	}
 	if got := text(t, ctx, ".letter .pill"); got != "Approved" {
@@ -284,4 +304,93 @@ func TestRefuseInTheBrowser(t *testing.T) {
 	visible(t, ctx, "#decide-here")
 	must(t, chromedp.Run(ctx, chromedp.SendKeys("#typed", "Approve"), chromedp.SetUploadFiles("#file", []string{file}), chromedp.SendKeys("#passphrase", passphrase), chromedp.Click(`#decide-here button[value="approve"]`)))
 	waitText(t, ctx, "#decide + p", "You have approved. An answer is given once; it cannot be taken back.")
+}
+
+// The page believes no server that shows another case, other officers, or other records than the case names.
+func TestApproveFromALyingServerInTheBrowser(t *testing.T) {
+	s := setup(t, func(_ *site, c *web.Config) { c.OfficersApprove = true })
+	alice, certificate, keys := s.enrolled(t, "alice")
+	k := s.opened(t, alice, certificate, keys.Signing, newDevice(t), recovery.Query{Kind: record.CaseRestore}, "My laptop was left in a train.", 48*time.Hour)
+	other := s.opened(t, alice, certificate, keys.Signing, newDevice(t), recovery.Query{Kind: record.CaseRestore}, "Once more.", 48*time.Hour)
+	b := s.browser(t)
+	b.signIn("olivia")
+	type object = map[string]any
+	var honest, another object
+	must(t, json.Unmarshal([]byte(b.get("/api/v1/cases/"+k.ID.String()).body), &honest))
+	must(t, json.Unmarshal([]byte(b.get("/api/v1/cases/"+other.ID.String()).body), &another))
+	turned := func(name string, at int) object {
+		out := maps.Clone(honest)
+		raw, err := base64.StdEncoding.DecodeString(honest[name].(string))
+		must(t, err)
+		raw[(at+len(raw))%len(raw)] ^= 1
+		out[name] = raw
+		return out
+	}
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "olivia", "/officer/cases/"+k.ID.String())
+	visible(t, ctx, "#decide-here")
+	for name, c := range map[string]struct {
+		answer object
+		want   string
+	}{
+		"honest":               {honest, ""},
+		"another case":         {another, "sent another case"},
+		"an altered reason":    {turned("signed", 300), "Error: "},
+		"an altered signature": {turned("signed", -1), "signature of who asks does not hold"},
+		"an altered roster":    {turned("roster", -1), "signature of officer 3 does not hold"},
+		"officers of nobody":   {withRoster(honest, rostertest.New(t, 2, 3).Bytes()), "Error: "},
+		"no roster":            {withRoster(honest, nil), "officers have changed"},
+	} {
+		s.gate.set(func(w http.ResponseWriter, r *http.Request) bool {
+			if r.URL.Path != "/api/v1/cases/"+k.ID.String() {
+				return false
+			}
+			w.Header().Set("Content-Type", "application/json")
+			must(t, json.NewEncoder(w).Encode(c.answer))
+			return true
+		})
+		var got string
+		inPage(t, ctx, `try { await S.approving.examine(A[0]); return ""; } catch (e) { return String(e); }`, &got, k.ID)
+		if (got == "") != (c.want == "") || !strings.Contains(got, c.want) {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+
+	// Records that are not the case's are not decrypted, and nothing is answered.
+	a := s.Roster.Agents[0]
+	file, err := pkcs12.Encode([]pkcs12.Entry{{Key: a.Signer, Certificate: a.Signing}, {Key: a.Key.Key, Certificate: a.Decryption}}, nil, passphrase, pkcs12.Modern)
+	must(t, err)
+	var page struct{ Items [][]byte }
+	must(t, json.Unmarshal([]byte(b.getPast(s, "/api/v1/cases/"+k.ID.String()+"/capsules").body), &page))
+	page.Items[0][len(page.Items[0])-1] ^= 1 // of the proof
+	s.gate.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasSuffix(r.URL.Path, "/capsules") {
+			return false
+		}
+		w.Header().Set("Content-Type", "application/json")
+		must(t, json.NewEncoder(w).Encode(object{"items": page.Items}))
+		return true
+	})
+	var got string
+	inPage(t, ctx, `
+		const x = await S.approving.examine(A[0]), officer = await S.approving.officer(x, [bytes(A[1])], A[2]);
+		try { await S.approving.approve(x, officer, "", () => {}); return ""; } catch (e) { return String(e); }`, &got, k.ID, file, passphrase)
+	if !strings.Contains(got, "Error: ") {
+		t.Errorf("with an altered record: %q", got)
+	}
+	if n := s.Database.Count(t, `select count(*) from archive.case_answer`); n != 0 {
+		t.Errorf("%d answers are there", n)
+	}
+}
+
+func withRoster(c map[string]any, roster []byte) map[string]any {
+	out := maps.Clone(c)
+	out["roster"] = roster
+	return out
+}
+
+// getPast is get without the gate's answer.
+func (b *browser) getPast(s *site, path string) answer {
+	s.gate.set(nil)
+	return b.get(path)
 }

@@ -110,7 +110,7 @@ func TestCaseAsALetter(t *testing.T) {
 	fingerprint := record.Fingerprint(own.Deliveries[0].Recipient)
 	host := strings.TrimPrefix(s.server.URL, "https://")
 	page := olivia.get("/officer/cases/" + own.ID.String())
-	page.is(t, "a restore", 200, page.path, "Alice Anders asks for their own keys back", "Alice Anders (alice@example.test): 1 key", "Your decision", "Call Alice Anders", "Approved",
+	page.is(t, "a restore", 200, page.path, "Alice Anders asks for their own keys back", "Alice Anders (alice@example.test)</bdi>: 1 key", "Your decision", "Call Alice Anders", "Approved",
 		"sealpost-kra approve "+own.ID.String()+" --server https://"+host+" --login olivia", "sealpost-kra deny "+own.ID.String()+" --comment &#39;why not&#39; --server https://"+host)
 	for _, word := range []string{fingerprint.String(), fingerprint.String()[:20], record.Fingerprint(certificate).String(), "Fingerprint of the recipient"} {
 		if strings.Contains(page.body, word) {
@@ -192,7 +192,7 @@ func TestAskForKeys(t *testing.T) {
 			"reason": {"Alice has left; it's urgent.\n<script>alert(1)</script>"}, "reference": {"HR-2026-118"}, "days": {"5"}}
 	}
 	page := b.post("/officer/cases/new", right())
-	page.is(t, "what it would name", 200, "/officer/cases/new", "This is what the officers would be asked", "Alice Anders (alice@example.test): 1 key",
+	page.is(t, "what it would name", 200, "/officer/cases/new", "This is what the officers would be asked", "Alice Anders (alice@example.test)</bdi>: 1 key",
 		"sealpost-agent case open --kind business --person alice@example.test --recipient "+record.Fingerprint(s.Recipient.Certificate).String()+" --reason &#39;Alice has left; it&#39;\\&#39;&#39;s urgent.", "--reference HR-2026-118 --days 5")
 	if strings.Contains(page.body, "<script>alert") {
 		t.Error("what somebody wrote is HTML")

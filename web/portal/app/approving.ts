@@ -2,20 +2,19 @@
 // Go sources), but for the audit log, of which a page remembers nothing. An installation offers it or not (docs/portal.md says what is given up).
 import { Approval, caseKinds, checkRoster, clockSkew, decisions, encodeAnswer, inTime, mayAnswer, parseCase, Sealing, signApproval, SignedCase } from "./case";
 import { believe } from "./asking";
-import { Wrong } from "./certificate";
+import { rawOf, spkiOf, Wrong } from "./certificate";
 import * as der from "./der";
 import { Bytes } from "./der";
 import * as desk from "./desk";
 import { open } from "./open";
 import { bundle, partials } from "./opener";
-import { clear, decryption, Key, open as openFile } from "./pkcs12-read";
+import { clear, Contents, decryption, Key, open as openFile } from "./pkcs12-read";
 import { words } from "./recipient";
 import { parseCapsule } from "./record";
 import { Agent, openShare, parseRoster, Roster } from "./roster";
 import { seal } from "./seal";
 import * as server from "./server";
 import { Signer, signer } from "./statement";
-import { rawOf, spkiOf } from "./certificate";
 
 /** heardWords is how many of the sixteen words of a fingerprint an officer types: 80 bits. */
 export const heardWords = 5;
@@ -66,18 +65,19 @@ export interface Officer {
   read: CryptoKey;
 }
 
-/** officer opens a file with an officer's two keys. They are in the roster, valid, and may decide about this case. */
-export async function officer(x: Examined, file: Bytes, passphrase: string, now = new Date()): Promise<Officer> {
-  const contents = await openFile(file, passphrase);
+/** officer opens an officer's two keys, in one file or in two under one passphrase. They are in the roster, valid, and may decide about this case. */
+export async function officer(x: Examined, files: Bytes[], passphrase: string, now = new Date()): Promise<Officer> {
+  const contents: Contents[] = [];
   try {
-    const of = (c: { der: Bytes }): Key | undefined => contents.keys.find((k) => k.certificate && der.equal(rawOf(k.certificate), c.der));
+    for (const f of files.slice(0, 2)) contents.push(await openFile(f, passphrase));
+    const of = (c: { der: Bytes }): Key | undefined => contents.flatMap((f) => f.keys).find((k) => k.certificate && der.equal(rawOf(k.certificate), c.der));
     const agent = x.roster.plan.agents.find((a) => of(a.signing) && of(a.decryption));
     if (!agent) throw new NoOfficer();
     if (!mayAnswer(x.case, x.roster, agent.id)) throw new Wrong("this officer may not decide about this case");
     if (!inTime(agent.signing.read, now) || !inTime(agent.decryption.read, now)) throw new Wrong("this officer's certificates are not valid now");
     return { agent, sign: await signer(of(agent.signing)!.pkcs8, spkiOf(agent.signing.read)), read: await decryption(of(agent.decryption)!) };
   } finally {
-    clear(contents);
+    contents.forEach(clear);
   }
 }
 

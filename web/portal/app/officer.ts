@@ -24,6 +24,7 @@ function happened(kind: string, how: "good" | "warn" | "bad", detail = ""): void
   by("happened-title").textContent = word("officer." + kind);
   by("happened-text").textContent = detail || word("officer." + kind + "-text");
   by("happened").className = "notice " + how;
+  for (const way of ["prove", "session"]) show(by("to-" + way), kind === way);
   show(by("happened"));
   by("happened").focus();
 }
@@ -44,15 +45,15 @@ function failed(e: unknown): void {
   happened("broken", "bad", String(e));
 }
 
-/** chosen reads the file that somebody chose. It is small, or it is none. */
-async function chosen(): Promise<Bytes> {
-  const file = by<HTMLInputElement>("file").files?.[0];
-  if (!file || file.size > limits.size) throw new BadPassphrase();
-  return new Uint8Array(await file.arrayBuffer());
+/** chosen reads the files that somebody chose. They are small, or they are none of ours. */
+async function chosen(): Promise<Bytes[]> {
+  const files = [...(by<HTMLInputElement>("file").files ?? [])];
+  if (files.length === 0 || files.length > 2 || files.some((f) => f.size > limits.size)) throw new BadPassphrase();
+  return Promise.all(files.map(async (f) => new Uint8Array(await f.arrayBuffer())));
 }
 
 /** working does one thing at a time. A passphrase is in its field no longer than it is needed. */
-async function working(form: HTMLFormElement, work: (file: Bytes, passphrase: string) => Promise<void>): Promise<void> {
+async function working(form: HTMLFormElement, work: (files: Bytes[], passphrase: string) => Promise<void>): Promise<void> {
   if (form.dataset.busy) return;
   form.dataset.busy = "yes";
   const buttons = [...form.querySelectorAll("button")];
@@ -60,11 +61,11 @@ async function working(form: HTMLFormElement, work: (file: Bytes, passphrase: st
   happened("working", "warn");
   try {
     const passphrase = by<HTMLInputElement>("passphrase").value.normalize("NFC");
-    const file = await chosen();
+    const files = await chosen();
     try {
-      await work(file, passphrase);
+      await work(files, passphrase);
     } finally {
-      file.fill(0);
+      for (const f of files) f.fill(0);
     }
   } catch (e) {
     failed(e);
@@ -79,10 +80,10 @@ function wireSign(form: HTMLFormElement): void {
   let signed: SignedCase[] | undefined; // kept for another try
   form.addEventListener("submit", (e) => {
     e.preventDefault();
-    void working(form, async (file, passphrase) => {
+    void working(form, async (files, passphrase) => {
       const policy = await server.policy();
       if (signed && (signed[0]!.requester.person !== policy.person.id || Date.now() / 1000 > signed[0]!.opened + 240)) signed = undefined; // the server takes none that is older
-      signed ??= await prepare(JSON.parse(form.dataset.wish!) as Wish, await fromFile(file, passphrase, policy.person), policy);
+      signed ??= await prepare(JSON.parse(form.dataset.wish!) as Wish, await fromFile(files[0]!, passphrase, policy.person), policy);
       const ids = await send(signed);
       location.assign(ids.length === 1 ? "/officer/cases/" + ids[0] : "/officer");
     });
@@ -99,10 +100,10 @@ function wireDecide(form: HTMLFormElement): void {
     const approve = (e.submitter as HTMLButtonElement | null)?.value === "approve";
     const typed = document.getElementById("typed") as HTMLInputElement | null;
     if (approve && typed && typed.value.trim().toLowerCase() !== typed.dataset.right!.toLowerCase()) return happened("not-typed", "warn");
-    void working(form, async (file, passphrase) => {
+    void working(form, async (files, passphrase) => {
       const x = await approving.examine(form.dataset.case!);
       if (approve) approving.hear(x, places, heard()); // before any key is touched
-      const officer = await approving.officer(x, file, passphrase);
+      const officer = await approving.officer(x, files, passphrase);
       const comment = by<HTMLInputElement>("comment").value.trim();
       if (approve) {
         show(progress);

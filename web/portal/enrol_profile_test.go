@@ -111,7 +111,27 @@ func TestProfileInTheBrowser(t *testing.T) {
 	if bytes.Contains(list, []byte(passphrase)) || bytes.Contains(list, []byte("<key>Password</key>")) {
 		t.Error("the passphrase is in the profile")
 	}
-	s.judgeProfile(t, list, entries)
+	s.judgeProfile(t, list, entries, passphrase)
+
+	// The same for an older device, under a passphrase that nobody chose.
+	var secret string
+	older := t.TempDir()
+	must(t, chromedp.Run(ctx, chromedp.Click("#apple-older")))
+	visible(t, ctx, "#apple-secret")
+	must(t, chromedp.Run(ctx, chromedp.Text("#apple-secret", &secret), cdpbrowser.SetDownloadBehavior(cdpbrowser.SetDownloadBehaviorBehaviorAllow).WithDownloadPath(older), chromedp.Click("#apple-file")))
+	e2etest.Eventually(t, func() (err error) {
+		if signed, err = os.ReadFile(filepath.Join(older, "alice@example.test.mobileconfig")); err == nil && len(signed) == 0 {
+			err = io.ErrUnexpectedEOF
+		}
+		return err
+	})
+	e2etest.Tool(t, older, "openssl", "cms", "-verify", "-inform", "DER", "-in", "alice@example.test.mobileconfig", "-CAfile", filepath.Join(dir, "root.pem"), "-purpose", "smimesign", "-binary", "-out", "list")
+	list, err = os.ReadFile(filepath.Join(older, "list"))
+	must(t, err)
+	if len(secret) < 24 || bytes.Contains(list, []byte(secret)) {
+		t.Errorf("the older profile's passphrase is %q", secret)
+	}
+	s.judgeProfile(t, list, entries, secret)
 
 	// What the directory says.
 	mu.Lock()
@@ -124,10 +144,34 @@ func TestProfileInTheBrowser(t *testing.T) {
 		t.Errorf("signed by %s for %s, with %d certificates", a.Signer.SerialNumber, a.Encryption.SerialNumber, len(a.Certificates))
 	}
 	staysSecret(t, everything.String(), file)
+	if strings.Contains(everything.String(), secret) {
+		t.Error("the older profile's passphrase was sent")
+	}
+}
+
+// That the directory cannot be told changes nothing for who gets certificates, and is said.
+func TestDirectoryIsNotTold(t *testing.T) {
+	s := setup(t, func(s *site, c *web.Config) {
+		p, err := gal.New(gal.Config{DB: s.DB, Authority: c.Authority, Directory: c.Directory, Audit: c.Audit, Policy: gal.Policy{SMIME: gal.Equal}, Now: c.Now})
+		must(t, err)
+		c.GAL = p
+	})
+	s.gate.set(func(w http.ResponseWriter, r *http.Request) bool {
+		if r.URL.Path != "/api/v1/advertisements" {
+			return false
+		}
+		w.WriteHeader(http.StatusServiceUnavailable)
+		return true
+	})
+	ctx := s.chromium(t)
+	s.comeIn(t, ctx, "alice", "/enrol")
+	ask(t, ctx)
+	s.good(t, download(t, ctx, "alice@example.test.p12"), "alice")
+	visible(t, ctx, "#not-advertised")
 }
 
 // judgeProfile holds that a profile has the two identities of a file, the certificates above, and the account with both.
-func (s *site) judgeProfile(t *testing.T, list []byte, entries []pkcs12.Entry) {
+func (s *site) judgeProfile(t *testing.T, list []byte, entries []pkcs12.Entry, passphrase string) {
 	t.Helper()
 	whole, parts := readProfile(t, list)
 	if whole.PayloadType != "Configuration" || whole.PayloadOrganization != awkward || len(parts) != 5 {

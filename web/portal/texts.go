@@ -104,6 +104,8 @@ var frameTexts = map[string]text{
 	"enrol.apple":            {"For iPhone, iPad and Mac: a profile", "Für iPhone, iPad und Mac: ein Profil"},
 	"enrol.apple-text":       {"A profile installs keys, certificates and your organisation’s root in one go, and the mail account where your organisation says so. It is locked with the same passphrase and signed by you. Systems of recent years read it.", "Ein Profil installiert Schlüssel, Zertifikate und das Stammzertifikat Ihrer Organisation auf einmal, und das E-Mail-Konto, wenn Ihre Organisation das vorsieht. Es ist mit derselben Passphrase verschlossen und von Ihnen unterschrieben. Systeme der letzten Jahre lesen es."},
 	"enrol.apple-make":       {"Make this profile", "Dieses Profil erzeugen"},
+	"enrol.apple-wrong":      {"Older systems say that the passphrase is wrong. For them, make it once more, with a passphrase of its own.", "Ältere Systeme sagen, die Passphrase sei falsch. Für sie erzeugen Sie es noch einmal, mit einer eigenen Passphrase."},
+	"enrol.apple-older":      {"Make it for an older system", "Für ein älteres System erzeugen"},
 	"enrol.apple-file":       {"Download the profile", "Profil herunterladen"},
 	"enrol.old":              {"For GnuPG: KMail, Kleopatra, Claws Mail", "Für GnuPG: KMail, Kleopatra, Claws Mail"},
 	"enrol.old-text":         {"Older versions of GnuPG do not read the file above. They take two files, one for each key, with a passphrase of their own.", "Ältere Versionen von GnuPG lesen die Datei oben nicht. Sie nehmen zwei Dateien, eine für jeden Schlüssel, mit einer eigenen Passphrase."},

@@ -162,22 +162,26 @@ async function inDirectory(): Promise<void> {
   }
 }
 
-/** makeProfile makes a profile for Apple's devices with the same passphrase. */
-async function makeProfile(): Promise<void> {
-  const button = by<HTMLButtonElement>("apple-make"), link = by<HTMLAnchorElement>("apple-file");
-  button.disabled = true;
+/** makeProfile makes a profile for Apple's devices with the same passphrase, or for older ones of them with a random one. */
+async function makeProfile(older: boolean): Promise<void> {
+  const buttons = [by<HTMLButtonElement>("apple-make"), by<HTMLButtonElement>("apple-older")], link = by<HTMLAnchorElement>("apple-file");
+  for (const b of buttons) b.disabled = true;
   show(by("apple-making"));
   try {
-    const content = await journey!.profile(chosen, JSON.parse(by("enrol").dataset.mail ?? "{}"));
+    const secret = older ? suggest(6) : chosen;
+    const content = await journey!.profile(secret, JSON.parse(by("enrol").dataset.mail ?? "{}"), older);
     const made = { url: URL.createObjectURL(new Blob([content], { type: "application/x-apple-aspen-config" })), name: file!.name.replace(/\.p12$/, ".mobileconfig") };
     old.push(made);
     link.href = made.url;
     link.download = made.name;
     show(link.parentElement!);
-    show(button, false);
+    show(by("apple-make"), false);
+    show(by("apple-wrong"), !older);
+    show(by("apple-secret").parentElement!, older);
+    by("apple-secret").textContent = older ? secret : "";
     link.focus();
   } finally {
-    button.disabled = false;
+    for (const b of buttons) b.disabled = false;
     show(by("apple-making"), false);
   }
 }
@@ -258,7 +262,8 @@ function wire(): void {
     show(by("fetched"));
     void journey!.fetched().catch(failed);
   });
-  by("apple-make").addEventListener("click", () => void once(makeProfile));
+  by("apple-make").addEventListener("click", () => void once(() => makeProfile(false)));
+  by("apple-older").addEventListener("click", () => void once(() => makeProfile(true)));
   by("apple-file").addEventListener("click", () => {
     show(by("fetched"));
     void journey!.fetched().catch(failed);

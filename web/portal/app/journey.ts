@@ -243,12 +243,14 @@ export class Journey {
     return once.map(certificates.parse).filter((c) => !certificates.isSelfIssued(c));
   }
 
-  /** profile makes a profile for Apple's devices, signed by the person. */
-  async profile(passphrase: string, settings: Settings): Promise<Bytes> {
+  /** profile makes a profile for Apple's devices, signed by the person. An older one is locked in a way that says little: the passphrase
+   * has to be random. */
+  async profile(passphrase: string, settings: Settings, older: boolean): Promise<Bytes> {
     const identities: Identity[] = [];
     for (const e of this.entries) {
       const name = this.person.name + (e.half.single ? "" : ` (${e.half.use})`);
-      identities.push({ use: e.half.single ? "both" : e.half.use, name, file: await build([{ name, key: await keys.pkcs8(e.half.key), certificate: e.certificate }], [], passphrase) });
+      const entry = { name, key: await keys.pkcs8(e.half.key), certificate: e.certificate };
+      identities.push({ use: e.half.single ? "both" : e.half.use, name, file: await (older ? buildOld(entry, [], passphrase) : build([entry], [], passphrase)) });
     }
     const list = profile({ person: { id: this.person.id, name: this.person.name, mailbox: this.person.mailboxes[0]! }, identities, chain: this.chain, settings });
     const by = this.signer();

@@ -1,6 +1,6 @@
 // The file for mail programs: PKCS#12 (RFC 7292) as package pkcs12 of the Go sources writes its modern profile: AES-256-CBC
 // with a key from PBKDF2 with HMAC-SHA-256, one derivation for the file, and a MAC with SHA-256, all at 600,000 iterations. It is
-// DER with salts of 16 bytes and without keyLength, so that gpgsm 2.4 reads it too.
+// DER without keyLength, so that gpgsm 2.4 reads it too. The MAC's salt has 8 bytes: the keychain of macOS is said to refuse 16.
 //
 // What older programs read is in pkcs12-old.ts.
 import { hmac } from "@noble/hashes/hmac.js";
@@ -27,7 +27,7 @@ export interface Protection {
 
 /** build writes the file. It takes a second or two. */
 export async function build(entries: Entry[], chain: Bytes[], passphrase: string): Promise<Bytes> {
-  return write(entries, chain, { encrypt: await encrypter(passphrase), mac: (safe) => mac(sha256, "2.16.840.1.101.3.4.2.1", safe, passphrase, 16, iterations) });
+  return write(entries, chain, { encrypt: await encrypter(passphrase), mac: (safe) => mac(sha256, "2.16.840.1.101.3.4.2.1", safe, passphrase, 8, iterations) });
 }
 
 /** write puts keys and certificates together, locked in one way. */

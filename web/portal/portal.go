@@ -52,6 +52,7 @@ type Config struct {
 	Sessions     *session.Sessions
 	Password     signin.Password
 	OpenID       *signin.OpenID      // nil: nobody signs in at an identity provider
+	Kerberos     *signin.Kerberos    // nil: nobody signs in with a ticket
 	Certificates string              // the address of the listener that asks browsers for a certificate: https://host:port; "": there is none
 	Requests     allowance.Allowance // for pages, of a person, or of a network's strangers; zero means 200 at once, and one more per 100ms
 	Directory    *directory.Directory
@@ -167,6 +168,7 @@ func (p *Portal) route() {
 	p.router.Get("/signin", p.open("signin", p.signInForm))
 	p.router.Post("/signin", p.open("signin", p.signIn))
 	p.router.Get("/signin/openid", p.open("signin-openid", p.leave))
+	p.router.Get(KerberosPath, p.open("signin-kerberos", p.bringTicket))
 	p.router.Get(CertificatePath, p.open("signin-certificate", p.showCertificate))
 	p.router.Get(CertificatePath+"/return", p.open("signin-certificate-return", p.bringCertificate))
 	p.router.Get(CallbackPath, p.open("signin-openid-return", p.comeBack))

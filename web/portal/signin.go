@@ -18,6 +18,7 @@ type entrance struct {
 	Provider    string // the identity provider, as people call it
 	Elsewhere   string // the way there; "" if there is none
 	Certificate string // the way to sign in with one; "" if there is none
+	Kerberos    string // the way to sign in with the computer's login; "" if there is none
 }
 
 func (p *Portal) signInForm(w http.ResponseWriter, r *http.Request, v *visit) error {
@@ -64,7 +65,7 @@ func (p *Portal) showEntrance(w http.ResponseWriter, r *http.Request, v *visit, 
 	if p.OpenID != nil {
 		e.Provider, e.Elsewhere = p.OpenID.Policy.Name, "/signin/openid?to="+url.QueryEscape(e.To)
 	}
-	e.Certificate = p.certificateWay(e.To, false)
+	e.Certificate, e.Kerberos = p.certificateWay(e.To, false), p.kerberosWay(e.To)
 	return p.show(w, r, v, status, "signin", "signin.title", e)
 }
 

@@ -177,6 +177,9 @@ func (k *Kerberos) bound(offer *spnego.Offer, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if cert == nil || len(cert.Certificate) == 0 {
+		return errors.New("the server has no certificate to compare with")
+	}
 	leaf, err := x509.ParseCertificate(cert.Certificate[0])
 	if err != nil {
 		return err

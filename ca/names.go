@@ -3,6 +3,7 @@ package ca
 import (
 	"crypto/x509"
 	"errors"
+	"strings"
 
 	"github.com/smallstep/certificates/policy"
 )
@@ -22,10 +23,20 @@ type NamePolicy struct {
 type names struct {
 	mail  *policy.NamePolicyEngine // nil allows none
 	hosts *policy.NamePolicyEngine // nil allows none
+
+	sampleMail, sampleHost string // names that are allowed, for a specimen; empty: none
 }
 
 func (p NamePolicy) check() (*names, error) {
 	n := &names{}
+	if len(p.MailDomains) > 0 {
+		if n.sampleMail = p.MailDomains[0]; !strings.Contains(n.sampleMail, "@") {
+			n.sampleMail = "alex.example@" + n.sampleMail
+		}
+	}
+	if len(p.Hosts) > 0 {
+		n.sampleHost = strings.Replace(p.Hosts[0], "*", "server", 1)
+	}
 	var errs []error
 	var err error
 	if len(p.MailDomains) > 0 {

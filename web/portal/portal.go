@@ -90,10 +90,11 @@ type Lists interface {
 // Portal is an http.Handler of pages. It is safe for concurrent use.
 type Portal struct {
 	Config
-	assets *assets
-	looks  map[language]*look
-	asked  *allowance.Counter[any] // by person, or network
-	router *chi.Mux
+	assets  *assets
+	looks   map[language]*look
+	asked   *allowance.Counter[any] // by person, or network
+	router  *chi.Mux
+	counted countedOnce
 }
 
 // New returns a portal.

@@ -8,6 +8,8 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/crl"
+	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/ocsp"
 )
@@ -17,6 +19,7 @@ import (
 type Standing struct {
 	Health  func(context.Context) api.Health
 	Queues  func(context.Context) ([]jobs.Backlog, error)
+	Made    func(ctx context.Context, by audit.Actor, issuer string, limit int) ([]crl.Made, error) // revocation lists, the newest first
 	OCSP    func() ocsp.Stats
 	Serving func() (*x509.Certificate, error) // the certificate that browsers are shown
 	Backup  func(context.Context) (Backup, error)

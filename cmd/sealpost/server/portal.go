@@ -15,6 +15,7 @@ import (
 // standing is what operators and auditors are told in the portal that only this package knows.
 func (s *Server) standing() portal.Standing {
 	return portal.Standing{
+		Made: s.CRL.Made,
 		OCSP: s.OCSP.Stats,
 		Told: s.Notice.Told,
 		Queues: func(ctx context.Context) ([]jobs.Backlog, error) {

@@ -174,13 +174,22 @@ func (v *visit) eventRow(e audit.Entry, names map[uuid.UUID]string) []cell {
 	if e.Index >= 0 {
 		index = cell{Text: strconv.FormatInt(e.Index, 10), To: fmt.Sprintf("/auditor/events/%d", e.Index)}
 	}
-	about := cell{Text: e.Subject}
+	about := cell{Text: shortened(e.Subject)}
 	if e.Person != uuid.Nil {
-		about = cell{Text: nameOr(names, e.Person), Note: e.Subject}
+		about.Text = nameOr(names, e.Person)
 	}
 	return []cell{index, {At: e.At, Fine: true}, {Text: v.language.say(eventTitle(e.Kind))}, about,
 		{Text: v.actor(e.By), Note: v.language.say("method." + string(e.By.Method))}, {Text: e.Kind}, {Text: e.Subject}, {Text: idOrNothing(e.Person)}, {Text: idOrNothing(e.By.Person)},
 		{Text: string(e.By.Method)}, {Text: string(e.Data)}}
+}
+
+// shortened is the beginning of a subject: one event's page, and what is taken along, have all of it.
+func shortened(subject string) string {
+	const most = 40
+	if runes := []rune(subject); len(runes) > most {
+		return string(runes[:most]) + "…"
+	}
+	return subject
 }
 
 // actor is what the record calls who did something.

@@ -41,7 +41,7 @@ func TestAuditorInTheBrowser(t *testing.T) {
 	s.withPair(t, "alice")
 	k, capsules := s.askedCase(t, record.CaseBusiness, "alice", "", 0, "Alice is ill, and her customers wait.")
 	s.agreed(t, k, capsules, 1, 3)
-	s.legalCase(t, "rita", "auditor", 20*24*time.Hour)
+	s.legalCase(t, "carol", "auditor", 20*24*time.Hour)
 	person, err := s.Directory.ByLogin(t.Context(), "alice")
 	must(t, err)
 	_, err = s.Audit.Record(t.Context(), audit.Actor{Person: uuid.New(), Name: "Ålesund Ξένος 王小明 שרה کوروش", Method: audit.MethodPassword}, audit.Event{Kind: "portal.viewed", Subject: "page:x", Person: person.ID})

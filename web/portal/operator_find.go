@@ -315,7 +315,7 @@ func (p *Portal) findBackup(ctx context.Context, v *visit) ([]finding, error) {
 	}
 	switch {
 	case b.Failed.After(b.Archived):
-		return []finding{{Pill: "bad", What: say("stand.backup-failed"), Since: b.Failed, Do: say("stand.backup-do"), Runbook: runbook}}, nil
+		return []finding{{Pill: "bad", What: say("stand.backup-failed"), Since: b.Failed, Do: say("stand.backup-failed-do"), Runbook: runbook}}, nil
 	case b.Archived.IsZero():
 		return []finding{{Pill: "off", What: say("stand.backup-unknown"), Do: say("stand.backup-do"), Runbook: runbook}}, nil
 	case p.Now().Sub(b.Archived) > oneDay:

@@ -3,6 +3,7 @@ package portal_test
 import (
 	"context"
 	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"time"
@@ -21,10 +22,14 @@ import (
 func published(t *testing.T) func(*site, *web.Config) {
 	return func(s *site, c *web.Config) {
 		lists, err := crl.New(crl.Config{DB: s.DB, Authority: s.PKI.Authority, Jobs: s.PKI.Jobs, Schedule: crl.Schedule{Period: time.Hour, Lifetime: 24 * time.Hour}, Now: s.Clock.Now,
-			Points: []crl.Point{{Name: "http", Address: func(_ *ca.Issuer, file string) string { return "http://pki.example.test/" + file }}}})
+			Open: func(context.Context, string) (io.ReadCloser, error) { return nil, fmt.Errorf("nobody answers") },
+			Points: []crl.Point{{Name: "http", Address: func(_ *ca.Issuer, file string) string { return "http://pki.example.test/" + file }},
+				{Name: "mirror", Address: func(_ *ca.Issuer, file string) string { return "http://mirror.example.test/" + file }}}})
 		must(t, err)
 		_, err = lists.Build(t.Context(), pkitest.IssuerID, 0)
 		must(t, err)
+		s.Database.Exec(t, `insert into crl.point (issuer, point, file, number, next_update, seen_at, looked_at, shown)
+			select issuer, 'http', 'issuing.crl', number, next_update, now(), now(), true from crl.list where not delta`)
 		c.CRL = lists
 		c.Parts = []web.Part{{Name: "database", Check: s.DB.Ping}, {Name: "directory", Check: s.Directory.Ping}}
 		c.Standing = portal.Standing{Made: lists.Made, OCSP: func() ocsp.Stats { return ocsp.Stats{Seen: map[string]time.Time{pkitest.IssuerID: s.Clock.Now()}} },

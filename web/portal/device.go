@@ -18,7 +18,7 @@ func (l language) deviceOf(agent string) device {
 	product, rest, _ := strings.Cut(agent, " ")
 	name, _, _ := strings.Cut(product, "/")
 	switch {
-	case agent == "":
+	case name == "": // nothing, or nothing that is a name
 		return device{l.say("device.unknown"), "circle"}
 	case name == agentProgram:
 		return device{l.on(agentProgram, hostOf(rest)), "laptop-minimal"}

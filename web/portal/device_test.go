@@ -47,6 +47,8 @@ func FuzzDevice(f *testing.F) {
 	f.Add("Mozilla/5.0 (Windows NT 10.0) Firefox/1")
 	f.Add("sealpost-agent/1.0 (linux; laptop-7)")
 	f.Add("sealpost-agent/ (;")
+	f.Add(" ")
+	f.Add("/1.0")
 	f.Fuzz(func(t *testing.T, agent string) {
 		if !utf8.ValidString(agent) {
 			return

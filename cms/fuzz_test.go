@@ -137,3 +137,29 @@ func FuzzReadAdvertisement(f *testing.F) {
 		}
 	})
 }
+
+// What a stranger's message says of itself is read without panic, and what is said of it is said of something that is there.
+func FuzzLook(f *testing.F) {
+	p := thePKI()
+	signed, err := cms.Sign([]byte("text"), p.p256.key, p.p256.cert, cms.SignOptions{Encryption: p.rsa.cert})
+	if err != nil {
+		f.Fatal(err)
+	}
+	sealed, err := cms.Seal([]byte("text"), certs(p.rsa, p.p256), cms.SealOptions{Legacy: true, PKCS1v15: true})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(signed)
+	f.Add(sealed)
+	f.Add([]byte("\x30\x80\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x07\x02\xa0\x80\x30\x80\x02\x01\x01\x00\x00\x00\x00\x00\x00"))
+	f.Fuzz(func(t *testing.T, message []byte) {
+		if look, err := cms.LookAtSignature(message, 0); err == nil && (len(look.Digest) == 0 || len(look.Algorithm) == 0) {
+			t.Errorf("%+v", look)
+		}
+		if look, err := cms.LookAtEnvelope(message, certs(p.p256), 0); err == nil && (len(look.Cipher) == 0 || look.For != nil && look.Entries == 0) {
+			t.Errorf("%+v", look)
+		}
+		_, _ = cms.Verify(message, cms.VerifyOptions{AllowAnySigner: true, BER: true})
+		_, _ = cms.Open(message, p.p256.recipient(), cms.OpenOptions{AllowPKCS1v15: true, AllowUnauthenticated: true, BER: true})
+	})
+}

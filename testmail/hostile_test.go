@@ -71,10 +71,17 @@ func TestHostileAnswers(t *testing.T) {
 func TestRevokedAndEnded(t *testing.T) {
 	k := newKit(t, func(c *testmail.Config) { c.Wait = 3 * 365 * 24 * time.Hour })
 	m, code := k.send(t)
+	later := k.enrolled(t, "alice")
 	found, err := k.PKI.Find(t.Context(), ca.Query{Person: &k.alice.Person, Profile: ca.SMIMESigning})
 	must(t, err)
-	must(t, k.PKI.Revoke(t.Context(), k.alice, ca.Revocation{Issuer: found[0].Issuer, Serial: found[0].Serial, Reason: ca.Superseded}))
+	must(t, k.PKI.Revoke(t.Context(), k.alice, ca.Revocation{Issuer: found[1].Issuer, Serial: found[1].Serial, Reason: ca.Superseded}))
 	if got := codes(k.found(t, k.keys.to(m, code).made(t))); !strings.HasPrefix(got, "good:signature-holds bad:signer-revoked good:chain") {
+		t.Errorf("found %s", got)
+	}
+	k.Clock.Advance(731 * 24 * time.Hour)
+	a := later.to(m, code)
+	a.encrypt = nil
+	if got := codes(k.found(t, a.made(t))); !strings.HasPrefix(got, "good:signature-holds bad:signer-ended good:chain") {
 		t.Errorf("found %s", got)
 	}
 }

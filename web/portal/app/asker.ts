@@ -1,6 +1,6 @@
 // Who asks officers for keys: a person with their signing key, which this browser still has from getting certificates, or which is in their file.
 import { Certificate } from "pkijs";
-import { isAuthority, mailboxesOf, maySign, normal, parse, rawOf, spkiOf } from "./certificate";
+import { isAuthority, mailboxesOf, maySign, normal, parse, purposes, rawOf, spkiOf } from "./certificate";
 import * as der from "./der";
 import { Bytes } from "./der";
 import * as keys from "./keys";
@@ -43,10 +43,12 @@ export async function fromFile(file: Bytes, passphrase: string, person: server.P
   }
 }
 
+const forMail = "1.3.6.1.5.5.7.3.4";
+
 /** suits says whether a certificate is one with which this person signs now, as far as it can be seen here. The server knows which it issued. */
 function suits(c: Certificate, person: server.Policy["person"]): boolean {
   const now = new Date(), ours = person.mailboxes.map(normal);
-  return maySign(c) && !isAuthority(c) && c.notBefore.value <= now && now <= c.notAfter.value && mailboxesOf(c).some((m) => ours.includes(m));
+  return maySign(c) && !isAuthority(c) && purposes(c).includes(forMail) && c.notBefore.value <= now && now <= c.notAfter.value && mailboxesOf(c).some((m) => ours.includes(m));
 }
 
 /** asker takes a key. Its bytes are zeros afterwards. */

@@ -27,7 +27,6 @@ let asker: Asker | undefined;
 let standing: Standing[] = [];
 let passphrase = "";
 let urls: string[] = []; // of files that were made
-let busy = false;
 let timer = 0;
 
 const item = (text: string) => Object.assign(document.createElement("li"), { textContent: text });
@@ -74,22 +73,26 @@ function failed(e: unknown): void {
   notice("broken", ["retry"], String(e));
 }
 
-/** once does one thing at a time, here and in this person's other tabs. What goes on by itself says nothing of other tabs. */
-async function once(work: () => Promise<void>, byItself = false): Promise<void> {
-  if (busy) return;
-  busy = true;
+let running: Promise<void> | undefined;
+
+/** once does one thing at a time, here and in this person's other tabs. What goes on by itself steps aside; what somebody asks for waits for its turn. */
+function once(work: () => Promise<void>, byItself = false): Promise<void> {
+  if (running) return byItself ? running : running.then(() => once(work));
+  running = alone(work, byItself).finally(() => {
+    running = undefined;
+  });
+  return running;
+}
+
+async function alone(work: () => Promise<void>, byItself: boolean): Promise<void> {
   if (!byItself) show(by("notice"), false);
   try {
     if (!navigator.locks) return await work();
-    await navigator.locks.request("sealpost-restore", { ifAvailable: true }, async (lock) => {
-      if (lock) return work();
-      if (byItself) return wait(4000);
-      notice("elsewhere", ["retry"]);
-    });
+    const turn = byItself ? { ifAvailable: true } : { signal: AbortSignal.timeout(5000) };
+    await navigator.locks.request("sealpost-restore", turn, (lock) => (lock ? work() : Promise.resolve(wait(4000))));
   } catch (e) {
+    if (e instanceof DOMException && e.name === "TimeoutError") return notice("elsewhere", ["retry"]);
     failed(e);
-  } finally {
-    busy = false;
   }
 }
 
@@ -298,7 +301,7 @@ function wirePassphrase(): void {
   by<HTMLFormElement>("passphrase-form").addEventListener("submit", (e) => {
     e.preventDefault();
     judge();
-    if (busy || !by<HTMLFormElement>("passphrase-form").reportValidity()) return;
+    if (running || !by<HTMLFormElement>("passphrase-form").reportValidity()) return;
     passphrase = field.value.normalize("NFC");
     reveal(false);
     void once(goOn);

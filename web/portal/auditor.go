@@ -11,6 +11,7 @@ import (
 
 	"github.com/sealpost/sealpost/internal/audit"
 	logproof "github.com/sealpost/sealpost/internal/audit/proof"
+	"github.com/sealpost/sealpost/internal/fault"
 )
 
 // routeAuditor has the pages of the record: of everything that was done and refused. They change nothing but it.
@@ -168,7 +169,7 @@ func sinkOf(s audit.SinkStatus) sink {
 	out := sink{SinkStatus: s, Pill: "good", State: "sink.good"}
 	switch {
 	case s.Err != nil:
-		out.Pill, out.State, out.Failure = "bad", "sink.bad", s.Err.Error()
+		out.Pill, out.State, out.Failure = "bad", "sink.bad", fault.Shown(s.Err)
 	case s.Kept == 0:
 		out.Pill, out.State = "off", "sink.off"
 	}

@@ -73,7 +73,7 @@ var (
 var listed = map[string][]string{
 	"client":             {"api", "internal/fault"},
 	"delivery":           clientParts,
-	"agent":              append([]string{"client", "delivery"}, clientParts...),
+	"agent":              append([]string{"client", "delivery", "internal/spnego"}, clientParts...),
 	"cmd/sealpost-agent": append([]string{"client", "agent/...", "delivery"}, clientParts...),
 	"kra":                append([]string{"client", "delivery", "internal/keys"}, clientParts...),
 	"cmd/sealpost-kra":   append([]string{"client", "kra", "delivery", "internal/keys"}, clientParts...),

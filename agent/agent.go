@@ -116,7 +116,7 @@ func New(cfg Config) (*Agent, error) {
 // hasCredentials reports whether the configuration itself says who is asking.
 func (a *Agent) hasCredentials() bool {
 	s := a.cfg.Server
-	return s.Login != "" || s.Token != "" || s.ClientCertificate != nil
+	return s.Login != "" || s.Token != "" || s.Kerberos != nil || s.ClientCertificate != nil
 }
 
 // as names whose credentials are used, so that a request that was begun is found again before the server is asked
@@ -129,6 +129,8 @@ func (a *Agent) as() string {
 		return "token " + hex.EncodeToString(sum[:8])
 	case s.Login != "":
 		return "login " + s.Login
+	case s.Kerberos != nil:
+		return "kerberos " + s.Kerberos.Principal()
 	}
 	return "certificate"
 }

@@ -97,11 +97,18 @@ func (c *Client) attempt(ctx context.Context, k call, body []byte) ([]byte, erro
 	if err != nil {
 		return nil, err
 	}
+	check, err := c.show(tryCtx, req)
+	if err != nil {
+		return nil, err
+	}
 	resp, err := c.http.Do(req)
 	if err != nil {
 		return nil, c.transportFault(ctx, err)
 	}
 	defer resp.Body.Close()
+	if err := check(resp); err != nil {
+		return nil, err
+	}
 	if resp.StatusCode/100 != 2 && !slices.Contains(k.also, resp.StatusCode) {
 		return nil, c.refusal(resp)
 	}

@@ -14,6 +14,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/sealpost/sealpost/api"
@@ -52,6 +53,8 @@ type Config struct {
 	Login, Password string
 	// Token is an enrolment token, sent as a bearer token (RFC 6750).
 	Token string
+	// Kerberos shows a ticket with each request; nil: none.
+	Kerberos Negotiator
 	// ClientCertificate authenticates the TLS connection. It is presented whenever the server asks for one, whatever
 	// issuers the server names.
 	ClientCertificate *tls.Certificate
@@ -73,6 +76,9 @@ type Client struct {
 	cfg  Config
 	base *url.URL
 	http *http.Client
+
+	mu     sync.Mutex
+	server *x509.Certificate // that was met, where tickets are shown
 }
 
 // New checks the configuration. It does not connect.
@@ -123,14 +129,14 @@ func parseBase(s string) (*url.URL, error) {
 
 func (c Config) checkCredentials() error {
 	ways := 0
-	for _, given := range []bool{c.Login != "" || c.Password != "", c.Token != "", c.ClientCertificate != nil} {
+	for _, given := range []bool{c.Login != "" || c.Password != "", c.Token != "", c.ClientCertificate != nil, c.Kerberos != nil} {
 		if given {
 			ways++
 		}
 	}
 	switch {
 	case ways > 1:
-		return ErrConfig.Withf("Give a login, a token or a client certificate: one of them.")
+		return ErrConfig.Withf("Give a login, a token, a Kerberos ticket or a client certificate: one of them.")
 	case strings.Contains(c.Login, ":"):
 		return ErrConfig.Withf("A login cannot contain a colon.")
 	case c.Login == "" && c.Password != "", c.Login != "" && c.Password == "":

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/sealpost/sealpost/agent/kerberos"
 	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/internal/fault"
 )
@@ -18,6 +19,9 @@ const maxSecret = 4096 // bytes
 
 // credentials returns who is asking, if this run says: a token, or a login with its password.
 func (s *session) credentials() (c client.Config, err error) {
+	if s.kerberos {
+		return s.ticket()
+	}
 	token := s.tokenFile != "" || s.login == "" && s.env("SEALPOST_TOKEN") != ""
 	switch {
 	case s.tokenFile != "" && s.login != "":
@@ -33,6 +37,19 @@ func (s *session) credentials() (c client.Config, err error) {
 	c.Login = s.login
 	c.Password, err = s.secret("password of "+s.login, s.passwordFile, "SEALPOST_PASSWORD")
 	return c, err
+}
+
+// ticket returns who is asking by their Kerberos ticket. No password is asked for, and none is taken.
+func (s *session) ticket() (c client.Config, err error) {
+	if s.login != "" || s.tokenFile != "" || s.passwordFile != "" {
+		return c, errSecret.Withf("Give --kerberos, --login or --token-file: one of them.")
+	}
+	login, err := kerberos.Open(s.env, nil)
+	if err != nil {
+		return c, err
+	}
+	c.Kerberos = login
+	return c, nil
 }
 
 // secret reads a secret from a file, the environment, or the person at the terminal.

@@ -30,6 +30,7 @@ type session struct {
 	systemRoots          bool
 	login, passwordFile  string
 	tokenFile, mailbox   string
+	kerberos             bool
 	json, quiet, verbose bool
 }
 
@@ -41,6 +42,7 @@ func (s *session) addFlags(c *cobra.Command) {
 	f.BoolVar(&s.systemRoots, "system-roots", false, "accept this system's root certificates, too, for the server's TLS (remembered)")
 	f.StringVar(&s.login, "login", "", "your login at the directory; the password is asked for")
 	f.StringVar(&s.passwordFile, "password-file", "", "file with the password to --login (SEALPOST_PASSWORD)")
+	f.BoolVar(&s.kerberos, "kerberos", false, "show the Kerberos ticket of this computer's login (KRB5CCNAME, /etc/krb5.conf), in place of --login")
 	f.StringVar(&s.tokenFile, "token-file", "", "file with an enrolment token, in place of --login (SEALPOST_TOKEN)")
 	f.StringVar(&s.mailbox, "mailbox", "", "whose certificates, where there are several people's in the folder")
 	f.BoolVar(&s.json, "json", false, "write the result, and errors, as JSON")

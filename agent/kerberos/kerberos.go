@@ -1,0 +1,186 @@
+// Package kerberos shows a server who is asking by the ticket that a person's login left on this computer: it reads the ticket
+// cache and krb5.conf, gets a ticket to the server from the KDC, and makes a token of it for each request.
+//
+// It asks for no password and writes nothing. Caches in files are all it reads: neither the kernel's, nor a daemon's, nor
+// Windows' own.
+package kerberos
+
+import (
+	"context"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	krb "github.com/jcmturner/gokrb5/v8/client"
+	"github.com/jcmturner/gokrb5/v8/config"
+	"github.com/jcmturner/gokrb5/v8/credentials"
+	"github.com/jcmturner/gokrb5/v8/iana/nametype"
+	"github.com/jcmturner/gokrb5/v8/types"
+
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/spnego"
+)
+
+// Faults that a person can do something about.
+var (
+	ErrNoTicket = fault.New(fault.Denied, "kerberos-no-ticket", "There is no Kerberos ticket. Sign in to this computer with your account at work, or run kinit, then try again.")
+	ErrEnded    = fault.New(fault.Denied, "kerberos-ticket-expired", "Your Kerberos ticket has ended. Lock and unlock the screen, or run kinit, then try again.")
+	ErrCache    = fault.New(fault.Malformed, "kerberos-cache", "The Kerberos ticket cache cannot be read.")
+	ErrConf     = fault.New(fault.Malformed, "kerberos-configuration", "The computer's Kerberos configuration cannot be read.")
+	ErrRealm    = fault.New(fault.Denied, "kerberos-realm", "Your Kerberos ticket is of a realm that does not know the server.")
+	ErrClock    = fault.New(fault.Denied, "kerberos-clock", "The clock of this computer is wrong: Kerberos gives no ticket. Set it, then try again.")
+	ErrKDC      = fault.New(fault.Unavailable, "kerberos-unreachable", "The Kerberos server of your organisation does not answer. Check the network, then try again.")
+	ErrMutual   = fault.New(fault.Denied, "kerberos-server", "The server did not prove that it is the one that the Kerberos ticket is to. Nothing more was sent.")
+)
+
+const (
+	maxCache = 4 << 20
+	usual    = "/etc/krb5.conf"
+)
+
+// Login is a person's ticket on this computer. It is safe for concurrent use.
+type Login struct {
+	client *krb.Client
+	name   types.PrincipalName
+	realm  string
+	now    func() time.Time
+	mu     sync.Mutex // the library's client is used by one at a time
+}
+
+// Open reads the ticket cache that env names (KRB5CCNAME, else the usual file) with its configuration (KRB5_CONFIG, else
+// /etc/krb5.conf; without any, realms are found by DNS). now may be nil.
+func Open(env func(string) string, now func() time.Time) (*Login, error) {
+	if now == nil {
+		now = time.Now
+	}
+	cache, err := readCache(env("KRB5CCNAME"))
+	if err != nil {
+		return nil, err
+	}
+	conf, err := readConf(env("KRB5_CONFIG"))
+	if err != nil {
+		return nil, err
+	}
+	l := &Login{name: cache.GetClientPrincipalName(), realm: cache.GetClientRealm(), now: now}
+	tgt, ok := cache.GetEntry(types.PrincipalName{NameType: nametype.KRB_NT_SRV_INST, NameString: []string{"krbtgt", l.realm}})
+	if !ok {
+		return nil, ErrNoTicket
+	}
+	if now().After(tgt.EndTime) {
+		return nil, ErrEnded.Withf("Your Kerberos ticket (%s) ended on %s. Lock and unlock the screen, or run kinit, then try again.", l.Principal(), tgt.EndTime.Local().Format("2 January 15:04"))
+	}
+	if l.client, err = krb.NewFromCCache(cache, conf, krb.DisablePAFXFAST(true)); err != nil {
+		return nil, ErrCache.Because(err)
+	}
+	return l, nil
+}
+
+// Principal is whose ticket it is.
+func (l *Login) Principal() string { return l.name.PrincipalNameString() + "@" + l.realm }
+
+func readCache(name string) (cache *credentials.CCache, err error) {
+	kind, path, typed := strings.Cut(name, ":")
+	switch {
+	case name == "":
+		path = filepath.Join(os.TempDir(), fmt.Sprintf("krb5cc_%d", os.Getuid()))
+	case !typed, filepath.IsAbs(name):
+		path = name
+	case kind != "FILE" && kind != "WRFILE":
+		return nil, ErrCache.Withf("The Kerberos ticket cache is of the kind %s, which this program cannot read. Run: KRB5CCNAME=FILE:/tmp/ticket kinit, and this program with the same KRB5CCNAME.", kind)
+	}
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, ErrNoTicket
+	}
+	if err != nil || info.Size() > maxCache {
+		return nil, ErrCache.Because(err)
+	}
+	content, err := os.ReadFile(path)
+	if err != nil {
+		return nil, ErrCache.Because(err)
+	}
+	defer func() { // the library trusts lengths in the file
+		if recover() != nil {
+			cache, err = nil, ErrCache
+		}
+	}()
+	cache = new(credentials.CCache)
+	if err := cache.Unmarshal(content); err != nil {
+		return nil, ErrCache.Because(err)
+	}
+	return cache, nil
+}
+
+func readConf(names string) (*config.Config, error) {
+	if names == "" {
+		names = usual
+	}
+	for _, path := range filepath.SplitList(names) {
+		content, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return nil, ErrConf.Because(err)
+		}
+		conf, err := config.NewFromString(string(content))
+		if unsupported := (config.UnsupportedDirective{}); err != nil && !errors.As(err, &unsupported) {
+			return nil, ErrConf.Withf("The file %s cannot be read as a Kerberos configuration.", path).Because(err)
+		}
+		return conf, nil
+	}
+	conf := config.New()
+	conf.LibDefaults.DNSLookupKDC = true
+	return conf, nil
+}
+
+// Negotiate makes the token for one request to a host that showed this TLS certificate, and returns what checks the server's
+// answer to it.
+func (l *Login) Negotiate(_ context.Context, host string, server *x509.Certificate) (string, func(answer string) error, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ticket, key, err := l.client.GetServiceTicket("HTTP/" + host)
+	if err != nil {
+		return "", nil, l.explain(host, err)
+	}
+	sent, err := spnego.Ticket{Ticket: ticket, Key: key, Realm: l.realm, Name: l.name}.Offer(l.now(), spnego.BindingOf(server))
+	if err != nil {
+		return "", nil, ErrCache.Because(err)
+	}
+	return sent.Token, func(answer string) error {
+		if err := sent.Check(answer); err != nil {
+			return ErrMutual.Because(err)
+		}
+		return nil
+	}, nil
+}
+
+// explain makes a fault of what the KDC said. The library keeps that as text alone.
+func (l *Login) explain(host string, err error) error {
+	said := err.Error()
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(said, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("KDC_ERR_S_PRINCIPAL_UNKNOWN", "KDC_ERR_PATH_NOT_ACCEPTED", "KRB_AP_ERR_NOT_US", "KDC_ERR_WRONG_REALM"):
+		return ErrRealm.Withf("Your Kerberos ticket is of the realm %s, which knows no server HTTP/%s. Use the ticket of the server's organisation, or the address that it told you.", l.realm, host).Because(err)
+	case has("KRB_AP_ERR_SKEW", "KDC_ERR_NEVER_VALID", "KRB_AP_ERR_TKT_NYV"):
+		return ErrClock.Because(err)
+	case has("KRB_AP_ERR_TKT_EXPIRED", "TGT for realm", "session has expired"):
+		return ErrEnded.Because(err)
+	case has("Networking_Error", "no KDC", "communicat"):
+		return ErrKDC.Because(err)
+	}
+	return ErrRealm.Withf("The Kerberos server of the realm %s gave no ticket to HTTP/%s.", l.realm, host).Because(err)
+}

@@ -67,7 +67,7 @@ func TestBench(t *testing.T) {
 		saneSpread(t, d.Kind, d.MS)
 	}
 	saneGAL(t, r.GAL)
-	if r.Pages == nil || r.Pages.Pairs < 150 || len(r.Pages.Each) < 4 || r.Pages.FirstLoad < 50_000 {
+	if r.Pages == nil || r.Pages.Pairs < 150 || len(r.Pages.Each) < 15 || r.Pages.FirstLoad < 50_000 {
 		t.Fatalf("%+v", r.Pages)
 	}
 	for _, p := range r.Pages.Each {

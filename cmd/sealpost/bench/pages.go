@@ -27,7 +27,11 @@ var pages = []struct {
 	paths []string
 }{
 	{"", []string{"/signin"}},
-	{"…", []string{"/", "/enrol", "/sessions"}},
+	{"…", []string{"/", "/certificates", "/history", "/lost?why=lost", "/enrol", "/restore", "/guides", "/sessions"}},
+	{"rita", []string{"/registrar", "/registrar/people?q=p000", "/registrar/tokens"}},
+	{"olivia", []string{"/officer", "/officer/roster"}},
+	{"operator", []string{"/operator", "/operator/profiles"}},
+	{"auditor", []string{"/auditor", "/auditor/events", "/auditor/events?q=certificate.issued", "/auditor/certificates", "/auditor/recovery"}},
 }
 
 // pageClients is how many people look at pages at the same time, in the second half of each round.

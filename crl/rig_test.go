@@ -312,6 +312,19 @@ func (s *site) ails(points ...string) map[string]crl.Standing {
 	return all
 }
 
+// says waits until status tells of a point's failure in certain words. Delivery and watch both write it, in turns.
+func (s *site) says(point, words string) crl.Standing {
+	s.rig.t.Helper()
+	var one crl.Standing
+	s.rig.eventually("status says "+words, 3*time.Minute, func() error {
+		if one = s.standing()[point]; one.FailedAt == nil || !strings.Contains(one.Failure, words) {
+			return fmt.Errorf("%s: %+v", point, one)
+		}
+		return nil
+	})
+	return one
+}
+
 // observer reads a point all the time, as relying parties do: what it shows must be a list that is whole and signed, and no
 // older than what it showed before.
 type observer struct {

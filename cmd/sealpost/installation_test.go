@@ -3,7 +3,6 @@ package main
 import (
 	"cmp"
 	"fmt"
-	"net"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -15,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
+	"github.com/sealpost/sealpost/internal/child"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/pgtest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
@@ -148,8 +148,7 @@ func (i *installation) run(t testing.TB, line string, args ...string) string {
 
 func freeAddress(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+	address, err := child.FreeAddress()
 	must(t, err)
-	defer l.Close()
-	return l.Addr().String()
+	return address
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
 	"github.com/sealpost/sealpost/internal/e2etest"
+	"github.com/sealpost/sealpost/internal/kdctest"
 )
 
 // rootMachine is where a root is used: its folder, with what `sealpost init` made there.
@@ -83,6 +84,8 @@ func TestExampleConfiguration(t *testing.T) {
 	dir := rootMachine(t)
 	config := filepath.Join(dir, "ca", setup.ConfigFile)
 	write(t, config, read(t, filepath.FromSlash("../../docs/config.example.yaml")))
+	keytab := read(t, kdctest.New(t, "EXAMPLE.COM").Keytab(t, "HTTP/ca.example.com", ""))
+	must(t, os.WriteFile(filepath.Join(dir, "ca", "http.keytab"), []byte(keytab), 0o600))
 	out := e2etest.Good(t, e2etest.Command{Path: filepath.Join(dir, program), Args: []string{"check", "--config", config}})
 	if !strings.Contains(out, "No fault was found") {
 		t.Errorf("check: %s", out)

@@ -9,7 +9,9 @@ import (
 	"crypto/x509/pkix"
 	"encoding/pem"
 	"math/big"
+	mathrand "math/rand/v2" // which port is no secret
 	"net"
+	"strconv"
 	"time"
 )
 
@@ -60,17 +62,36 @@ func PEM(cert *tls.Certificate) (chain, key []byte, err error) {
 	return chain, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}), nil
 }
 
+// The ports that FreePorts takes from lie below those that kernels give to whoever asks for any, and for connections that go
+// out: between the look and the server's start, those could take one.
+const (
+	lowestPort = 20_000
+	ports      = 12_000
+)
+
 // FreePorts returns n loopback ports that nobody listens on at this moment. Another process may take one before its
-// server does: whoever starts one tries again.
+// server does, which is unlikely: whoever can try again does.
 func FreePorts(n int) ([]int, error) {
-	ports := make([]int, n)
-	for i := range ports {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
+	var out []int
+	for tries := 0; len(out) < n; tries++ {
+		port := lowestPort + mathrand.IntN(ports)
+		l, err := net.Listen("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
+		if err != nil && tries > 1000 {
 			return nil, err
 		}
-		defer l.Close() // after the loop: the ports must differ
-		ports[i] = l.Addr().(*net.TCPAddr).Port
+		if err == nil {
+			defer l.Close() // after the loop: the ports must differ
+			out = append(out, port)
+		}
 	}
-	return ports, nil
+	return out, nil
+}
+
+// FreeAddress is one of FreePorts, as host:port.
+func FreeAddress() (string, error) {
+	p, err := FreePorts(1)
+	if err != nil {
+		return "", err
+	}
+	return net.JoinHostPort("127.0.0.1", strconv.Itoa(p[0])), nil
 }

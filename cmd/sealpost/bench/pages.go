@@ -31,7 +31,7 @@ var pages = []struct {
 	{"rita", []string{"/registrar", "/registrar/people?q=p000", "/registrar/tokens"}},
 	{"olivia", []string{"/officer", "/officer/roster"}},
 	{"operator", []string{"/operator", "/operator/profiles"}},
-	{"auditor", []string{"/auditor", "/auditor/events", "/auditor/events?q=certificate.issued", "/auditor/certificates", "/auditor/recovery"}},
+	{"auditor", []string{"/auditor", "/auditor/events", "/auditor/events?kind=certificate.issued", "/auditor/certificates", "/auditor/recovery"}},
 }
 
 // pageClients is how many people look at pages at the same time, in the second half of each round.

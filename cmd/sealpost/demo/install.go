@@ -14,6 +14,7 @@ import (
 
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
+	"github.com/sealpost/sealpost/internal/child"
 	"github.com/sealpost/sealpost/internal/jobs"
 	"github.com/sealpost/sealpost/internal/pg"
 	"github.com/sealpost/sealpost/internal/pgtest"
@@ -95,15 +96,15 @@ func writing(login, how string, certificates ...[]byte) string {
 
 // createAuthority makes keys, certificates and configuration, as `sealpost init` does.
 func (d *Demo) createAuthority(ctx context.Context) (string, error) {
-	public, err := freeAddress()
+	public, err := child.FreeAddress()
 	if err != nil {
 		return "", err
 	}
-	api, err := freeAddress()
+	api, err := child.FreeAddress()
 	if err != nil {
 		return "", err
 	}
-	portal, err := freeAddress()
+	portal, err := child.FreeAddress()
 	if err != nil {
 		return "", err
 	}
@@ -133,15 +134,6 @@ func (d *Demo) createAuthority(ctx context.Context) (string, error) {
 	}
 	_, err = d.program(ctx, "openssl", "verify", "-x509_strict", "-crl_check", "-CAfile", setup.RootCertificate, "-CRLfile", "pki/root-crl.pem", setup.IssuingCertificate)
 	return "openssl verify -x509_strict -crl_check: the issuing certificate is good under root and root's CRL", err
-}
-
-// freeAddress returns an address on loopback that nobody listens on now.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", err
-	}
-	return l.Addr().String(), l.Close()
 }
 
 func port(address string) string {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/sealpost/sealpost/cmd/sealpost/setup"
+	"github.com/sealpost/sealpost/internal/child"
 	"github.com/sealpost/sealpost/internal/keys"
 	"github.com/sealpost/sealpost/internal/pg"
 	"github.com/sealpost/sealpost/internal/pgtest"
@@ -93,13 +94,13 @@ func (i *Installation) Another(ctx context.Context, name string) (Server, error)
 		return Server{}, err
 	}
 	var err error
-	if t.Public, err = freeAddress(); err != nil {
+	if t.Public, err = child.FreeAddress(); err != nil {
 		return Server{}, err
 	}
-	if t.API, err = freeAddress(); err != nil {
+	if t.API, err = child.FreeAddress(); err != nil {
 		return Server{}, err
 	}
-	if t.Portal, err = freeAddress(); err != nil {
+	if t.Portal, err = child.FreeAddress(); err != nil {
 		return Server{}, err
 	}
 	t.PortalRequests = 1_000_000 // those who measure ask faster than people

@@ -48,9 +48,7 @@ func auditorTabs(path string) []areaTab {
 // is not shown.
 func (p *Portal) searched(ctx context.Context, v *visit, page string, asked map[string]string, rows int, of ...uuid.UUID) error {
 	const most = 500 // a page of an export
-	of = slices.DeleteFunc(slices.Clone(of), func(id uuid.UUID) bool { return id == uuid.Nil || id == v.Person.ID })
-	slices.SortFunc(of, func(a, b uuid.UUID) int { return slices.Compare(a[:], b[:]) })
-	of = slices.Compact(of)
+	of = v.others(of)
 	data := map[string]any{"asked": asked, "rows": rows, "people": of[:min(len(of), most)]}
 	if len(of) > most {
 		data["further"] = len(of) - most

@@ -143,6 +143,12 @@ func (p *Portal) caseList(desk *recovery.Desk, v *visit) list {
 			}
 			limit := min(a.Limit, 200)
 			found, err := desk.List(ctx, v.Caller.Actor, archive.CaseState(a.Choices["state"]), after, limit)
+			if err == nil && len(found) > 0 { // who asks, and why
+				err = p.searched(ctx, v, "officer-cases", a.questions(), len(found))
+			}
+			if err != nil {
+				return nil, "", err
+			}
 			for _, c := range found {
 				keys := 0
 				for _, d := range c.Deliveries {
@@ -154,7 +160,7 @@ func (p *Portal) caseList(desk *recovery.Desk, v *visit) list {
 			if len(found) == limit {
 				next = found[limit-1].ID.String()
 			}
-			return rows, next, err
+			return rows, next, nil
 		}}
 }
 

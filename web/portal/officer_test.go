@@ -124,6 +124,9 @@ func TestCaseAsALetter(t *testing.T) {
 	}
 	s.answered(t, "olivia", 1, own, record.Approve)
 	olivia.get("/officer/cases/"+own.ID.String()).is(t, "answered", 200, "/officer/cases/"+own.ID.String(), "You have approved.", "2 of the 2 approvals")
+	if n := s.Database.Count(t, `select count(*) from audit.event where kind = 'portal.viewed' and subject = 'page:officer-cases'`); n == 0 {
+		t.Error("nobody has recorded who saw the list")
+	}
 	if n := s.Database.Count(t, `select count(*) from audit.event where kind = 'portal.viewed' and subject = 'page:case'`); n != 3 {
 		t.Errorf("%d views of cases are recorded", n)
 	}

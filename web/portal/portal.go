@@ -242,9 +242,7 @@ func (p *Portal) only(name string, do page, roles ...audit.Role) http.HandlerFun
 // viewed records that somebody is about to see what is personal to others, in which page and of whom: uuid.Nil and the reader
 // themselves are left out. A page that cannot be recorded is not shown.
 func (p *Portal) viewed(ctx context.Context, v *visit, page string, of ...uuid.UUID) error {
-	of = slices.DeleteFunc(slices.Clone(of), func(id uuid.UUID) bool { return id == uuid.Nil || id == v.Person.ID })
-	slices.SortFunc(of, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
-	of = slices.Compact(of)
+	of = v.others(of)
 	e := audit.Event{Kind: "portal.viewed", Subject: "page:" + page}
 	switch {
 	case len(of) == 0:
@@ -256,4 +254,11 @@ func (p *Portal) viewed(ctx context.Context, v *visit, page string, of ...uuid.U
 	}
 	_, err := p.Audit.Record(ctx, v.Caller.Actor, e)
 	return err
+}
+
+// others are people beside the reader, each once.
+func (v *visit) others(of []uuid.UUID) []uuid.UUID {
+	of = slices.DeleteFunc(slices.Clone(of), func(id uuid.UUID) bool { return id == uuid.Nil || id == v.Person.ID })
+	slices.SortFunc(of, func(a, b uuid.UUID) int { return bytes.Compare(a[:], b[:]) })
+	return slices.Compact(of)
 }

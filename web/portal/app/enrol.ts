@@ -1,7 +1,9 @@
 // The page on which somebody gets their certificates. It shows what package journey does; all words are in the page already.
 import { Wrong } from "./certificate";
 import { Ended, Impossible, Journey, Step, Waiting } from "./journey";
-import { shortest, strength, suggest } from "./passphrase";
+import { by, show, step as draw, word } from "./page";
+import { suggest } from "./passphrase";
+import { passphraseForm } from "./passphrase-form";
 import * as server from "./server";
 
 // For the tests, and for whoever wants to see what the page does: the parts without the page.
@@ -14,12 +16,6 @@ export { buildOld } from "./pkcs12-old";
 export { bits } from "./passphrase";
 export { verifyReceipt } from "./receipt";
 export { identifier, sealKey } from "./seal";
-
-const by = <T extends HTMLElement = HTMLElement>(id: string) => document.getElementById(id) as T;
-const show = (e: HTMLElement, yes = true) => {
-  e.hidden = !yes;
-};
-const word = (key: string) => document.querySelector(`#words [data-word="${CSS.escape(key)}"]`)?.textContent ?? "";
 
 type View = "start" | "passphrase" | "progress" | "done" | "finished";
 
@@ -41,12 +37,7 @@ function view(name: View): void {
 
 /** step draws how far it is, and says it. */
 function step(name: Step, state: "doing" | "done" | "waiting" | "failed"): void {
-  const item = document.querySelector<HTMLElement>(`[data-step="${name}"]`);
-  if (!item || item.dataset.state === state) return;
-  item.dataset.state = state;
-  item.querySelector(".state")!.textContent = word("state-" + state);
-  by("said").textContent = `${item.querySelector(".what")!.textContent}: ${word("state-" + state)}`;
-  show(by("registrar"), state === "waiting");
+  if (draw(name, state)) show(by("registrar"), state === "waiting");
 }
 
 type Act = "retry" | "anew" | "signin" | "home";
@@ -215,43 +206,16 @@ async function makeOld(): Promise<void> {
   }
 }
 
-function judge(): void {
-  const field = by<HTMLInputElement>("passphrase");
-  const s = strength(field.value, [journey?.person.name ?? "", ...(journey?.person.mailboxes ?? [])]);
-  by<HTMLMeterElement>("strength").value = ["short", "weak", "fair", "good", "strong"].indexOf(s);
-  by("strength-word").textContent = field.value === "" ? "" : word("strength-" + s);
-  field.setCustomValidity(s === "short" || s === "weak" ? word("strength-" + s) : "");
-  show(by("ascii"), /[^ -~]/.test(field.value));
-}
-
 function wire(): void {
-  const field = by<HTMLInputElement>("passphrase");
-  field.minLength = shortest;
-  const reveal = (yes: boolean) => {
-    field.type = yes ? "text" : "password";
-    by("show").setAttribute("aria-pressed", String(yes));
-  };
+  passphraseForm(() => [journey?.person.name ?? "", ...(journey?.person.mailboxes ?? [])], () => !busy, (p) => {
+    passphrase = p;
+    void once(goOn);
+  });
   by("get").addEventListener("click", () => {
     journey!.rsaFirst = by<HTMLInputElement>("gnupg").checked;
     by<HTMLDetailsElement>("old").open = journey!.rsaFirst;
     view("passphrase");
     by("passphrase").focus();
-  });
-  field.addEventListener("input", judge);
-  by("show").addEventListener("click", () => reveal(field.type === "password"));
-  by("suggest").addEventListener("click", () => {
-    field.value = suggest();
-    reveal(true);
-    judge();
-    field.focus();
-  });
-  by<HTMLFormElement>("passphrase-form").addEventListener("submit", (e) => {
-    e.preventDefault();
-    judge();
-    if (busy || !by<HTMLFormElement>("passphrase-form").reportValidity()) return;
-    passphrase = field.value.normalize("NFC");
-    reveal(false);
-    void once(goOn);
   });
   by("retry").addEventListener("click", () => void once(journey?.kept || passphrase ? goOn : begin));
   by("anew").addEventListener("click", () => void once(async () => {

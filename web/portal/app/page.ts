@@ -16,13 +16,14 @@ export function view(name: string): void {
 
 export type StepState = "ahead" | "doing" | "done" | "waiting" | "failed";
 
-/** step draws how far it is, and says it. */
-export function step(name: string, state: StepState): void {
+/** step draws how far it is, and says it; false if that is drawn already. */
+export function step(name: string, state: StepState): boolean {
   const item = document.querySelector<HTMLElement>(`[data-step="${name}"]`);
-  if (!item || item.dataset.state === state) return;
+  if (!item || item.dataset.state === state) return false;
   item.dataset.state = state;
   item.querySelector(".state")!.textContent = word("state-" + state);
   by("said").textContent = `${item.querySelector(".what")!.textContent}: ${word("state-" + state)}`;
+  return true;
 }
 
 /** copy makes one of a template's content, and fills its parts by their data-part. */

@@ -3,7 +3,8 @@ import { Asker, fromBrowser, fromFile, NoSigning } from "./asker";
 import { Wrong } from "./certificate";
 import * as der from "./der";
 import { by, copy, moment, show, step, view, word } from "./page";
-import { shortest, strength, suggest } from "./passphrase";
+import { suggest } from "./passphrase";
+import { passphraseForm } from "./passphrase-form";
 import { BadPassphrase } from "./pkcs12-read";
 import { words } from "./recipient";
 import { Restore, Standing } from "./restoring";
@@ -274,42 +275,11 @@ async function makeOld(): Promise<void> {
   }
 }
 
-function judge(): void {
-  const field = by<HTMLInputElement>("passphrase");
-  const s = strength(field.value, [restore?.person.name ?? "", ...(restore?.person.mailboxes ?? [])]);
-  by<HTMLMeterElement>("strength").value = ["short", "weak", "fair", "good", "strong"].indexOf(s);
-  by("strength-word").textContent = field.value === "" ? "" : word("strength-" + s);
-  field.setCustomValidity(s === "short" || s === "weak" ? word("strength-" + s) : "");
-  show(by("ascii"), /[^ -~]/.test(field.value));
-}
-
-function wirePassphrase(): void {
-  const field = by<HTMLInputElement>("passphrase");
-  field.minLength = shortest;
-  const reveal = (yes: boolean) => {
-    field.type = yes ? "text" : "password";
-    by("show").setAttribute("aria-pressed", String(yes));
-  };
-  field.addEventListener("input", judge);
-  by("show").addEventListener("click", () => reveal(field.type === "password"));
-  by("suggest").addEventListener("click", () => {
-    field.value = suggest();
-    reveal(true);
-    judge();
-    field.focus();
-  });
-  by<HTMLFormElement>("passphrase-form").addEventListener("submit", (e) => {
-    e.preventDefault();
-    judge();
-    if (running || !by<HTMLFormElement>("passphrase-form").reportValidity()) return;
-    passphrase = field.value.normalize("NFC");
-    reveal(false);
+function wire(): void {
+  passphraseForm(() => [restore?.person.name ?? "", ...(restore?.person.mailboxes ?? [])], () => !running, (p) => {
+    passphrase = p;
     void once(goOn);
   });
-}
-
-function wire(): void {
-  wirePassphrase();
   by<HTMLFormElement>("start-form").addEventListener("submit", (e) => {
     e.preventDefault();
     if (by<HTMLTextAreaElement>("reason").value.trim() === "") return by("reason").focus();

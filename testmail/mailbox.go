@@ -16,6 +16,8 @@ import (
 
 	"github.com/emersion/go-imap/v2"
 	"github.com/emersion/go-imap/v2/imapclient"
+
+	"github.com/sealpost/sealpost/internal/mail"
 )
 
 // Security says how the connection to a mailbox is protected. There is none without TLS.
@@ -101,7 +103,7 @@ func (m Mailbox) visit(ctx context.Context, readOnly bool, do func(*letterBox) e
 	defer raw.Close()
 	stop := context.AfterFunc(ctx, func() { raw.Close() })
 	defer stop()
-	client, err := m.client(ctx, &bounded{Conn: raw, left: maxBrought})
+	client, err := m.client(ctx, mail.Bound(raw, maxBrought))
 	if err != nil {
 		return unavailable("its server's certificate or greeting is not as it should be", err)
 	}
@@ -209,19 +211,4 @@ func (b *letterBox) mark(flag imap.Flag, uids []imap.UID) error {
 		return nil
 	}
 	return b.client.Store(imap.UIDSetNum(uids...), &imap.StoreFlags{Op: imap.StoreFlagsAdd, Silent: true, Flags: []imap.Flag{flag}}, nil).Close()
-}
-
-// bounded is a connection that brings a limited number of bytes: a server that talks without end is left.
-type bounded struct {
-	net.Conn
-	left int
-}
-
-func (b *bounded) Read(p []byte) (int, error) {
-	if b.left <= 0 {
-		return 0, errors.New("the server says too much")
-	}
-	n, err := b.Conn.Read(p[:min(len(p), b.left)])
-	b.left -= n
-	return n, err
 }

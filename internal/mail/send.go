@@ -150,7 +150,7 @@ func (s *Sender) dial(ctx context.Context) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	conn := net.Conn(&bounded{Conn: raw, left: maxAnswers})
+	conn := Bound(raw, maxAnswers)
 	if s.config.Security != Implicit {
 		return conn, nil
 	}
@@ -165,6 +165,9 @@ func (s *Sender) dial(ctx context.Context) (net.Conn, error) {
 func handOver(conn net.Conn) mail.DialContextFunc {
 	return func(context.Context, string, string) (net.Conn, error) { return conn, nil }
 }
+
+// Bound returns the connection as one that brings at most so many bytes, and then an error.
+func Bound(c net.Conn, most int) net.Conn { return &bounded{Conn: c, left: most} }
 
 // bounded is a connection that brings a limited number of bytes: a server that talks without end is left.
 type bounded struct {

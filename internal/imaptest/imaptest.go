@@ -5,15 +5,9 @@
 package imaptest
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
-	"math/big"
 	"net"
 	"os"
 	"os/user"
@@ -46,8 +40,11 @@ func New(t testing.TB) *Server {
 	if testing.Short() {
 		t.Skip("needs Dovecot; not run with -short")
 	}
-	s := &Server{Port: freePort(t), StartTLS: freePort(t)}
-	var err error
+	ports, err := child.FreePorts(2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := &Server{Port: ports[0], StartTLS: ports[1]}
 	if s.dir, err = child.TempDir("sp-imap-"); err != nil {
 		t.Fatal(err)
 	}
@@ -228,40 +225,21 @@ func (s *Server) write(t testing.TB, name string, content []byte) {
 	}
 }
 
-func freePort(t testing.TB) int {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port
-}
-
-// certify makes the server's certificate, which is trusted for itself.
+// certify makes the server's certificate, and the trust in what issued it.
 func (s *Server) certify(t testing.TB) {
 	t.Helper()
-	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	certificate, trust, err := child.Loopback("Private mailbox server")
 	if err != nil {
 		t.Fatal(err)
 	}
-	now := time.Now()
-	template := &x509.Certificate{SerialNumber: big.NewInt(now.UnixNano()), Subject: pkix.Name{CommonName: "Private mailbox server"},
-		NotBefore: now.Add(-time.Hour), NotAfter: now.AddDate(1, 0, 0), IsCA: true, BasicConstraintsValid: true,
-		KeyUsage: x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames: []string{"localhost"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	chain, key, err := child.PEM(certificate)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	s.write(t, "server.pem", text)
-	s.write(t, "server.key", pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: pkcs8}))
-	s.TrustFile = s.path("server.pem")
+	s.write(t, "server.pem", chain)
+	s.write(t, "server.key", key)
+	s.write(t, "trust.pem", trust)
+	s.TrustFile = s.path("trust.pem")
 	s.Trust = x509.NewCertPool()
-	s.Trust.AppendCertsFromPEM(text)
+	s.Trust.AppendCertsFromPEM(trust)
 }

@@ -77,6 +77,30 @@ func (r *Realm) start(o Option) error {
 		return err
 	}
 	address := fmt.Sprintf("127.0.0.1:%d", ports[0])
+	if err := r.configure(o, address); err != nil {
+		return err
+	}
+	if err := r.run("kdb5_util", "create", "-s", "-r", r.Name, "-P", "master-sample"); err != nil && !strings.Contains(err.Error(), "File exists") {
+		return err
+	}
+	program, err := child.FindProgram("krb5kdc")
+	if err != nil {
+		return err
+	}
+	log, err := os.Create(filepath.Join(r.dir, "out"))
+	if err != nil {
+		return err
+	}
+	defer log.Close()
+	p, err := child.Start(child.Config{Path: program, Args: []string{"-n", "-r", r.Name}, Dir: r.dir, Env: r.env(), Log: log})
+	if err != nil {
+		return err
+	}
+	return r.await(p, address)
+}
+
+// configure writes what the KDC and programs read.
+func (r *Realm) configure(o Option, address string) error {
 	types, weak := "aes256-cts-hmac-sha1-96 aes128-cts-hmac-sha1-96 aes256-cts-hmac-sha384-192 aes128-cts-hmac-sha256-128", "false"
 	if o.RC4 {
 		types, weak = types+" arcfour-hmac", "true"
@@ -127,22 +151,11 @@ func (r *Realm) start(o Option) error {
 			return err
 		}
 	}
-	if err := r.run("kdb5_util", "create", "-s", "-r", r.Name, "-P", "master-sample"); err != nil && !strings.Contains(err.Error(), "File exists") {
-		return err
-	}
-	program, err := child.FindProgram("krb5kdc")
-	if err != nil {
-		return err
-	}
-	log, err := os.Create(filepath.Join(r.dir, "out"))
-	if err != nil {
-		return err
-	}
-	defer log.Close()
-	p, err := child.Start(child.Config{Path: program, Args: []string{"-n", "-r", r.Name}, Dir: r.dir, Env: r.env(), Log: log})
-	if err != nil {
-		return err
-	}
+	return nil
+}
+
+// await waits until the KDC answers, and lets it end with the test.
+func (r *Realm) await(p *child.Process, address string) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		c, err := net.Dial("tcp", address)
 		if err == nil {

@@ -108,6 +108,9 @@ func (a *Agent) dialAfterwards(id *Identity) (*client.Client, error) {
 		return nil, err
 	}
 	cfg.Token, cfg.ClientCertificate = "", cert
+	if cfg.Machine, err = a.Machine(); err != nil {
+		return nil, err
+	}
 	return client.New(cfg)
 }
 

@@ -138,6 +138,10 @@ func (a *Agent) as() string {
 // dial returns a client with the configured credentials, or else with the identity's signing certificate.
 func (a *Agent) dial(id *Identity) (*client.Client, error) {
 	cfg := a.cfg.Server
+	var err error
+	if cfg.Machine, err = a.Machine(); err != nil {
+		return nil, err
+	}
 	if !a.hasCredentials() && id != nil {
 		cert, err := id.clientCertificate(a.cfg.Now())
 		if err != nil {

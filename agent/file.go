@@ -5,6 +5,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 func remove(path string) error {
@@ -16,12 +18,7 @@ func remove(path string) error {
 
 // syncDir makes renames and removals in a folder last.
 func syncDir(dir string) error {
-	f, err := os.Open(dir)
-	if err != nil {
-		return ErrDisk.Because(err)
-	}
-	defer f.Close()
-	if err := f.Sync(); err != nil {
+	if err := disk.SyncFolder(dir); err != nil {
 		return ErrDisk.Because(err)
 	}
 	return nil
@@ -36,7 +33,7 @@ func makePrivateDir(dir string) error {
 	if err != nil {
 		return ErrDisk.Because(err)
 	}
-	if info.Mode().Perm()&0o077 != 0 {
+	if disk.OpenToOthers(info) {
 		return ErrOpenToOthers.Withf("The folder %s is open to other users, and private keys are kept in it. Close it: chmod 700 %s", dir, dir)
 	}
 	return syncDir(filepath.Dir(dir))

@@ -24,9 +24,14 @@ func (a *Agent) lock() (unlock func(), err error) {
 	if err != nil {
 		return nil, ErrDisk.Withf("The folder %s cannot be locked.", a.cfg.Dir).Because(err)
 	}
-	return func() {
+	unlock = func() {
 		if err := free(); err != nil {
 			a.cfg.Log.Warn("lock not closed", "error", err)
 		}
-	}, nil
+	}
+	if err := a.nameMachine(); err != nil {
+		unlock()
+		return nil, err
+	}
+	return unlock, nil
 }

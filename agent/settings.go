@@ -91,10 +91,21 @@ func (s Settings) TLSRoots() (*x509.CertPool, error) {
 	return p, nil
 }
 
-// DefaultDir returns the agent's folder of a person: dataHome is XDG_DATA_HOME and may be empty.
-func DefaultDir(dataHome, home string) string {
-	if !filepath.IsAbs(dataHome) { // the specification says to ignore others
-		dataHome = filepath.Join(home, ".local", "share")
+// DefaultDir returns the agent's folder of a person on a system (runtime.GOOS), below their home: where programs of that system keep
+// what stays on the machine.
+func DefaultDir(system, home string, env func(string) string) string {
+	switch system {
+	case "windows": // not AppData\Roaming, which goes to other machines
+		if local := env("LOCALAPPDATA"); local != "" {
+			return filepath.Join(local, "Sealpost")
+		}
+		return filepath.Join(home, "AppData", "Local", "Sealpost")
+	case "darwin":
+		return filepath.Join(home, "Library", "Application Support", "Sealpost")
 	}
-	return filepath.Join(dataHome, "sealpost")
+	data := env("XDG_DATA_HOME")
+	if !filepath.IsAbs(data) { // the specification says to ignore others
+		data = filepath.Join(home, ".local", "share")
+	}
+	return filepath.Join(data, "sealpost")
 }

@@ -21,6 +21,7 @@ import (
 // The agent's folder:
 //
 //	settings.json              which server, which roots
+//	machine.json               the folder's own id
 //	lock                       held while an agent is at work
 //	PERSON/pending.json        a request that was begun, with its keys
 //	PERSON/identity.json       what was issued, with the keys: the one source of all files below
@@ -30,6 +31,7 @@ import (
 // PERSON is the person's id. All private keys in it are protected by the folder's mode alone, as ~/.ssh is.
 const (
 	lockFile     = "lock"
+	machineFile  = "machine.json"
 	pendingFile  = "pending.json"
 	identityFile = "identity.json"
 

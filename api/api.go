@@ -25,6 +25,9 @@ const (
 // with the same name and body answers what the first one did; with another body it is refused.
 const IdempotencyHeader = "Idempotency-Key"
 
+// MachineHeader carries the id (UUID) by which a person's program tells one of their machines from another. It proves nothing.
+const MachineHeader = "Sealpost-Machine"
+
 // Policy tells a client what the person who asks should have, and how to ask for it.
 type Policy struct {
 	Person     Person      `json:"person" doc:"Who is asking, as the directory knows them."`

@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/sealpost/sealpost/api"
 )
 
@@ -152,6 +154,9 @@ func (c *Client) request(ctx context.Context, k call, body []byte) (*http.Reques
 	}
 	req.Header.Set("Accept", k.mediaType()+", "+typeProblem)
 	req.Header.Set("User-Agent", c.cfg.UserAgent)
+	if c.cfg.Machine != uuid.Nil {
+		req.Header.Set(api.MachineHeader, c.cfg.Machine.String())
+	}
 	if body != nil {
 		req.Header.Set("Content-Type", typeJSON)
 	}

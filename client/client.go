@@ -17,6 +17,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/fault"
 )
@@ -58,6 +60,9 @@ type Config struct {
 	// ClientCertificate authenticates the TLS connection. It is presented whenever the server asks for one, whatever
 	// issuers the server names.
 	ClientCertificate *tls.Certificate
+
+	// Machine is sent as api.MachineHeader; the nil id is not.
+	Machine uuid.UUID
 
 	// Timeout of one attempt, from connecting to the last byte; zero means 30 seconds.
 	Timeout time.Duration

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"runtime"
 
 	"github.com/spf13/cobra"
 
@@ -59,7 +60,7 @@ func (s *session) folder() (string, error) {
 	if err != nil {
 		return "", agent.ErrConfig.Withf("There is no home folder. Say where to keep keys with --state.").Because(err)
 	}
-	return agent.DefaultDir(s.env("XDG_DATA_HOME"), home), nil
+	return agent.DefaultDir(runtime.GOOS, home, s.env), nil
 }
 
 // settings returns what the agent was told earlier with what it is told now, and whether that is new.

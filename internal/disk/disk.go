@@ -12,7 +12,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
 
 	"github.com/sealpost/sealpost/internal/fault"
 )
@@ -100,11 +99,7 @@ func replace(path string, data []byte, mode fs.FileMode) error {
 	if err := os.Rename(temporary, path); err != nil {
 		return errors.Join(err, os.Remove(temporary))
 	}
-	d, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
+	return SyncFolder(filepath.Dir(path))
 }
 
 // ErrLocked says that another process has a lock.
@@ -113,14 +108,8 @@ var ErrLocked = errors.New("locked by another process")
 // TryLock takes an open file's lock for this process, or returns ErrLocked; either way it looks after the file. The kernel gives the lock
 // back when the process ends, however it ends.
 func TryLock(f *os.File) (unlock func() error, err error) {
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		if errors.Is(err, syscall.EWOULDBLOCK) {
-			err = ErrLocked
-		}
+	if err := lockFile(f); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
-	return func() error {
-		// Unlocked by name: a child that is just being started may still share the open file, and keep the lock with it.
-		return errors.Join(syscall.Flock(int(f.Fd()), syscall.LOCK_UN), f.Close())
-	}, nil
+	return func() error { return errors.Join(unlockFile(f), f.Close()) }, nil
 }

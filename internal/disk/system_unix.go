@@ -1,0 +1,33 @@
+//go:build unix
+
+package disk
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+func lockFile(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return ErrLocked
+	}
+	return err
+}
+
+// unlockFile gives the lock back by name: a child that is just being started may still share the open file, and keep the lock with it.
+func unlockFile(f *os.File) error { return syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }
+
+// SyncFolder makes renames and removals in a folder outlast a crash.
+func SyncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// OpenToOthers reports whether a folder's mode lets other users in.
+func OpenToOthers(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }

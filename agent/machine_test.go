@@ -45,12 +45,12 @@ func TestMachine(t *testing.T) {
 func TestDefaultDir(t *testing.T) {
 	t.Parallel()
 	for _, c := range []struct{ system, home, name, value, want string }{
-		{"linux", "/home/alice", "", "", "/home/alice/.local/share/sealpost"},
-		{"linux", "/home/alice", "XDG_DATA_HOME", "/data", "/data/sealpost"},
-		{"linux", "/home/alice", "XDG_DATA_HOME", "data", "/home/alice/.local/share/sealpost"},
-		{"darwin", "/Users/alice", "XDG_DATA_HOME", "/data", "/Users/alice/Library/Application Support/Sealpost"},
-		{"windows", "/Users/alice", "LOCALAPPDATA", "/Local", "/Local/Sealpost"},
-		{"windows", "/Users/alice", "", "", "/Users/alice/AppData/Local/Sealpost"},
+		{"linux", "/alice", "", "", "/alice/.local/share/sealpost"},
+		{"linux", "/alice", "XDG_DATA_HOME", "/data", "/data/sealpost"},
+		{"linux", "/alice", "XDG_DATA_HOME", "data", "/alice/.local/share/sealpost"},
+		{"darwin", "/alice", "XDG_DATA_HOME", "/data", "/alice/Library/Application Support/Sealpost"},
+		{"windows", "/alice", "LOCALAPPDATA", "/Local", "/Local/Sealpost"},
+		{"windows", "/alice", "", "", "/alice/AppData/Local/Sealpost"},
 	} {
 		got := agent.DefaultDir(c.system, c.home, func(name string) string {
 			if name == c.name {

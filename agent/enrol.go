@@ -30,7 +30,7 @@ type EnrolOptions struct {
 }
 
 // Enrol takes a person from nothing to certificates in files. A request that was begun earlier is taken up where it
-// stands. The stores are not touched: see Install. Beside ErrEnrolled it returns the identity that is there.
+// stands. The stores are not touched: see Fill. Beside ErrEnrolled it returns the identity that is there.
 func (a *Agent) Enrol(ctx context.Context, opt EnrolOptions) (*Identity, error) {
 	unlock, err := a.lock()
 	if err != nil {

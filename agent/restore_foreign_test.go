@@ -80,7 +80,7 @@ func TestRestoreOfAnImportedKey(t *testing.T) {
 	if out := run(t, "", "openssl", "cms", "-decrypt", "-inform", "PEM", "-in", mail, "-recip", key, "-inkey", key); !strings.Contains(out, "an old mail") {
 		t.Errorf("openssl decrypts %q", out)
 	}
-	if _, err := m.agent(false).Install(t.Context(), agent.InstallOptions{}); err != nil {
+	if _, err := m.agent(false).Fill(t.Context(), agent.FillOptions{}); err != nil {
 		t.Error(err)
 	}
 	for _, line := range strings.Split(run(t, "", "certutil", "-L", "-d", "sql:"+nss.Dir), "\n") {

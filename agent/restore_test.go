@@ -88,7 +88,7 @@ func TestRestore(t *testing.T) {
 	if r.Keys != 4 || r.New != 3 || len(r.Wrong)+len(r.Faults)+len(r.Warnings) > 0 || r.Unavailable != 0 || r.Loose != nil || len(r.Identity.History) != 3 {
 		t.Errorf("%+v", r)
 	}
-	if _, err := m.agent(false).Install(t.Context(), agent.InstallOptions{}); err != nil {
+	if _, err := m.agent(false).Fill(t.Context(), agent.FillOptions{}); err != nil {
 		t.Error(err)
 	}
 	checkRestored(t, r.Identity, id, mails)

@@ -30,24 +30,24 @@ func (s Stores) with(other Stores) Stores {
 // None reports whether there is no store.
 func (s Stores) None() bool { return s.NSS == nil && s.GPGSM == nil }
 
-// InstallOptions say what to put where.
-type InstallOptions struct {
+// FillOptions say what to put where.
+type FillOptions struct {
 	Person   uuid.UUID // whose; nil: see Mailbox
 	Mailbox  string    // whose, where there are several people
 	Password string    // of identity.p12, where the person keeps it
 	Stores   Stores    // beside those that were named before; renewals keep them up to date too
 }
 
-// Installed is what became of one key store.
-type Installed struct {
+// Filled is what became of one key store.
+type Filled struct {
 	Store string   // "nss" or "gpgsm"
 	Notes []string // what it did not take, and why
 	Err   error    // nil: the rest is in
 }
 
-// Install writes the files again and puts the keys into the stores. A store that fails does not keep the others from
+// Fill writes the files again and puts the keys into the stores. A store that fails does not keep the others from
 // being filled; the error is of the first that failed.
-func (a *Agent) Install(ctx context.Context, opt InstallOptions) ([]Installed, error) {
+func (a *Agent) Fill(ctx context.Context, opt FillOptions) ([]Filled, error) {
 	unlock, err := a.lock()
 	if err != nil {
 		return nil, err
@@ -70,15 +70,15 @@ func (a *Agent) Install(ctx context.Context, opt InstallOptions) ([]Installed, e
 			return nil, err
 		}
 	}
-	var out []Installed
+	var out []Filled
 	if nss := id.Stores.NSS; nss != nil {
-		a.cfg.Progress("install", "importing into the NSS database "+nss.Dir)
-		out = append(out, Installed{Store: "nss", Err: nss.install(ctx, d)})
+		a.cfg.Progress("fill", "importing into the NSS database "+nss.Dir)
+		out = append(out, Filled{Store: "nss", Err: nss.install(ctx, d)})
 	}
 	if gpgsm := id.Stores.GPGSM; gpgsm != nil {
-		a.cfg.Progress("install", "importing into gpgsm")
+		a.cfg.Progress("fill", "importing into gpgsm")
 		notes, err := gpgsm.install(ctx, d)
-		out = append(out, Installed{Store: "gpgsm", Notes: notes, Err: err})
+		out = append(out, Filled{Store: "gpgsm", Notes: notes, Err: err})
 	}
 	var failed error
 	for _, i := range out {
@@ -87,7 +87,7 @@ func (a *Agent) Install(ctx context.Context, opt InstallOptions) ([]Installed, e
 	return out, failed
 }
 
-func (a *Agent) identityOf(opt InstallOptions) (*Identity, error) {
+func (a *Agent) identityOf(opt FillOptions) (*Identity, error) {
 	if opt.Person == uuid.Nil {
 		return a.forMailbox(opt.Mailbox)
 	}

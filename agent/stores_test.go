@@ -38,7 +38,7 @@ func TestNSS(t *testing.T) {
 			}
 			w, id := realWorkstation(t, agent.EnrolOptions{Password: tt.own, Stores: agent.Stores{NSS: &nss}})
 			for range 2 { // the second time changes nothing
-				if _, err := w.agent(t, asAlice).Install(t.Context(), agent.InstallOptions{Password: tt.own}); err != nil {
+				if _, err := w.agent(t, asAlice).Fill(t.Context(), agent.FillOptions{Password: tt.own}); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -83,7 +83,7 @@ func TestNSSRefuses(t *testing.T) {
 	for name, nss := range map[string]*agent.NSS{
 		"database with a password": {Dir: locked}, "a file": {Dir: file}, "a file above": {Dir: filepath.Join(file, "x")},
 	} {
-		got, err := w.agent(t, asAlice).Install(t.Context(), agent.InstallOptions{Stores: agent.Stores{NSS: nss}})
+		got, err := w.agent(t, asAlice).Fill(t.Context(), agent.FillOptions{Stores: agent.Stores{NSS: nss}})
 		if !errors.Is(err, agent.ErrStore) && !errors.Is(err, agent.ErrDisk) || len(got) != 1 || got[0].Err == nil {
 			t.Errorf("%s: %+v, %v", name, got, err)
 		}
@@ -114,10 +114,10 @@ func TestGPGSM(t *testing.T) {
 			trustlist := filepath.Join(home, "trustlist.txt")
 			write(t, trustlist, []byte(mine) /* no end of line */)
 			w, id := realWorkstation(t, agent.EnrolOptions{Prefer: agent.Prefer{Signing: signing}})
-			opt := agent.InstallOptions{Stores: agent.Stores{GPGSM: &agent.GPGSM{Home: home, TrustRoots: true}}}
-			var installed []agent.Installed
+			opt := agent.FillOptions{Stores: agent.Stores{GPGSM: &agent.GPGSM{Home: home, TrustRoots: true}}}
+			var filled []agent.Filled
 			for range 2 {
-				if installed, err = w.agent(t, asAlice).Install(t.Context(), opt); err != nil {
+				if filled, err = w.agent(t, asAlice).Fill(t.Context(), opt); err != nil {
 					t.Fatal(err)
 				}
 			}
@@ -126,9 +126,9 @@ func TestGPGSM(t *testing.T) {
 			}
 			version := run(t, "", "gpgsm", "--version")
 			old := strings.Contains(version, "GnuPG) 2.2")
-			noted := len(installed[0].Notes) == 1 && strings.Contains(installed[0].Notes[0], "RSA keys only")
+			noted := len(filled[0].Notes) == 1 && strings.Contains(filled[0].Notes[0], "RSA keys only")
 			if want := old && signing == "P-256"; noted != want {
-				t.Errorf("notes = %q", installed[0].Notes)
+				t.Errorf("notes = %q", filled[0].Notes)
 			}
 			password, err := id.GeneratedPassword()
 			if err != nil {
@@ -161,13 +161,13 @@ func TestGPGSM(t *testing.T) {
 func TestInstallRefuses(t *testing.T) {
 	t.Parallel()
 	w := newWorkstation(t)
-	if _, err := w.agent(t, asAlice).Install(t.Context(), agent.InstallOptions{}); !errors.Is(err, agent.ErrNoIdentity) {
+	if _, err := w.agent(t, asAlice).Fill(t.Context(), agent.FillOptions{}); !errors.Is(err, agent.ErrNoIdentity) {
 		t.Errorf("nobody: %v, want ErrNoIdentity", err)
 	}
 	if _, err := w.enrol(t, agent.EnrolOptions{Password: "chosen"}); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := w.agent(t, asAlice).Install(t.Context(), agent.InstallOptions{}); !errors.Is(err, agent.ErrPassword) {
+	if _, err := w.agent(t, asAlice).Fill(t.Context(), agent.FillOptions{}); !errors.Is(err, agent.ErrPassword) {
 		t.Errorf("without the password: %v, want ErrPassword", err)
 	}
 }
@@ -186,7 +186,7 @@ func TestRenewalRemembers(t *testing.T) {
 	if err != nil || leaf.PublicKeyAlgorithm != x509.RSA {
 		t.Errorf("the new signing key is %v, %v", leaf.PublicKeyAlgorithm, err)
 	}
-	if _, err := w.agent(t, byCertificate).Install(t.Context(), agent.InstallOptions{}); err != nil {
+	if _, err := w.agent(t, byCertificate).Fill(t.Context(), agent.FillOptions{}); err != nil {
 		t.Fatal(err)
 	}
 	if keys := run(t, "", "certutil", "-K", "-d", "sql:"+nss.Dir); strings.Count(keys, "\n<") != 3 { // signing, encryption, old encryption

@@ -133,12 +133,12 @@ func (s *session) hintAnew(err error) {
 
 // finish fills the key stores and shows the identity.
 func (s *session) finish(ctx context.Context, a *agent.Agent, id *agent.Identity, password string) error {
-	var installed []agent.Installed
+	var filled []agent.Filled
 	var failed error
 	if !id.Stores.None() {
-		installed, failed = a.Install(ctx, agent.InstallOptions{Person: id.Person.ID, Password: password, Stores: id.Stores})
+		filled, failed = a.Fill(ctx, agent.FillOptions{Person: id.Person.ID, Password: password, Stores: id.Stores})
 	}
-	if err := s.show(id, installed); err != nil {
+	if err := s.show(id, filled); err != nil {
 		return err
 	}
 	return failed

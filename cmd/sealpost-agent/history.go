@@ -121,16 +121,16 @@ func (s *session) receive(ctx context.Context, passwordFile string, stores store
 	if err != nil {
 		return err
 	}
-	var installed []agent.Installed
+	var filled []agent.Filled
 	var failed error
 	if id := r.Identity; !id.Stores.None() || !stores.stores().None() {
-		installed, failed = a.Install(ctx, agent.InstallOptions{Person: id.Person.ID, Password: password, Stores: stores.stores()})
+		filled, failed = a.Fill(ctx, agent.FillOptions{Person: id.Person.ID, Password: password, Stores: stores.stores()})
 	}
 	one, err := viewIdentity(r.Identity)
 	if err != nil {
 		return err
 	}
-	one.Stores = viewInstalled(installed)
+	one.Stores = viewFilled(filled)
 	return errors.Join(s.write(receivedJSON{one, r.Keys, r.New}, func(w io.Writer) {
 		fmt.Fprintf(w, "%d keys came; %d of them were not on this machine.\n", r.Keys, r.New)
 		one.print(w)

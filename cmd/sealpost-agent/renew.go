@@ -20,7 +20,7 @@ otherwise only asks, once a day, whether the directory shows what you sign: let 
 because the signing certificate shows who is asking; once that has ended, give --login or --token-file.
 
 Old encryption keys stay in identity.p12 and in the key stores, so that old mail stays readable. Key stores that
-"enroll" or "install" filled are filled again.`,
+"enroll" or "fill" filled are filled again.`,
 		Example: `  sealpost-agent renew --quiet        # for cron or a systemd timer
   sealpost-agent renew --force        # now, for example after a key may have been copied`,
 		Args: cobra.NoArgs,

@@ -110,16 +110,16 @@ type wrongAnswerJSON struct {
 
 // restored fills the key stores and shows what came.
 func (s *session) restored(ctx context.Context, a *agent.Agent, r *agent.Restored, o restoreFlags) error {
-	var installed []agent.Installed
+	var filled []agent.Filled
 	var failed error
 	if id := r.Identity; !id.Stores.None() {
-		installed, failed = a.Install(ctx, agent.InstallOptions{Person: id.Person.ID, Password: o.Password, Stores: id.Stores})
+		filled, failed = a.Fill(ctx, agent.FillOptions{Person: id.Person.ID, Password: o.Password, Stores: id.Stores})
 	}
 	one, err := viewIdentity(r.Identity)
 	if err != nil {
 		return err
 	}
-	one.Stores = viewInstalled(installed)
+	one.Stores = viewFilled(filled)
 	v := restoredJSON{identityJSON: one, Cases: r.Cases, Keys: r.Keys, New: r.New, Wrong: []wrongAnswerJSON{}, Faults: notNil(r.Faults), Unavailable: r.Unavailable,
 		Warnings: notNil(r.Warnings)}
 	for _, w := range r.Wrong {

@@ -29,7 +29,7 @@ type identityJSON struct {
 	RenewAt      time.Time          `json:"renew_at"`
 	Pairs        []pairJSON         `json:"pairs"`             // the newest first
 	History      []*certificateJSON `json:"history,omitempty"` // keys from the archive or another device
-	Stores       []installedJSON    `json:"stores,omitempty"`
+	Stores       []filledJSON       `json:"stores,omitempty"`
 }
 
 type pairJSON struct {
@@ -51,7 +51,7 @@ type certificateJSON struct {
 	Key        bool      `json:"key_here"`
 }
 
-type installedJSON struct {
+type filledJSON struct {
 	Store string   `json:"store"`
 	OK    bool     `json:"ok"`
 	Notes []string `json:"notes,omitempty"`
@@ -83,18 +83,18 @@ func (s *session) write(v any, table func(io.Writer)) error {
 	return w.Flush()
 }
 
-func (s *session) show(id *agent.Identity, installed []agent.Installed) error {
+func (s *session) show(id *agent.Identity, filled []agent.Filled) error {
 	v, err := viewIdentity(id)
 	if err != nil {
 		return err
 	}
-	v.Stores = viewInstalled(installed)
+	v.Stores = viewFilled(filled)
 	return s.write(v, func(w io.Writer) { v.print(w) })
 }
 
-func (s *session) showInstalled(installed []agent.Installed) error {
-	v := viewInstalled(installed)
-	return s.write(v, func(w io.Writer) { printInstalled(w, v) })
+func (s *session) showFilled(filled []agent.Filled) error {
+	v := viewFilled(filled)
+	return s.write(v, func(w io.Writer) { printFilled(w, v) })
 }
 
 func (s *session) showStatus(ids []*agent.Identity, begun []agent.BegunRequest, restores []agent.RestoreStatus) error {
@@ -207,19 +207,19 @@ func (v identityJSON) print(w io.Writer) {
 	if v.PasswordFile != "" {
 		fmt.Fprintf(w, "  password in\t%s\n", v.PasswordFile)
 	}
-	printInstalled(w, v.Stores)
+	printFilled(w, v.Stores)
 }
 
-func viewInstalled(installed []agent.Installed) []installedJSON {
-	out := []installedJSON{}
-	for _, i := range installed {
-		out = append(out, installedJSON{Store: i.Store, OK: i.Err == nil, Notes: i.Notes})
+func viewFilled(filled []agent.Filled) []filledJSON {
+	out := []filledJSON{}
+	for _, i := range filled {
+		out = append(out, filledJSON{Store: i.Store, OK: i.Err == nil, Notes: i.Notes})
 	}
 	return out
 }
 
-func printInstalled(w io.Writer, installed []installedJSON) {
-	for _, i := range installed {
+func printFilled(w io.Writer, filled []filledJSON) {
+	for _, i := range filled {
 		result := "keys imported"
 		if !i.OK {
 			result = "FAILED"

@@ -8,22 +8,22 @@ import (
 	"github.com/sealpost/sealpost/agent"
 )
 
-func installCommand(s *session) *cobra.Command {
+func fillCommand(s *session) *cobra.Command {
 	var o storeFlags
 	var password string
 	c := &cobra.Command{
-		Use:   "install",
+		Use:   "fill",
 		Short: "Put the keys into the key stores of mail programs",
 		Long: `Writes the files again and imports the keys into the key stores named here or earlier. It asks the server nothing, and
 doing it twice does no harm. Close the mail program first, and start it again afterwards.
 
 In NSS (Thunderbird) the root certificates become trusted for mail, and for nothing else. In gpgsm they become trusted
 only with --gpgsm-trust. gpg-agent protects the keys with the password of identity.p12; change it with: gpgsm --passwd`,
-		Example: `  sealpost-agent install --nss ~/.thunderbird/abcd.default
-  sealpost-agent install --gpgsm --gpgsm-trust`,
+		Example: `  sealpost-agent fill --nss ~/.thunderbird/abcd.default
+  sealpost-agent fill --gpgsm --gpgsm-trust`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) (err error) {
-			opt := agent.InstallOptions{Mailbox: s.mailbox, Stores: o.stores()}
+			opt := agent.FillOptions{Mailbox: s.mailbox, Stores: o.stores()}
 			if password != "" {
 				if opt.Password, err = s.secret("password of identity.p12", password, ""); err != nil {
 					return err
@@ -33,7 +33,7 @@ only with --gpgsm-trust. gpg-agent protects the keys with the password of identi
 			if err != nil {
 				return err
 			}
-			return s.install(cmd.Context(), a, opt)
+			return s.fill(cmd.Context(), a, opt)
 		},
 	}
 	c.Flags().StringVar(&password, "p12-password-file", "", "file with the password of identity.p12, if it is your own")
@@ -41,12 +41,12 @@ only with --gpgsm-trust. gpg-agent protects the keys with the password of identi
 	return c
 }
 
-func (s *session) install(ctx context.Context, a *agent.Agent, opt agent.InstallOptions) error {
-	installed, failed := a.Install(ctx, opt)
-	if failed != nil && len(installed) == 0 {
+func (s *session) fill(ctx context.Context, a *agent.Agent, opt agent.FillOptions) error {
+	filled, failed := a.Fill(ctx, opt)
+	if failed != nil && len(filled) == 0 {
 		return failed
 	}
-	if err := s.showInstalled(installed); err != nil {
+	if err := s.showFilled(filled); err != nil {
 		return err
 	}
 	return failed

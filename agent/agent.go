@@ -66,9 +66,11 @@ var (
 
 // Config is what an Agent is made of.
 type Config struct {
-	Dir     string              // the agent's folder; made when missing, mode 0700
-	Server  client.Config       // whom to ask and as whom; without credentials the current signing certificate is used
-	Anchors []*x509.Certificate // roots that certificates must chain to; at least one
+	Dir    string        // the agent's folder; made when missing, mode 0700
+	Server client.Config // whom to ask and as whom; without credentials the current signing certificate is used
+	// Unattended says that the credentials are there for when no certificate will do: the current signing certificate goes first.
+	Unattended bool
+	Anchors    []*x509.Certificate // roots that certificates must chain to; at least one
 
 	Poll     time.Duration             // first pause between questions whether a request is issued; 0 means a second
 	Progress func(step, detail string) // hears what happens, for people; nil for nobody
@@ -142,12 +144,14 @@ func (a *Agent) dial(id *Identity) (*client.Client, error) {
 	if cfg.Machine, err = a.Machine(); err != nil {
 		return nil, err
 	}
-	if !a.hasCredentials() && id != nil {
+	if id != nil && (a.cfg.Unattended || !a.hasCredentials()) {
 		cert, err := id.clientCertificate(a.cfg.Now())
-		if err != nil {
+		switch {
+		case err == nil:
+			cfg.Login, cfg.Password, cfg.Token, cfg.Kerberos, cfg.ClientCertificate = "", "", "", nil, cert
+		case !a.hasCredentials():
 			return nil, err
 		}
-		cfg.ClientCertificate = cert
 	}
 	return client.New(cfg)
 }

@@ -2,8 +2,15 @@ package agent
 
 import (
 	"crypto/x509"
+	"encoding/json"
 	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
+
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 const (
@@ -17,11 +24,34 @@ type Settings struct {
 	Server      string `json:"server"`                 // base URL
 	Roots       string `json:"roots"`                  // PEM: the roots that mail certificates must chain to, and the server's TLS certificate
 	SystemRoots bool   `json:"system_roots,omitempty"` // the system's roots too are good for the server's TLS certificate
+
+	// For runs that nobody starts.
+	Kerberos  bool   `json:"kerberos,omitempty"`   // the ticket of the computer's login says who asks, where no certificate does
+	TokenFile string `json:"token_file,omitempty"` // or the enrolment token in this file
+	Restore   bool   `json:"restore,omitempty"`    // the officers are asked once for older keys
+	Stores    Stores `json:"stores,omitzero"`      // to fill from the first enrolment on
 }
 
 // LoadSettings reads the settings of an agent's folder; nil where there are none.
 func LoadSettings(dir string) (*Settings, error) {
 	return load(dir, settingsFile, decodeSettings)
+}
+
+// LoadSettingsForAll reads the settings that an administrator made for everybody on the machine; nil where there are none. A file that
+// others can change is refused: it says whom to trust.
+func LoadSettingsForAll(path string) (*Settings, error) {
+	info, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, ErrState.Withf("%s cannot be read.", path).Because(err)
+	}
+	if disk.ChangedByOthers(info) {
+		return nil, ErrOpenToOthers.Withf("%s can be changed by others than the administrator, and it says which server and which roots to trust. "+
+			"Give it to root and let nobody else write: chown root %s; chmod 644 %s", path, path, path)
+	}
+	return load(filepath.Dir(path), filepath.Base(path), decodeSettings)
 }
 
 func decodeSettings(data []byte) (*Settings, error) {
@@ -46,6 +76,37 @@ func (s Settings) Save(dir string) error {
 		return err
 	}
 	return save(dir, settingsFile, s)
+}
+
+// SaveForAll writes the settings for everybody on the machine, who may read them.
+func (s Settings) SaveForAll(path string) error {
+	s.Version = stateVersion
+	if _, err := s.Anchors(); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return ErrDisk.Withf("The folder of %s cannot be made. Are you the administrator of this machine?", path).Because(err)
+	}
+	data, err := json.MarshalIndent(s, "", " ")
+	if err != nil {
+		return fmt.Errorf("encode %s: %w", path, err)
+	}
+	return disk.Write(path, append(data, '\n'), 0o644)
+}
+
+// SettingsForAll is where the settings for everybody on a machine are kept, on a system (runtime.GOOS): a place that only
+// administrators write to.
+func SettingsForAll(system string, env func(string) string) string {
+	switch system {
+	case "windows": // not ProgramData, where everybody may make folders
+		if programs := env("ProgramFiles"); programs != "" {
+			return filepath.Join(programs, "Sealpost", "agent.json")
+		}
+		return `C:\Program Files\Sealpost\agent.json`
+	case "darwin":
+		return "/Library/Application Support/Sealpost/agent.json"
+	}
+	return "/etc/sealpost/agent.json"
 }
 
 // Anchors parses Roots. There is at least one.

@@ -22,6 +22,7 @@ import (
 //
 //	settings.json              which server, which roots
 //	machine.json               the folder's own id
+//	runs.json                  when to run by itself again, and what the last runs came to
 //	lock                       held while an agent is at work
 //	PERSON/pending.json        a request that was begun, with its keys
 //	PERSON/identity.json       what was issued, with the keys: the one source of all files below
@@ -32,6 +33,7 @@ import (
 const (
 	lockFile     = "lock"
 	machineFile  = "machine.json"
+	runsFile     = "runs.json"
 	pendingFile  = "pending.json"
 	identityFile = "identity.json"
 

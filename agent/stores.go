@@ -27,6 +27,12 @@ func (s Stores) with(other Stores) Stores {
 	return s
 }
 
+// With is with, the paths being made independent of where the next run is started.
+func (s Stores) With(other Stores) (Stores, error) {
+	err := other.absolute()
+	return s.with(other), err
+}
+
 // None reports whether there is no store.
 func (s Stores) None() bool { return s.NSS == nil && s.GPGSM == nil }
 

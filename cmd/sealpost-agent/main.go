@@ -69,7 +69,7 @@ The first time, name the server and the root certificate that your organisation 
 
   sealpost-agent enroll --server https://ca.example.com:8443 --roots root.pem --login alice
 
-Then let "sealpost-agent renew" run once a day. It does nothing until the certificates' time comes.
+Then "sealpost-agent install" has your system look after them from now on: renewals need nobody.
 
 Passwords and tokens are never given on the command line. They come from a file (--password-file, --token-file; "-" is
 standard input), from the environment (SEALPOST_PASSWORD, SEALPOST_TOKEN), or are asked for.
@@ -92,7 +92,7 @@ run the same command again later; 130 interrupted.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
 	s.addFlags(root)
-	root.AddCommand(enrollCommand(s), renewCommand(s), fillCommand(s), listCommand(s), revokeCommand(s), statusCommand(s), restoreCommand(s), caseCommand(s), historyCommand(s), importCommand(s))
+	root.AddCommand(enrollCommand(s), renewCommand(s), fillCommand(s), runCommand(s), daemonCommand(s), installCommand(s), uninstallCommand(s), listCommand(s), revokeCommand(s), statusCommand(s), restoreCommand(s), caseCommand(s), historyCommand(s), importCommand(s))
 	checkArguments(root)
 	return root
 }

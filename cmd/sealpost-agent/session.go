@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"reflect"
 	"runtime"
 
 	"github.com/spf13/cobra"
@@ -73,6 +74,11 @@ func (s *session) settings() (settings agent.Settings, changed bool, err error) 
 	if err != nil {
 		return settings, false, err
 	}
+	if known == nil {
+		if known, err = agent.LoadSettingsForAll(s.systemFile()); err != nil {
+			return settings, false, err
+		}
+	}
 	if known != nil {
 		settings = *known
 	}
@@ -95,11 +101,24 @@ func (s *session) settings() (settings agent.Settings, changed bool, err error) 
 	if settings.Server == "" || settings.Roots == "" {
 		return settings, false, errNotSetUp
 	}
-	return settings, settings != before, nil
+	return settings, !reflect.DeepEqual(settings, before), nil
+}
+
+// systemFile returns where settings for everybody on this machine are.
+func (s *session) systemFile() string {
+	if path := s.env("SEALPOST_AGENT_SETTINGS"); path != "" {
+		return path
+	}
+	return agent.SettingsForAll(runtime.GOOS, s.env)
 }
 
 // agent makes the agent with the settings and credentials of this run.
 func (s *session) agent(settings agent.Settings, credentials client.Config) (*agent.Agent, error) {
+	return s.agentWith(settings, credentials, false)
+}
+
+// agentWith is agent, for runs that nobody starts if unattended.
+func (s *session) agentWith(settings agent.Settings, credentials client.Config, unattended bool) (*agent.Agent, error) {
 	dir, err := s.folder()
 	if err != nil {
 		return nil, err
@@ -119,7 +138,7 @@ func (s *session) agent(settings agent.Settings, credentials client.Config) (*ag
 		log = slog.New(slog.NewTextHandler(s.stderr, nil))
 	}
 	credentials.Log = log
-	return agent.New(agent.Config{Dir: dir, Server: credentials, Anchors: anchors, Progress: s.progress, Log: log})
+	return agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Progress: s.progress, Log: log})
 }
 
 // open makes the agent for commands that come after enrolment.

@@ -29,5 +29,11 @@ func SyncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// ChangedByOthers reports whether somebody else than the user or the administrator can change a file: its mode or its owner says so.
+func ChangedByOthers(info fs.FileInfo) bool {
+	owner, ok := info.Sys().(*syscall.Stat_t)
+	return !ok || info.Mode().Perm()&0o022 != 0 || owner.Uid != 0 && int(owner.Uid) != os.Getuid()
+}
+
 // OpenToOthers reports whether a folder's mode lets other users in.
 func OpenToOthers(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }

@@ -28,3 +28,6 @@ func SyncFolder(string) error { return nil }
 
 // OpenToOthers reports nothing on Windows: a mode says nothing there, and folders below a person's own inherit who may enter.
 func OpenToOthers(fs.FileInfo) bool { return false }
+
+// ChangedByOthers reports nothing on Windows, likewise.
+func ChangedByOthers(fs.FileInfo) bool { return false }

@@ -131,7 +131,7 @@ func (id *Identity) advertiser(name api.CertificateName) (signing, encryption *H
 				continue
 			}
 			for _, s := range []*Held{id.Pairs[i].Signing, id.Signing(), h} {
-				if s != nil && len(s.Key) > 0 {
+				if s != nil && !s.Key.IsZero() {
 					return s, h
 				}
 			}
@@ -142,7 +142,7 @@ func (id *Identity) advertiser(name api.CertificateName) (signing, encryption *H
 
 // advertise signs that one should encrypt to a certificate.
 func (h *Held) advertise(encryption *Held, at time.Time) ([]byte, error) {
-	key, err := parseKey(h.Key)
+	key, err := h.Key.Signer()
 	if err != nil {
 		return nil, err
 	}

@@ -71,6 +71,7 @@ type Config struct {
 	// Unattended says that the credentials are there for when no certificate will do: the current signing certificate goes first.
 	Unattended bool
 	Anchors    []*x509.Certificate // roots that certificates must chain to; at least one
+	Places     []Place             // where signing keys can be kept beside software; none: nowhere
 
 	Poll     time.Duration             // first pause between questions whether a request is issued; 0 means a second
 	Progress func(step, detail string) // hears what happens, for people; nil for nobody
@@ -82,6 +83,7 @@ type Config struct {
 type Agent struct {
 	cfg     Config
 	anchors *x509.CertPool
+	ring    *keyring
 	after   func(step string) error // test hook: called after every step that leaves a trace; an error is a crash there
 }
 
@@ -93,7 +95,7 @@ func New(cfg Config) (*Agent, error) {
 	if len(cfg.Anchors) == 0 {
 		return nil, ErrConfig.Withf("The agent needs the root certificate of the mail authority.")
 	}
-	a := &Agent{cfg: cfg, anchors: x509.NewCertPool(), after: func(string) error { return nil }}
+	a := &Agent{cfg: cfg, anchors: x509.NewCertPool(), ring: &keyring{cfg.Places}, after: func(string) error { return nil }}
 	for _, cert := range cfg.Anchors {
 		if !cert.IsCA {
 			return nil, ErrConfig.Withf("%q is not the certificate of an authority.", cert.Subject)
@@ -159,7 +161,7 @@ func (a *Agent) dial(id *Identity) (*client.Client, error) {
 // clientCertificate returns the current signing certificate and key as TLS wants them.
 func (id *Identity) clientCertificate(now time.Time) (*tls.Certificate, error) {
 	held := id.Signing()
-	if held == nil || len(held.Key) == 0 {
+	if held == nil || held.Key.IsZero() {
 		return nil, ErrNoIdentity.Withf("There is no signing certificate here to show to the server. Give a login or a token.")
 	}
 	leaf, err := x509.ParseCertificate(held.Certificate)
@@ -169,9 +171,9 @@ func (id *Identity) clientCertificate(now time.Time) (*tls.Certificate, error) {
 	if now.After(leaf.NotAfter) {
 		return nil, ErrExpired
 	}
-	key, err := x509.ParsePKCS8PrivateKey(held.Key)
+	key, err := held.Key.Signer()
 	if err != nil {
-		return nil, ErrState.Because(err)
+		return nil, err
 	}
 	cert := &tls.Certificate{Certificate: [][]byte{held.Certificate}, PrivateKey: key, Leaf: leaf}
 	cert.Certificate = append(cert.Certificate, held.Chain...)

@@ -69,7 +69,7 @@ func (id *Identity) rank(cert api.Certificate) int {
 func (id *Identity) Holds(issuer, serial string) (certificate, key bool) {
 	for _, h := range id.held() {
 		if h.Issuer == issuer && h.Serial == serial {
-			return true, len(h.Key) > 0
+			return true, !h.Key.IsZero()
 		}
 	}
 	return false, false

@@ -91,7 +91,7 @@ func (a *Agent) request(ctx context.Context, c *client.Client, policy api.Policy
 	if err := makePrivateDir(dir); err != nil {
 		return nil, err
 	}
-	p, err := load(dir, pendingFile, decodePending)
+	p, err := a.loadPending(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -108,7 +108,7 @@ func (a *Agent) request(ctx context.Context, c *client.Client, policy api.Policy
 	if err != nil {
 		return nil, err
 	}
-	id, err := load(dir, identityFile, decodeIdentity)
+	id, err := a.loadIdentity(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +121,7 @@ func (a *Agent) request(ctx context.Context, c *client.Client, policy api.Policy
 	if err := takesFiles(opt.Folder); err != nil { // better now than when the certificates are there
 		return nil, err
 	}
+	a.tidy(dir, false)
 	if p, err = a.begin(policy, plan, opt); err != nil {
 		return nil, err
 	}
@@ -160,7 +161,7 @@ func (a *Agent) resume(ctx context.Context, c *client.Client, dir string, p *pen
 	}
 	p.Stores = p.Stores.with(opt.Stores)
 	j := &journey{agent: a, client: c, dir: dir, pending: p, password: opt.Password, patience: opt.Patience}
-	id, err := load(dir, identityFile, decodeIdentity)
+	id, err := a.loadIdentity(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -177,7 +178,7 @@ func (a *Agent) findPending() (dir string, found *pending, err error) {
 		return "", nil, err
 	}
 	for _, dir := range dirs {
-		p, err := load(dir, pendingFile, decodePending)
+		p, err := a.loadPending(dir)
 		if err != nil {
 			return "", nil, err
 		}
@@ -258,14 +259,17 @@ func (a *Agent) begin(policy api.Policy, plan api.Enrolment, opt EnrolOptions) (
 	if !(p.RenewAfter > 0 && p.RenewAfter < 1) {
 		p.RenewAfter = defaultRenewAfter
 	}
-	var err error
 	if plan.Signing != nil {
-		if p.SigningKey, p.SigningCSR, err = a.makeHalf("signing", plan.Signing, p.Prefer.Signing, p.Person); err != nil {
+		if err := a.makeSigning(p, plan.Signing); err != nil {
 			return nil, err
 		}
 	}
 	if plan.Encryption != nil {
-		if p.EncryptionKey, p.EncryptionCSR, err = a.makeHalf("encryption", plan.Encryption, p.Prefer.Encryption, p.Person); err != nil {
+		algorithm, err := chooseAlgorithm(plan.Encryption.Algorithms, p.Prefer.Encryption)
+		if err != nil {
+			return nil, err
+		}
+		if p.EncryptionKey, p.EncryptionCSR, err = a.makeHalf("encryption", algorithm, p.Person); err != nil {
 			return nil, err
 		}
 		if plan.Encryption.Escrowed {
@@ -278,19 +282,35 @@ func (a *Agent) begin(policy api.Policy, plan api.Enrolment, opt EnrolOptions) (
 	return p, nil
 }
 
-// makeHalf makes a key and its request.
-func (a *Agent) makeHalf(use string, plan *api.KeyPlan, wanted string, person Person) (pkcs8 Secret, csr []byte, err error) {
-	algorithm, err := chooseAlgorithm(plan.Algorithms, wanted)
+// makeSigning makes the signing key, where the server and the person want it, and its request.
+func (a *Agent) makeSigning(p *pending, plan *api.KeyPlan) error {
+	place, algorithm, err := a.choosePlace(plan, p.Prefer)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
+	if place == nil {
+		p.SigningKey, p.SigningCSR, err = a.makeHalf("signing", algorithm, p.Person)
+		return err
+	}
+	a.cfg.Progress("key", "making the signing key in the "+place.Name()+" ("+algorithm+")")
+	key, signer, err := a.makeIn(place, a.folder(p.Person.ID), algorithm, plan.PIN)
+	if err != nil {
+		return err
+	}
+	p.SigningKey = key
+	p.SigningCSR, err = makeCSR(signer, p.Person)
+	return err
+}
+
+// makeHalf makes a key here and its request.
+func (a *Agent) makeHalf(use, algorithm string, person Person) (k Key, csr []byte, err error) {
 	a.cfg.Progress("key", "making the "+use+" key ("+algorithm+")")
 	key, pkcs8, err := makeKey(algorithm)
 	if err != nil {
-		return nil, nil, err
+		return k, nil, err
 	}
 	csr, err = makeCSR(key, person)
-	return pkcs8, csr, err
+	return softwareKey(pkcs8), csr, err
 }
 
 // forMailbox chooses the identity with the address; without one, the only identity.

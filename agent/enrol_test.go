@@ -31,6 +31,8 @@ type workstation struct {
 	*server
 	clock *clock
 	dir   string
+
+	places []agent.Place
 }
 
 func newWorkstation(t *testing.T) *workstation {
@@ -42,7 +44,7 @@ func newWorkstation(t *testing.T) *workstation {
 // agent starts an agent in the folder, as a new process would, with credentials set by change.
 func (w *workstation) agent(t *testing.T, change func(*client.Config)) *agent.Agent {
 	t.Helper()
-	cfg := agent.Config{Dir: w.dir, Server: w.config(), Anchors: []*x509.Certificate{w.pki.root}, Poll: time.Millisecond, Now: w.clock.now}
+	cfg := agent.Config{Dir: w.dir, Server: w.config(), Anchors: []*x509.Certificate{w.pki.root}, Poll: time.Millisecond, Now: w.clock.now, Places: w.places}
 	change(&cfg.Server)
 	a, err := agent.New(cfg)
 	if err != nil {
@@ -475,7 +477,7 @@ func TestRenew(t *testing.T) {
 	if now, err := r.Identity.GeneratedPassword(); err != nil || now != oldPassword {
 		t.Error("the password changed")
 	}
-	if len(r.Identity.Pairs[1].Signing.Key) != 0 || len(r.Identity.Pairs[1].Encryption.Key) == 0 {
+	if !r.Identity.Pairs[1].Signing.Key.IsZero() || r.Identity.Pairs[1].Encryption.Key.IsZero() {
 		t.Error("the old signing key is still there, or the old encryption key is not")
 	}
 	// Forced: only the newest certificate shows who asks.

@@ -31,7 +31,7 @@ type Begun struct{ p *pending }
 // NewBegun makes one from keys (PKCS#8; nil for none).
 func NewBegun(person Person, signing, encryption []byte, escrowed bool) Begun {
 	p := &pending{Version: stateVersion, Server: "https://ca.example.test", As: "login alice", Name: uuid.NewString(), Person: person,
-		Enrolment: "smime", Folder: "f", SigningKey: signing, EncryptionKey: encryption}
+		Enrolment: "smime", Folder: "f", SigningKey: softwareKey(signing), EncryptionKey: softwareKey(encryption)}
 	if escrowed {
 		p.EscrowedKey = []byte{0x30, 0}
 	}

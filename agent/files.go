@@ -38,6 +38,12 @@ func (id *Identity) writeFiles(own string) error {
 	if err != nil {
 		return err
 	}
+	if len(entries) == 0 { // all keys are elsewhere
+		if err := remove(filepath.Join(id.Folder, P12File)); err != nil {
+			return ErrDisk.Because(err)
+		}
+		return id.writePEM(chain)
+	}
 	// The password goes first: a file that nobody can open is worse than a password without its file.
 	password, profile, err := id.settlePassword(own)
 	if err != nil {
@@ -104,7 +110,8 @@ func (id *Identity) GeneratedPassword() (string, error) {
 	return strings.TrimRight(string(data), "\r\n"), nil
 }
 
-// entries returns every key of the identity, the current ones first, and the issuers' certificates.
+// entries returns every key of the identity that is here, the current ones first, and the issuers' certificates, with those of keys
+// that are elsewhere.
 func (id *Identity) entries() ([]pkcs12.Entry, []*x509.Certificate, error) {
 	var entries []pkcs12.Entry
 	var chain []*x509.Certificate
@@ -121,7 +128,15 @@ func (id *Identity) entries() ([]pkcs12.Entry, []*x509.Certificate, error) {
 				chain = append(chain, cert)
 			}
 		}
-		if len(h.Key) == 0 {
+		if h.Key.IsZero() {
+			continue
+		}
+		if h.Key.there != nil { // the file has its certificate alone
+			leaf, err := h.Leaf()
+			if err != nil {
+				return nil, nil, err
+			}
+			chain = append(chain, leaf)
 			continue
 		}
 		entry, err := h.entry(id.Person.Name, id.signsWith(h), h == newest)
@@ -139,7 +154,7 @@ func (h *Held) entry(person string, signing, newest bool) (pkcs12.Entry, error) 
 	if err != nil {
 		return pkcs12.Entry{}, err
 	}
-	key, err := parseKey(h.Key)
+	key, err := h.Key.Signer()
 	if err != nil {
 		return pkcs12.Entry{}, err
 	}

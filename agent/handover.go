@@ -60,7 +60,11 @@ type handoverKey struct {
 func (id *Identity) sealTo(to *x509.Certificate, purpose, session string, keys []*Held) ([]byte, error) {
 	h := handover{Version: handoverVersion, Purpose: purpose, Session: session, Person: id.Person.ID}
 	for _, k := range keys {
-		h.Keys = append(h.Keys, handoverKey{k.Issuer, k.Serial, k.Certificate, k.Chain, k.Key})
+		pkcs8, err := k.Key.PKCS8()
+		if err != nil {
+			return nil, err
+		}
+		h.Keys = append(h.Keys, handoverKey{k.Issuer, k.Serial, k.Certificate, k.Chain, pkcs8})
 	}
 	plain, err := json.Marshal(h)
 	if err != nil {
@@ -141,7 +145,7 @@ func (h *Held) recipientOf() (cms.Recipient, error) {
 	if err != nil {
 		return cms.Recipient{}, err
 	}
-	key, err := parseKey(h.Key)
+	key, err := h.Key.Signer()
 	if err != nil {
 		return cms.Recipient{}, err
 	}
@@ -168,7 +172,7 @@ func (a *Agent) reseal(ctx context.Context, id *Identity) {
 
 func (a *Agent) tryReseal(ctx context.Context, id *Identity) error {
 	newest := id.Encryption()
-	if newest == nil || len(newest.Key) == 0 {
+	if newest == nil || newest.Key.IsZero() {
 		return nil
 	}
 	to, err := newest.Leaf()

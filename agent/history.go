@@ -33,7 +33,7 @@ func (id *Identity) signsWith(h *Held) bool {
 
 // encryptionKeys returns what the identity can decrypt with, the current key first.
 func (id *Identity) encryptionKeys() []*Held {
-	return slices.DeleteFunc(id.held(), func(h *Held) bool { return len(h.Key) == 0 || id.signsWith(h) })
+	return slices.DeleteFunc(id.held(), func(h *Held) bool { return h.Key.IsZero() || id.signsWith(h) })
 }
 
 // handable returns those of the keys that another device can check by their certificates: not foreign ones.
@@ -166,7 +166,7 @@ func (h Held) withKey(pkcs8 []byte) (Held, error) {
 	if !bytes.Equal(spki, leaf.RawSubjectPublicKeyInfo) {
 		return h, ErrAnswerKey.Withf("A key that came is not the one of its certificate %s.", h.Serial)
 	}
-	h.Key = pkcs8
+	h.Key = softwareKey(pkcs8)
 	return h, nil
 }
 

@@ -58,8 +58,8 @@ type Held struct {
 	Serial      string   `json:"serial"` // lower-case hexadecimal
 	Certificate []byte   `json:"certificate"`
 	Chain       [][]byte `json:"chain"` // from the issuing certificate to the root, as verified
-	// Key is PKCS#8. A signing key is dropped when a newer one takes its place; an encryption key never.
-	Key Secret `json:"key,omitempty"`
+	// Key is that of the certificate. A signing key is dropped when a newer one takes its place; an encryption key never.
+	Key Key `json:"key,omitzero"`
 	// Foreign says that another authority issued the certificate, of a key that was imported into the archive. Its chain is
 	// what was known, and nothing trusts it.
 	Foreign bool `json:"foreign,omitempty"`
@@ -187,8 +187,7 @@ func (id *Identity) add(pair *Pair) {
 	if pair.Signing != nil {
 		for i := range id.Pairs {
 			if old := &id.Pairs[i]; old.Enrolment == pair.Enrolment && old.Signing != nil {
-				clear(old.Signing.Key)
-				old.Signing.Key = nil
+				old.Signing.Key.forget()
 			}
 		}
 	}
@@ -228,11 +227,10 @@ func (h *Held) check() error {
 	if len(h.Chain) == 0 && !h.Foreign {
 		return ErrState.Withf("A certificate in the agent's folder has no issuer.")
 	}
-	if len(h.Key) == 0 {
+	if h.Key.IsZero() {
 		return nil
 	}
-	_, err := parseKey(h.Key)
-	return err
+	return h.Key.check()
 }
 
 // Identities returns the identities on this workstation.
@@ -243,7 +241,7 @@ func (a *Agent) Identities() ([]*Identity, error) {
 	}
 	var out []*Identity
 	for _, dir := range dirs {
-		id, err := load(dir, identityFile, decodeIdentity)
+		id, err := a.loadIdentity(dir)
 		if err != nil {
 			return nil, err
 		}

@@ -117,7 +117,11 @@ func (a *Agent) sealPending(p *pending, x *api.Exchange) error {
 	if err != nil {
 		return err
 	}
-	p.EscrowedKey, err = seal(p.EncryptionKey, exchange, p.Person.ID, p.SigningCSR, p.EncryptionCSR, x.Nonce)
+	pkcs8, err := p.EncryptionKey.PKCS8()
+	if err != nil {
+		return err
+	}
+	p.EscrowedKey, err = seal(pkcs8, exchange, p.Person.ID, p.SigningCSR, p.EncryptionCSR, x.Nonce)
 	p.NonceEnds = x.NonceEnds
 	return err
 }
@@ -221,7 +225,7 @@ func (j *journey) verify(context.Context) (err error) {
 
 // keep writes identity.json with the new pair in front.
 func (j *journey) keep(context.Context) error {
-	id, err := load(j.dir, identityFile, decodeIdentity)
+	id, err := j.agent.loadIdentity(j.dir)
 	if err != nil {
 		return err
 	}
@@ -258,9 +262,18 @@ func (j *journey) write(context.Context) error {
 	if err := j.identity.writeFiles(j.password); err != nil {
 		return err
 	}
+	if err := j.identity.certify(); err != nil {
+		return err
+	}
 	j.tell("write", "wrote identity.p12 and certificates to %s", j.identity.Folder)
 	return nil
 }
 
-// finish forgets the request: identity.json has all of it.
-func (j *journey) finish(context.Context) error { return forget(j.dir, pendingFile) }
+// finish forgets the request: identity.json has all of it. Keys whose place was taken are removed from where they are.
+func (j *journey) finish(context.Context) error {
+	if err := forget(j.dir, pendingFile); err != nil {
+		return err
+	}
+	j.agent.tidy(j.dir, true)
+	return nil
+}

@@ -24,6 +24,8 @@ var makers = map[string]func() (crypto.Signer, error){
 type Prefer struct {
 	Signing    string `json:"signing,omitempty"`
 	Encryption string `json:"encryption,omitempty"`
+	// Place is the only one in which the person wants the signing key, as in api.KeyPlan.
+	Place string `json:"place,omitempty"`
 }
 
 // chooseAlgorithm returns the wanted kind of key, or the first of the accepted ones, which is the one that the server

@@ -41,6 +41,9 @@ func (n NSS) fill(ctx context.Context, d keyFiles, temp string) error {
 			return err
 		}
 	}
+	if len(d.certificates) == 0 { // all keys are elsewhere
+		return nil
+	}
 	passwordFile := filepath.Join(temp, "p12-password")
 	if err := os.WriteFile(passwordFile, []byte(d.password+"\n"), 0o600); err != nil {
 		return ErrDisk.Because(err)

@@ -18,7 +18,7 @@ func (c answerCheck) receipt() (*Receipt, error) {
 	if r == nil {
 		return nil, ErrAnswerReceipt.Withf("The server issued an encryption certificate without the archive's receipt for its key.")
 	}
-	spki, err := publicBytes(c.pending.EncryptionKey)
+	spki, err := c.pending.EncryptionKey.public()
 	if err != nil {
 		return nil, err
 	}

@@ -59,14 +59,14 @@ type asker struct {
 
 func (id *Identity) asker() (*asker, error) {
 	held := id.Signing()
-	if held == nil || len(held.Key) == 0 {
+	if held == nil || held.Key.IsZero() {
 		return nil, ErrNoIdentity.Withf("There is no signing certificate here, and a case must be signed. Run enroll first.")
 	}
 	leaf, err := held.Leaf()
 	if err != nil {
 		return nil, err
 	}
-	key, err := parseKey(held.Key)
+	key, err := held.Key.Signer()
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func (a *Agent) renewDue(ctx context.Context, r *Renewal, opt RenewOptions) erro
 // finishBegun takes a request that was begun earlier to its end, if there is one.
 func (a *Agent) finishBegun(ctx context.Context, id *Identity, opt RenewOptions) (*Identity, bool, error) {
 	dir := a.folder(id.Person.ID)
-	p, err := load(dir, pendingFile, decodePending)
+	p, err := a.loadPending(dir)
 	if err != nil || p == nil {
 		return id, false, err
 	}

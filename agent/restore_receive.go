@@ -325,8 +325,8 @@ func foreign(key delivery.Key) Held {
 // keyOf returns the signing key of a certificate, if it is here still.
 func (id *Identity) keyOf(certificate []byte) crypto.Signer {
 	for _, h := range id.held() {
-		if string(h.Certificate) == string(certificate) && len(h.Key) > 0 {
-			if key, err := parseKey(h.Key); err == nil {
+		if string(h.Certificate) == string(certificate) && !h.Key.IsZero() {
+			if key, err := h.Key.Signer(); err == nil {
 				return key
 			}
 		}

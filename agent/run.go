@@ -210,7 +210,7 @@ func (id *Identity) primary() string {
 func (id *Identity) contentHash() string {
 	h := sha256.New()
 	for _, held := range id.held() {
-		fmt.Fprintf(h, "%x %t\n", held.Certificate, len(held.Key) > 0)
+		fmt.Fprintf(h, "%x %t\n", held.Certificate, !held.Key.IsZero())
 	}
 	stores, err := json.Marshal(id.Stores)
 	if err != nil { // strings and booleans

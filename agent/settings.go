@@ -30,6 +30,10 @@ type Settings struct {
 	TokenFile string `json:"token_file,omitempty"` // or the enrolment token in this file
 	Restore   bool   `json:"restore,omitempty"`    // the officers are asked once for older keys
 	Stores    Stores `json:"stores,omitzero"`      // to fill from the first enrolment on
+
+	TPM     string `json:"tpm,omitempty"`      // which TPM signing keys may be in, if not the system's own; see package tpm
+	Token   string `json:"token,omitempty"`    // which token they may be in; see package token
+	PINFile string `json:"pin_file,omitempty"` // file with the PIN of either
 }
 
 // LoadSettings reads the settings of an agent's folder; nil where there are none.

@@ -27,6 +27,7 @@ import (
 //	PERSON/pending.json        a request that was begun, with its keys
 //	PERSON/identity.json       what was issued, with the keys: the one source of all files below
 //	PERSON/set-aside-….json    requests that came to nothing
+//	PERSON/places.json         keys in tokens; see leftFile
 //	PERSON/identity.p12 …      for mail programs; see Identity.Folder
 //
 // PERSON is the person's id. All private keys in it are protected by the folder's mode alone, as ~/.ssh is.
@@ -56,9 +57,9 @@ type pending struct {
 	Prefer      Prefer    `json:"prefer"`
 
 	Enrolment     string    `json:"enrolment"`
-	SigningKey    Secret    `json:"signing_key,omitempty"` // PKCS#8; absent where the enrolment has no such certificate
+	SigningKey    Key       `json:"signing_key,omitzero"` // absent where the enrolment has no such certificate
 	SigningCSR    []byte    `json:"signing_csr,omitempty"`
-	EncryptionKey Secret    `json:"encryption_key,omitempty"` // likewise
+	EncryptionKey Key       `json:"encryption_key,omitzero"` // likewise
 	EncryptionCSR []byte    `json:"encryption_csr,omitempty"`
 	EscrowedKey   []byte    `json:"escrowed_key,omitempty"` // CMS; absent where nothing is archived
 	NonceEnds     time.Time `json:"nonce_ends"`
@@ -72,13 +73,13 @@ func (p *pending) wire() api.EnrolmentRequest {
 }
 
 // keys returns the request's private keys, signing first.
-func (p *pending) keys() []Secret {
-	return slices.DeleteFunc([]Secret{p.SigningKey, p.EncryptionKey}, func(k Secret) bool { return len(k) == 0 })
+func (p *pending) keys() []Key {
+	return slices.DeleteFunc([]Key{p.SigningKey, p.EncryptionKey}, Key.IsZero)
 }
 
 // single reports whether the enrolment has one certificate that may serve for both.
 func (p *pending) single() bool {
-	return len(p.EncryptionKey) == 0 || len(p.SigningKey) == 0 && len(p.EscrowedKey) == 0
+	return p.EncryptionKey.IsZero() || p.SigningKey.IsZero() && len(p.EscrowedKey) == 0
 }
 
 func (p *pending) check() error {
@@ -86,11 +87,11 @@ func (p *pending) check() error {
 	case p.Version != stateVersion:
 		return versionFault(p.Version)
 	case p.Person.ID == uuid.Nil, p.Name == "", p.Server == "", p.Enrolment == "", p.Folder == "", len(p.keys()) == 0,
-		(len(p.SigningCSR) > 0) != (len(p.SigningKey) > 0), (len(p.EncryptionCSR) > 0) != (len(p.EncryptionKey) > 0):
+		(len(p.SigningCSR) > 0) == p.SigningKey.IsZero(), (len(p.EncryptionCSR) > 0) == p.EncryptionKey.IsZero():
 		return ErrState.Withf("The request in the agent's folder is not complete.")
 	}
 	for _, k := range p.keys() {
-		if _, err := parseKey(k); err != nil {
+		if err := k.check(); err != nil {
 			return err
 		}
 	}
@@ -132,6 +133,28 @@ func decodeIdentity(data []byte) (*Identity, error) {
 		return nil, err
 	}
 	return id, id.check()
+}
+
+// loadIdentity reads a person's identity.json; nil where there is none.
+func (a *Agent) loadIdentity(dir string) (*Identity, error) {
+	id, err := load(dir, identityFile, decodeIdentity)
+	if err != nil || id == nil {
+		return nil, err
+	}
+	for _, h := range id.held() {
+		h.Key.ring = a.ring
+	}
+	return id, nil
+}
+
+// loadPending reads a person's pending.json; nil where there is none.
+func (a *Agent) loadPending(dir string) (*pending, error) {
+	p, err := load(dir, pendingFile, decodePending)
+	if err != nil || p == nil {
+		return nil, err
+	}
+	p.SigningKey.ring, p.EncryptionKey.ring = a.ring, a.ring
+	return p, nil
 }
 
 // load reads a file of a person's folder; a missing one is nil.

@@ -23,7 +23,7 @@ func (a *Agent) Begun() ([]BegunRequest, error) {
 	}
 	var out []BegunRequest
 	for _, dir := range dirs {
-		p, err := load(dir, pendingFile, decodePending)
+		p, err := a.loadPending(dir)
 		if err != nil {
 			return nil, err
 		}

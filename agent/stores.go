@@ -97,7 +97,7 @@ func (a *Agent) identityOf(opt FillOptions) (*Identity, error) {
 	if opt.Person == uuid.Nil {
 		return a.forMailbox(opt.Mailbox)
 	}
-	id, err := load(a.folder(opt.Person), identityFile, decodeIdentity)
+	id, err := a.loadIdentity(a.folder(opt.Person))
 	if err == nil && id == nil {
 		err = ErrNoIdentity
 	}

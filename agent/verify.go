@@ -31,12 +31,12 @@ func verifyAnswer(p *pending, st api.EnrolmentStatus, anchors *x509.CertPool, no
 	pair := &Pair{Enrolment: p.Enrolment, Name: p.Name, Request: st.ID, KeptAt: now.UTC()}
 	c := answerCheck{pending: p, status: st, anchors: anchors, now: now}
 	var err error
-	if len(p.SigningKey) > 0 {
+	if !p.SigningKey.IsZero() {
 		if pair.Signing, err = c.half(signingHalf, p.SigningKey); err != nil {
 			return nil, err
 		}
 	}
-	if len(p.EncryptionKey) > 0 {
+	if !p.EncryptionKey.IsZero() {
 		if pair.Encryption, err = c.half(encryptionHalf, p.EncryptionKey); err != nil {
 			return nil, err
 		}
@@ -65,8 +65,8 @@ type answerCheck struct {
 }
 
 // half finds and checks the certificate for one of our keys.
-func (c answerCheck) half(which half, pkcs8 []byte) (*Held, error) {
-	spki, err := publicBytes(pkcs8)
+func (c answerCheck) half(which half, key Key) (*Held, error) {
+	spki, err := key.public()
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +90,7 @@ func (c answerCheck) half(which half, pkcs8 []byte) (*Held, error) {
 	if err := c.checkMailboxes(which, cert); err != nil {
 		return nil, err
 	}
-	held := &Held{Issuer: wire.Issuer, Serial: wire.Serial, Certificate: cert.Raw, Key: pkcs8}
+	held := &Held{Issuer: wire.Issuer, Serial: wire.Serial, Certificate: cert.Raw, Key: key}
 	for _, issuer := range chains[0][1:] {
 		held.Chain = append(held.Chain, issuer.Raw)
 	}

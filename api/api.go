@@ -64,7 +64,19 @@ type KeyPlan struct {
 	Algorithms   []string `json:"algorithms" doc:"Key algorithms that are accepted, the preferred one first: P-256, P-384, RSA-3072, RSA-4096."`
 	Escrowed     bool     `json:"escrowed" doc:"Whether the private key must be sent to the archive with the request."`
 	ValidityDays int      `json:"validity_days"`
+	Places       []string `json:"places,omitempty" enum:"software,token,tpm,system" doc:"Where the private key may be, the preferred place first; absent: anywhere. Only of keys to sign with."`
+	Attested     bool     `json:"attested,omitempty" doc:"Whether the request must prove that the key was made where it cannot be copied from."`
+	Passphrase   int      `json:"passphrase,omitempty" doc:"The least number of characters of the passphrase that private keys in files must be protected with; absent: none is demanded."`
+	PIN          int      `json:"pin,omitempty" doc:"The least number of characters of the PIN of a token or TPM with the key."`
 }
+
+// The places of a private key, in KeyPlan.Places.
+const (
+	PlaceSoftware = "software" // a file, or a program's key store
+	PlaceToken    = "token"    // a PKCS#11 token
+	PlaceTPM      = "tpm"      // a TPM 2.0
+	PlaceSystem   = "system"   // the operating system's own key store
+)
 
 // Exchange is what a client needs to send a private key to the archive: it encrypts EncKeyWithID (RFC 4211, 4.2.1), whose
 // identifier is the Nonce, as CMS AuthEnvelopedData to Certificate.

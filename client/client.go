@@ -78,9 +78,10 @@ type Config struct {
 
 // Client is a connection to one server as one person. It is safe for concurrent use.
 type Client struct {
-	cfg  Config
-	base *url.URL
-	http *http.Client
+	cfg   Config
+	base  *url.URL
+	http  *http.Client
+	signs *witness // the client certificate's key; nil if there is none
 
 	mu     sync.Mutex
 	server *x509.Certificate // that was met, where tickets are shown
@@ -110,7 +111,9 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Client{cfg: cfg, base: base, http: &http.Client{
+	var signs *witness
+	cfg.ClientCertificate, signs = witnessed(cfg.ClientCertificate)
+	return &Client{cfg: cfg, base: base, signs: signs, http: &http.Client{
 		Transport: transport(cfg),
 		// The interface has no redirects. Following one would hand the password or the token to whoever sent it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },

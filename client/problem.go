@@ -166,6 +166,11 @@ func (c *Client) transportFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return fmt.Errorf("ask %s: %w", c.base.Host, context.Cause(ctx))
 	}
+	if c.signs != nil {
+		if f := c.signs.failed.Load(); f != nil {
+			return f
+		}
+	}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
 		return ErrNotTrusted.Withf("The TLS certificate of %s is not trusted (%s). Check the address and the root certificates.",

@@ -71,6 +71,7 @@ already, nothing is asked for.`,
 	f.StringVar(&o.p12Password, "p12-password-file", "", `file with a password of your own for identity.p12`)
 	f.StringVar(&o.Prefer.Signing, "signing-key", "", "kind of signing key: P-256, P-384, RSA-3072, RSA-4096 (remembered; default the server's choice)")
 	f.StringVar(&o.Prefer.Encryption, "encryption-key", "", "kind of encryption key, likewise")
+	f.StringVar(&o.Prefer.Place, "signing-place", "", "where the signing key must be: software, token or tpm (remembered; default the server's choice)")
 	f.DurationVar(&o.Patience, "wait", 2*time.Minute, "how long to wait until the certificates are issued")
 	f.BoolVar(&o.Again, "again", false, "get another pair although there is a valid one")
 	f.BoolVar(&o.Anew, "anew", false, "give up a request that was begun earlier, and make new keys")

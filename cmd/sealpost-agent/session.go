@@ -33,6 +33,7 @@ type session struct {
 	login, passwordFile  string
 	tokenFile, mailbox   string
 	kerberos             bool
+	tpm, token, pinFile  string
 	json, quiet, verbose bool
 }
 
@@ -46,6 +47,9 @@ func (s *session) addFlags(c *cobra.Command) {
 	f.StringVar(&s.passwordFile, "password-file", "", "file with the password to --login (SEALPOST_PASSWORD)")
 	f.BoolVar(&s.kerberos, "kerberos", false, "show the Kerberos ticket of this computer's login (KRB5CCNAME, /etc/krb5.conf), in place of --login")
 	f.StringVar(&s.tokenFile, "token-file", "", "file with an enrolment token, in place of --login (SEALPOST_TOKEN)")
+	f.StringVar(&s.tpm, "tpm", "", "TPM that a signing key may be in, if not the system's own: a device, or unix:PATH or tcp:HOST:PORT of a simulator (remembered)")
+	f.StringVar(&s.token, "token", "", "token that a signing key may be in: the library of its maker, or a pkcs11: address with module-path and token (remembered)")
+	f.StringVar(&s.pinFile, "pin-file", "", "file with the PIN of the token or TPM, or SEALPOST_PIN (remembered; it is asked for otherwise)")
 	f.StringVar(&s.mailbox, "mailbox", "", "whose certificates, where there are several people's in the folder")
 	f.BoolVar(&s.json, "json", false, "write the result, and errors, as JSON")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "do not say what is being done")
@@ -98,6 +102,9 @@ func (s *session) settings() (settings agent.Settings, changed bool, err error) 
 	if s.systemRoots {
 		settings.SystemRoots = true
 	}
+	if err := s.addPlaces(&settings); err != nil {
+		return settings, false, err
+	}
 	if settings.Server == "" || settings.Roots == "" {
 		return settings, false, errNotSetUp
 	}
@@ -138,7 +145,7 @@ func (s *session) agentWith(settings agent.Settings, credentials client.Config, 
 		log = slog.New(slog.NewTextHandler(s.stderr, nil))
 	}
 	credentials.Log = log
-	return agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Progress: s.progress, Log: log})
+	return agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Places: s.places(settings), Progress: s.progress, Log: log})
 }
 
 // open makes the agent for commands that come after enrolment.

@@ -49,6 +49,7 @@ type certificateJSON struct {
 	NotBefore  time.Time `json:"not_before"`
 	NotAfter   time.Time `json:"not_after"`
 	Key        bool      `json:"key_here"`
+	Place      string    `json:"place,omitempty"` // where the key is: software, token, tpm
 }
 
 type filledJSON struct {
@@ -169,7 +170,7 @@ func viewCertificate(h *agent.Held) (*certificateJSON, error) {
 	}
 	sum := sha256.Sum256(leaf.RawSubjectPublicKeyInfo)
 	return &certificateJSON{Issuer: h.Issuer, Serial: h.Serial, Algorithm: algorithm(leaf), SPKISHA256: hex.EncodeToString(sum[:]),
-		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Key: len(h.Key) > 0}, nil
+		NotBefore: leaf.NotBefore, NotAfter: leaf.NotAfter, Key: !h.Key.IsZero(), Place: h.Key.Place()}, nil
 }
 
 func algorithm(cert *x509.Certificate) string {
@@ -196,7 +197,7 @@ func (v identityJSON) print(w io.Writer) {
 			if i > 0 {
 				use = "old " + use
 			}
-			fmt.Fprintf(w, "  %s\t%s\tuntil %s\t%s\n", use, half.c.Algorithm, day(half.c.NotAfter), plain(half.c.Serial))
+			fmt.Fprintf(w, "  %s\t%s\tuntil %s\t%s%s\n", use, half.c.Algorithm, day(half.c.NotAfter), plain(half.c.Serial), inPlace(half.c.Place))
 		}
 	}
 	for _, c := range v.History {
@@ -208,6 +209,14 @@ func (v identityJSON) print(w io.Writer) {
 		fmt.Fprintf(w, "  password in\t%s\n", v.PasswordFile)
 	}
 	printFilled(w, v.Stores)
+}
+
+// inPlace says where a key is that is in no file.
+func inPlace(place string) string {
+	if place == "" || place == agent.PlaceSoftware {
+		return ""
+	}
+	return " (key in the " + plain(place) + ")"
 }
 
 func viewFilled(filled []agent.Filled) []filledJSON {

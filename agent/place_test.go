@@ -1,0 +1,181 @@
+package agent_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/tpm"
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/tpmtest"
+	"github.com/sealpost/sealpost/pkcs12"
+)
+
+// withTPM is a workstation that has a TPM, and a server that wants the signing key in it.
+func withTPM(t *testing.T) *workstation {
+	t.Helper()
+	w := newWorkstation(t)
+	w.places = []agent.Place{tpm.New(tpm.Config{Address: "unix:" + tpmtest.New(t).Socket})}
+	w.plans[0].Signing.Places = []string{api.PlaceTPM, api.PlaceToken}
+	return w
+}
+
+// A signing key in the TPM signs the request, the directory's value, and the TLS connection of the next renewal; its bytes are
+// nowhere.
+func TestSigningKeyInTPM(t *testing.T) {
+	t.Parallel()
+	w := withTPM(t)
+	w.wants = true
+	id, err := w.enrol(t, agent.EnrolOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if id.Signing().Key.Place() != api.PlaceTPM || id.Encryption().Key.Place() != api.PlaceSoftware {
+		t.Fatalf("keys in %q and %q", id.Signing().Key.Place(), id.Encryption().Key.Place())
+	}
+	if _, err := id.Signing().Key.PKCS8(); !errors.Is(err, agent.ErrKeyElsewhere) {
+		t.Errorf("bytes of the key: %v", err)
+	}
+	if len(w.advertised) != 1 {
+		t.Errorf("%d values for the directory", len(w.advertised))
+	}
+	before := id.Signing()
+	r, err := w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{Force: true})
+	if err != nil || !r.Renewed {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	if !slices.Contains(w.seen, "POST enrolments certificate") {
+		t.Errorf("the server saw %v", w.seen)
+	}
+	if r.Identity.Signing().Key.Place() != api.PlaceTPM || r.Identity.Signing().Serial == before.Serial || !r.Identity.Pairs[1].Signing.Key.IsZero() {
+		t.Errorf("after the renewal: %+v", r.Identity.Pairs)
+	}
+	onlyCertificate(t, r.Identity)
+	if _, err := w.agent(t, byCertificate).Certificates(t.Context(), ""); err != nil {
+		t.Error(err)
+	}
+}
+
+// onlyCertificate demands of identity.p12 that it holds the signing certificate and not its key, and of every file that it does not
+// hold a private key beside those for encryption.
+func onlyCertificate(t *testing.T, id *agent.Identity) {
+	t.Helper()
+	password, err := id.GeneratedPassword()
+	if err != nil {
+		t.Fatal(err)
+	}
+	entries, certificates, err := pkcs12.Decode([]byte(readFile(t, filepath.Join(id.Folder, agent.P12File))), password)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signing, err := id.Signing().Leaf()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		if e.Certificate != nil && e.Certificate.Equal(signing) {
+			t.Error("identity.p12 has the signing key")
+		}
+	}
+	if !slices.ContainsFunc(certificates, signing.Equal) {
+		t.Error("identity.p12 lacks the signing certificate")
+	}
+	if !bytes.Equal(id.Signing().Certificate, signing.Raw) {
+		t.Error("another certificate")
+	}
+}
+
+// Wherever the agent is stopped, the next run comes to the same end with one key, or begins with a new one.
+func TestCrashWithTPM(t *testing.T) {
+	t.Parallel()
+	w := withTPM(t)
+	crash := errors.New("crash")
+	for _, step := range append([]string{"made"}, agent.Steps...) {
+		w.dir = filepath.Join(t.TempDir(), step)
+		w.requests = map[string]*served{}
+		a := w.agent(t, asAlice)
+		a.SetAfter(func(s string) error {
+			if s == step {
+				return crash
+			}
+			return nil
+		})
+		if _, err := a.Enrol(t.Context(), agent.EnrolOptions{}); !errors.Is(err, crash) {
+			t.Fatalf("%s: %v", step, err)
+		}
+		id, err := w.enrol(t, agent.EnrolOptions{})
+		if err != nil && !errors.Is(err, agent.ErrEnrolled) {
+			t.Fatalf("%s: %v", step, err)
+		}
+		if len(w.requests) != 1 || len(id.Pairs) != 1 || id.Signing().Key.Place() != api.PlaceTPM {
+			t.Errorf("%s: %d requests, %+v", step, len(w.requests), id.Pairs)
+		}
+	}
+}
+
+func TestKeyPlace(t *testing.T) {
+	t.Parallel()
+	device := tpm.New(tpm.Config{Address: "unix:" + tpmtest.New(t).Socket})
+	absent := tpm.New(tpm.Config{Address: filepath.Join(t.TempDir(), "none")})
+	for name, c := range map[string]struct {
+		server  []string
+		kinds   []string
+		machine []agent.Place
+		prefer  agent.Prefer
+		want    string // "" is a fault
+	}{
+		"the server does not care":         {nil, nil, []agent.Place{device}, agent.Prefer{}, api.PlaceSoftware},
+		"the person does":                  {nil, nil, []agent.Place{device}, agent.Prefer{Place: api.PlaceTPM}, api.PlaceTPM},
+		"the first that is here":           {[]string{api.PlaceToken, api.PlaceTPM, api.PlaceSoftware}, nil, []agent.Place{device}, agent.Prefer{}, api.PlaceTPM},
+		"one that does not answer":         {[]string{api.PlaceTPM, api.PlaceSoftware}, nil, []agent.Place{absent}, agent.Prefer{}, api.PlaceSoftware},
+		"none":                             {[]string{api.PlaceTPM, api.PlaceToken}, nil, []agent.Place{absent}, agent.Prefer{}, ""},
+		"the person wants another":         {[]string{api.PlaceTPM}, nil, []agent.Place{device}, agent.Prefer{Place: api.PlaceSoftware}, ""},
+		"no such kind there":               {[]string{api.PlaceTPM}, []string{"RSA-4096"}, []agent.Place{device}, agent.Prefer{}, ""},
+		"no such kind there, but here":     {[]string{api.PlaceTPM, api.PlaceSoftware}, []string{"RSA-4096"}, []agent.Place{device}, agent.Prefer{}, api.PlaceSoftware},
+		"a place of which nobody heard":    {[]string{"cloud"}, nil, []agent.Place{device}, agent.Prefer{}, ""},
+		"the kind that the person prefers": {[]string{api.PlaceTPM}, []string{"P-256", "P-384"}, []agent.Place{device}, agent.Prefer{Signing: "P-384"}, api.PlaceTPM},
+	} {
+		w := newWorkstation(t)
+		w.places, w.plans[0].Signing.Places = c.machine, c.server
+		if c.kinds != nil {
+			w.plans[0].Signing.Algorithms = c.kinds
+		}
+		id, err := w.enrol(t, agent.EnrolOptions{Prefer: c.prefer})
+		if c.want == "" {
+			if f := fault.Of(err); !errors.Is(err, agent.ErrKeyPlace) || !strings.Contains(f.Detail, strings.Join(c.server, ", or ")) {
+				t.Errorf("%s: %v", name, err)
+			}
+			continue
+		}
+		if err != nil || id.Signing().Key.Place() != c.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A signing key whose TPM is gone, or that another agent without one finds, is a fault that says what to do; nothing is lost.
+func TestTPMGone(t *testing.T) {
+	t.Parallel()
+	w := withTPM(t)
+	if _, err := w.enrol(t, agent.EnrolOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	here := w.places
+	for name, places := range map[string][]agent.Place{"no TPM": {tpm.New(tpm.Config{Address: filepath.Join(t.TempDir(), "none")})}, "told of none": nil} {
+		w.places = places
+		_, err := w.agent(t, byCertificate).Renew(context.Background(), agent.RenewOptions{Force: true})
+		if f := fault.Of(err); f == nil || f.Code != tpm.ErrAbsent.Code && f.Code != agent.ErrKeyPlace.Code {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	w.places = here
+	if r, err := w.agent(t, byCertificate).Renew(context.Background(), agent.RenewOptions{Force: true}); err != nil || !r.Renewed {
+		t.Errorf("when it is back: %v", err)
+	}
+}

@@ -5,7 +5,7 @@ ARGS     ?=
 FUZZTIME ?= 10s
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench build generate fuzz clean
+.PHONY: help demo test check bench build agents generate fuzz clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' Makefile
@@ -31,6 +31,10 @@ bench: ## Measure what docs/performance.md claims
 
 build: ## Build the programs into bin/, with memory erased after plaintext keys (docs/security-model.md)
 	GOEXPERIMENT=runtimesecret go build -trimpath -o bin/ ./cmd/...
+
+agents: ## Build the agent for Linux, macOS and Windows into bin/agents, the same bytes for everybody who builds this commit
+	@scripts/agents bin/agents
+	@ls -l bin/agents
 
 generate: ## Make the generated files anew
 	go generate $(PKG)

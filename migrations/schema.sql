@@ -14,6 +14,8 @@ CREATE SCHEMA directory;
 
 CREATE SCHEMA enroll;
 
+CREATE SCHEMA fleet;
+
 CREATE SCHEMA gal;
 
 CREATE SCHEMA keyuse;
@@ -559,6 +561,34 @@ ALTER TABLE enroll.token ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
     CACHE 1
 );
 
+CREATE TABLE fleet.machine (
+    number bigint NOT NULL,
+    person uuid NOT NULL,
+    id uuid NOT NULL,
+    person_name text NOT NULL,
+    first_at timestamp with time zone NOT NULL,
+    last_at timestamp with time zone NOT NULL,
+    reported_at timestamp with time zone,
+    system text DEFAULT ''::text NOT NULL,
+    version text DEFAULT ''::text NOT NULL,
+    failure text DEFAULT ''::text NOT NULL,
+    ends_at timestamp with time zone
+);
+
+ALTER TABLE fleet.machine ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME fleet.machine_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+CREATE TABLE fleet.report (
+    machine bigint NOT NULL,
+    report jsonb NOT NULL
+);
+
 CREATE TABLE gal.advertisement (
     certificate bytea NOT NULL,
     person uuid NOT NULL,
@@ -972,6 +1002,15 @@ ALTER TABLE ONLY enroll.token
 ALTER TABLE ONLY enroll.token
     ADD CONSTRAINT token_pkey PRIMARY KEY (sha256);
 
+ALTER TABLE ONLY fleet.machine
+    ADD CONSTRAINT machine_person_id_key UNIQUE (person, id);
+
+ALTER TABLE ONLY fleet.machine
+    ADD CONSTRAINT machine_pkey PRIMARY KEY (number);
+
+ALTER TABLE ONLY fleet.report
+    ADD CONSTRAINT report_pkey PRIMARY KEY (machine);
+
 ALTER TABLE ONLY gal.advertisement
     ADD CONSTRAINT advertisement_pkey PRIMARY KEY (certificate);
 
@@ -1114,6 +1153,16 @@ CREATE INDEX token_open ON enroll.token USING btree (ends, number) WHERE ((reque
 
 CREATE INDEX token_spent ON enroll.token USING btree (request) WHERE (request IS NOT NULL);
 
+CREATE INDEX machine_ends_at_last_at_idx ON fleet.machine USING btree (ends_at, last_at) WHERE (ends_at IS NOT NULL);
+
+CREATE INDEX machine_failure_number_idx ON fleet.machine USING btree (failure, number) WHERE (failure <> ''::text);
+
+CREATE INDEX machine_last_at_number_idx ON fleet.machine USING btree (last_at, number);
+
+CREATE INDEX machine_system_number_idx ON fleet.machine USING btree (system, number);
+
+CREATE INDEX machine_version_number_idx ON fleet.machine USING btree (version, number);
+
 CREATE INDEX advertisement_person_idx ON gal.advertisement USING btree (person);
 
 CREATE UNIQUE INDEX contact_current ON gal.contact USING btree (key) WHERE (state = 'current'::text);
@@ -1177,6 +1226,9 @@ ALTER TABLE ONLY crl.segment
 ALTER TABLE ONLY enroll.token
     ADD CONSTRAINT token_request_fkey FOREIGN KEY (request) REFERENCES enroll.request(id);
 
+ALTER TABLE ONLY fleet.report
+    ADD CONSTRAINT report_machine_fkey FOREIGN KEY (machine) REFERENCES fleet.machine(number) ON DELETE CASCADE;
+
 GRANT USAGE ON SCHEMA archive TO sealpost_archive;
 
 GRANT USAGE ON SCHEMA audit TO sealpost_audit;
@@ -1189,6 +1241,7 @@ GRANT USAGE ON SCHEMA audit TO sealpost_crl;
 GRANT USAGE ON SCHEMA audit TO sealpost_gal;
 GRANT USAGE ON SCHEMA audit TO sealpost_web;
 GRANT USAGE ON SCHEMA audit TO sealpost_testmail;
+GRANT USAGE ON SCHEMA audit TO sealpost_fleet;
 
 GRANT USAGE ON SCHEMA ca TO sealpost_ca;
 
@@ -1197,6 +1250,8 @@ GRANT USAGE ON SCHEMA crl TO sealpost_crl;
 GRANT USAGE ON SCHEMA directory TO sealpost_directory;
 
 GRANT USAGE ON SCHEMA enroll TO sealpost_enroll;
+
+GRANT USAGE ON SCHEMA fleet TO sealpost_fleet;
 
 GRANT USAGE ON SCHEMA gal TO sealpost_gal;
 
@@ -1294,6 +1349,7 @@ GRANT INSERT ON TABLE audit.event TO sealpost_crl;
 GRANT INSERT ON TABLE audit.event TO sealpost_gal;
 GRANT INSERT ON TABLE audit.event TO sealpost_web;
 GRANT INSERT ON TABLE audit.event TO sealpost_testmail;
+GRANT INSERT ON TABLE audit.event TO sealpost_fleet;
 
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_audit;
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_ca;
@@ -1304,6 +1360,7 @@ GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_crl;
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_gal;
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_web;
 GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_testmail;
+GRANT USAGE ON SEQUENCE audit.event_id TO sealpost_fleet;
 
 GRANT SELECT ON TABLE audit.leaf TO sealpost_audit;
 GRANT SELECT,INSERT ON TABLE audit.leaf TO sealpost_sequencer;
@@ -1321,6 +1378,7 @@ GRANT INSERT ON TABLE audit.pending TO sealpost_gal;
 GRANT INSERT ON TABLE audit.pending TO sealpost_web;
 GRANT SELECT,DELETE ON TABLE audit.pending TO sealpost_sequencer;
 GRANT INSERT ON TABLE audit.pending TO sealpost_testmail;
+GRANT INSERT ON TABLE audit.pending TO sealpost_fleet;
 
 GRANT SELECT,INSERT ON TABLE ca.certificate TO sealpost_ca;
 
@@ -1369,6 +1427,26 @@ GRANT SELECT,INSERT,UPDATE ON TABLE enroll.leaver_sweep TO sealpost_enroll;
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.token TO sealpost_enroll;
+
+GRANT SELECT,INSERT,DELETE ON TABLE fleet.machine TO sealpost_fleet;
+
+GRANT UPDATE(person_name) ON TABLE fleet.machine TO sealpost_fleet;
+
+GRANT UPDATE(last_at) ON TABLE fleet.machine TO sealpost_fleet;
+
+GRANT UPDATE(reported_at) ON TABLE fleet.machine TO sealpost_fleet;
+
+GRANT UPDATE(system) ON TABLE fleet.machine TO sealpost_fleet;
+
+GRANT UPDATE(version) ON TABLE fleet.machine TO sealpost_fleet;
+
+GRANT UPDATE(failure) ON TABLE fleet.machine TO sealpost_fleet;
+
+GRANT UPDATE(ends_at) ON TABLE fleet.machine TO sealpost_fleet;
+
+GRANT SELECT,INSERT ON TABLE fleet.report TO sealpost_fleet;
+
+GRANT UPDATE(report) ON TABLE fleet.report TO sealpost_fleet;
 
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE gal.advertisement TO sealpost_gal;
 

@@ -26,6 +26,7 @@ const (
 	tagLog          = "Audit log"
 	tagCeremonies   = "Ceremonies"
 	tagImports      = "Imports"
+	tagMachines     = "Machines"
 	tagSystem       = "System"
 )
 
@@ -71,6 +72,7 @@ func openAPI() *huma.OpenAPI {
 			{Name: tagCeremonies, Description: "How officers who are not in one room make the archive's key, or pass it on."},
 			{Name: tagImports, Description: "Keys that were kept elsewhere, with other authorities' certificates."},
 			{Name: tagParcels, Description: "What one of a person's devices leaves for another, sealed."},
+			{Name: tagMachines, Description: "Where the agent is at work, and how it fares there."},
 			{Name: tagSystem, Description: "For those who run it."},
 		},
 		Components: &huma.Components{

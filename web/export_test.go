@@ -80,18 +80,17 @@ func (s *Server) CheckAnswer(method, path string, status int, media string, body
 
 // documented returns the operation that a request is for, nil if there is none.
 func (s *Server) documented(method, path string) *huma.Operation {
-	for pattern, item := range s.api.OpenAPI().Paths {
-		if !fits(strings.Split(pattern, "/"), strings.Split(path, "/")) {
-			continue
-		}
-		switch method {
-		case http.MethodGet, http.MethodHead:
-			return item.Get
-		case http.MethodPost:
-			return item.Post
+	paths := s.api.OpenAPI().Paths
+	item := paths[path] // which comes before patterns
+	for pattern, i := range paths {
+		if item == nil && fits(strings.Split(pattern, "/"), strings.Split(path, "/")) {
+			item = i
 		}
 	}
-	return nil
+	if item == nil {
+		return nil
+	}
+	return map[string]*huma.Operation{http.MethodGet: item.Get, http.MethodHead: item.Get, http.MethodPost: item.Post, http.MethodPut: item.Put, http.MethodDelete: item.Delete}[method]
 }
 
 func fits(pattern, path []string) bool {

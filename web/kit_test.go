@@ -30,6 +30,7 @@ import (
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/fleet"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
@@ -49,6 +50,7 @@ type rig struct {
 	Log    *buffer
 	Lists  *crl.Publisher
 	OCSP   *ocsp.Responder
+	Fleet  *fleet.Fleet
 }
 
 // buffer is what was logged.
@@ -93,7 +95,9 @@ func start(t testing.TB, h *housetest.House, change ...func(*web.Config)) *rig {
 	must(t, err)
 	directory, err := gal.New(gal.Config{DB: r.DB, Authority: r.PKI.Authority, Directory: r.Directory, Audit: r.Audit, Searchable: true, Now: r.Clock.Now})
 	must(t, err)
-	c := web.Config{GAL: directory, Registry: r.Enroll, Authority: r.PKI.Authority, Archive: r.Archive, Recovery: r.Recovery, Board: archive.NewBoard(archive.BoardConfig{DB: r.DB, Now: r.Clock.Now}), Directory: r.Directory, Audit: r.Audit, CRL: r.Lists, OCSP: r.OCSP,
+	r.Fleet, err = fleet.New(fleet.Config{DB: r.DB, Audit: r.Audit, Now: r.Clock.Now})
+	must(t, err)
+	c := web.Config{GAL: directory, Fleet: r.Fleet, Registry: r.Enroll, Authority: r.PKI.Authority, Archive: r.Archive, Recovery: r.Recovery, Board: archive.NewBoard(archive.BoardConfig{DB: r.DB, Now: r.Clock.Now}), Directory: r.Directory, Audit: r.Audit, CRL: r.Lists, OCSP: r.OCSP,
 		Publications: []web.Publication{{Path: "/crl/root.crl", MediaType: "application/pkix-crl", Read: func() ([]byte, error) { return r.PKI.RootCRL(t, r.Clock.Now()), nil }}},
 		Parts:        []web.Part{{Name: "database", Check: r.DB.Ping}, {Name: "directory", Check: r.Directory.Ping}},
 		Now:          r.Clock.Now, Log: slog.New(slog.NewJSONHandler(r.Log, &slog.HandlerOptions{Level: slog.LevelDebug})), Version: "test"}

@@ -113,6 +113,7 @@ func (s *Server) door(o operation) func(huma.Context, func(huma.Context)) {
 			return
 		}
 		c.caller = caller
+		s.heard(r, caller)
 		if caller.Answer != "" {
 			w.Header().Set("WWW-Authenticate", caller.Answer)
 		}
@@ -120,13 +121,16 @@ func (s *Server) door(o operation) func(huma.Context, func(huma.Context)) {
 			refuse(w, r, signin.ErrProof)
 			return
 		}
-		if o.method == http.MethodPost && !isJSON(r) {
+		if o.writes() && !isJSON(r) {
 			refuse(w, r, ErrMediaType)
 			return
 		}
 		next(ctx)
 	}
 }
+
+// writes reports whether an operation may change something, and takes a body.
+func (o operation) writes() bool { return o.method != http.MethodGet }
 
 // maxBody is how many bytes a request's body may have.
 func (o operation) maxBody() int64 {
@@ -200,7 +204,7 @@ func (o operation) refusals() map[int]string {
 	if o.proof {
 		list = append(list, signin.ErrProof)
 	}
-	if o.method == http.MethodPost {
+	if o.writes() {
 		list = append(list, ErrBodyTooBig, ErrMediaType, ErrBroken, ErrBodyTimeout, ErrCrossOrigin)
 	}
 	slices.SortFunc(list, func(a, b *fault.Error) int { return strings.Compare(a.Code, b.Code) })

@@ -42,6 +42,7 @@ func (s *Server) route() error {
 	s.ceremonyOperations()
 	s.importOperations()
 	s.parcelOperations()
+	s.machineOperations()
 	s.systemOperations()
 	var err error
 	if s.document, err = marshalDocument(s.api.OpenAPI()); err != nil {
@@ -80,7 +81,7 @@ func headIsGet(next http.Handler) http.Handler {
 // methodNotAllowed says which methods an address takes (RFC 9110, 15.5.6).
 func (s *Server) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
 	var allowed []string
-	for _, m := range []string{http.MethodGet, http.MethodPost} {
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
 		if s.router.Match(chi.NewRouteContext(), m, r.URL.Path) {
 			allowed = append(allowed, m)
 			if m == http.MethodGet {

@@ -23,6 +23,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
+	"github.com/sealpost/sealpost/fleet"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/gal/contact"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -47,6 +48,7 @@ type Config struct {
 	GAL       *gal.Publisher // nil: nobody's certificate is found or shown in the directory
 	Contacts  *contact.Desk  // nil: there are no contacts
 	TestMail  *testmail.Desk // nil: people send themselves no test mails
+	Fleet     *fleet.Fleet   // nil: nothing is known of people's machines
 	Audit     *audit.Log
 
 	Finding Finding // to whom certificates are shown that are found without the directory

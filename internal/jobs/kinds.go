@@ -107,6 +107,15 @@ func (SweepLeavers) Kind() string { return "leaver.sweep" }
 // InsertOpts keeps one at a time.
 func (SweepLeavers) InsertOpts() river.InsertOpts { return once }
 
+// TidyFleet forgets machines that are not heard of any more (package fleet).
+type TidyFleet struct{}
+
+// Kind names the job.
+func (TidyFleet) Kind() string { return "fleet.tidy" }
+
+// InsertOpts keeps one at a time.
+func (TidyFleet) InsertOpts() river.InsertOpts { return once }
+
 // LookAtContacts looks at directory entries of people outside (package gal/contact).
 type LookAtContacts struct{}
 

@@ -11,6 +11,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
+	"github.com/sealpost/sealpost/fleet"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/web/allowance"
 	"github.com/sealpost/sealpost/web/clients"
@@ -50,6 +51,7 @@ type Config struct {
 	TestMail  TestMail           `yaml:"test_mail"`
 	Directory directory.Config   `yaml:"directory"`
 	Leavers   leaver.Policy      `yaml:"leavers"`
+	Fleet     fleet.Policy       `yaml:"fleet"`
 	GAL       GAL                `yaml:"gal"`
 	CRL       CRL                `yaml:"crl"`
 	OCSP      OCSP               `yaml:"ocsp"`

@@ -37,6 +37,7 @@ func (c *Config) Validate() error {
 	c.validateTestMail(&f)
 	f.add("directory", c.Directory.Validate())
 	f.add("leavers", c.Leavers.Validate())
+	f.add("fleet", c.Fleet.Validate())
 	c.validateGAL(&f)
 	c.validateFinding(&f)
 	f.add("portal.sessions", c.Portal.Sessions.Validate())

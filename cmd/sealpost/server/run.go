@@ -19,6 +19,7 @@ import (
 	"github.com/sealpost/sealpost/crl"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
+	"github.com/sealpost/sealpost/fleet"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/gal/contact"
 	"github.com/sealpost/sealpost/internal/jobs"
@@ -51,6 +52,7 @@ type Server struct {
 	Archive  *archive.Archive // nil where no profile archives keys
 	Enroll   *enroll.Registry
 	Leavers  *leaver.Desk
+	Fleet    *fleet.Fleet
 	CRL      *crl.Publisher
 	GAL      *gal.Publisher
 	Contacts *contact.Desk
@@ -126,8 +128,14 @@ func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 	}
 	s.Leavers, err = leaver.New(leaver.Config{DB: s.DB, Authority: s.Authority, Directory: s.Directory, Audit: s.Audit, Policy: s.Config.Leavers,
 		After: hooks.AfterStep, Now: s.now, Log: s.Log})
-	if err != nil || s.Archive == nil {
+	if err != nil {
 		return err
+	}
+	if s.Fleet, err = fleet.New(fleet.Config{DB: s.DB, Audit: s.Audit, Policy: s.Config.Fleet, Left: s.Leavers.Left, Now: s.now, Log: s.Log}); err != nil {
+		return fmt.Errorf("fleet: %w", err)
+	}
+	if s.Archive == nil {
+		return nil
 	}
 	return s.Enroll.EnsureExchange(ctx)
 }
@@ -158,7 +166,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 		return err
 	}
 	f := s.Config.Finding
-	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
+	c := web.Config{Registry: s.Enroll, Authority: s.Authority, Archive: s.Archive, Recovery: s.Recovery, Leavers: s.Leavers, Fleet: s.Fleet, Board: archive.NewBoard(archive.BoardConfig{DB: s.DB, Now: s.now, Log: s.Log}), Directory: s.Directory, Audit: s.Audit,
 		GAL: s.GAL, Contacts: s.Contacts, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: allowance.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
 		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.directoryGauges()), Tables: slices.Concat(s.listTables(), s.galTables(), s.contactTables()), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	c.Kerberos, c.Dialect = s.Config.Kerberos, s.Config.Directory.Dialect
@@ -261,6 +269,7 @@ func (s *Server) Run(ctx context.Context, l web.Listeners) error {
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { s.Audit.Run(ctx); return nil })
 	g.Go(func() error { s.OCSP.Run(ctx); return nil })
+	g.Go(func() error { s.Fleet.Run(ctx); return nil })
 	g.Go(func() error { return s.Web.Run(ctx, l) })
 	err := g.Wait()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
@@ -273,6 +282,7 @@ func (s *Server) register() {
 	s.GAL.Register(s.Jobs)
 	s.Contacts.Register(s.Jobs)
 	s.Leavers.Register(s.Jobs)
+	s.Fleet.Register(s.Jobs)
 	if s.Recovery != nil {
 		s.Recovery.Register(s.Jobs)
 	}

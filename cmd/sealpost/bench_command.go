@@ -77,6 +77,7 @@ func benchFlags(c *cobra.Command) (*bench.Config, *bool) {
 	f.IntVar(&conf.Stored, "stored", 100_000, "pairs of certificates, and keys, in the filled database; 0 leaves that out")
 	f.IntVar(&conf.Starts, "starts", 5, "how often the server is started for its start-up time")
 	f.IntVar(&conf.Deposits, "deposits", 100, "deposits in a round, of which the server's CPU time is measured; 0 leaves that out")
+	f.IntVar(&conf.Workstations, "workstations", 1000, "workstations that wake up at once")
 	f.IntVar(&conf.CasePeople, "case-people", 1000, "people in the large recovery case; 0 leaves out what officers and recipients do")
 	f.IntVar(&conf.CaseEach, "case-keys", 10, "archived keys of each of them")
 	f.IntSliceVar(&conf.Entries, "list-entries", []int{1_000, 100_000, 1_000_000}, "sizes of the revocation lists, rising")

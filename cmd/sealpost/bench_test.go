@@ -23,7 +23,7 @@ func TestBench(t *testing.T) {
 	t.Cleanup(func() { must(t, os.RemoveAll(dir)) })
 	must(t, os.Chmod(dir, 0o755))
 	cmd := exec.Command(shared.path(program), "bench", "--json", "--dir", filepath.Join(dir, "b"), "--rounds", "1", "--seconds", "0.3", "--clients", "1,2",
-		"--people", "40", "--stored", "150", "--starts", "1", "--deposits", "3", "--case-people", "3", "--case-keys", "2", "--list-entries", "20,2500", "--gal-entries", "300")
+		"--people", "40", "--stored", "150", "--starts", "1", "--deposits", "3", "--case-people", "3", "--case-keys", "2", "--list-entries", "20,2500", "--gal-entries", "300", "--workstations", "12")
 	var out, progress bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &progress
 	if err := cmd.Run(); err != nil {
@@ -67,6 +67,7 @@ func TestBench(t *testing.T) {
 		saneSpread(t, d.Kind, d.MS)
 	}
 	saneGAL(t, r.GAL)
+	saneWorkstations(t, r.Workstations)
 	if r.Pages == nil || r.Pages.Pairs < 150 || len(r.Pages.Each) < 15 || r.Pages.FirstLoad < 50_000 {
 		t.Fatalf("%+v", r.Pages)
 	}
@@ -161,6 +162,18 @@ func saneArchive(t *testing.T, a *bench.Archive) {
 	}
 }
 
+func saneWorkstations(t *testing.T, w *bench.Workstations) {
+	t.Helper()
+	if w == nil || w.Number != 12 || len(w.Waves) != 4 {
+		t.Fatalf("workstations: %+v", w)
+	}
+	for _, wave := range w.Waves {
+		if wave.Served != w.Number || len(wave.Failed) > 0 || wave.Longest <= 0 || wave.P50 > wave.P99 || wave.P99 > wave.Longest || wave.Peak < 1 {
+			t.Errorf("%+v", wave)
+		}
+	}
+}
+
 func saneSpread(t *testing.T, what string, s bench.Spread) {
 	t.Helper()
 	if s.Min <= 0 || s.Median < s.Min {
@@ -171,8 +184,8 @@ func saneSpread(t *testing.T, what string, s bench.Spread) {
 func TestBenchRefusesNonsense(t *testing.T) {
 	shared.open(t)
 	out, err := exec.Command(shared.path(program), "bench", "--rounds", "0", "--clients", "0", "--keys", "X25519", "--by", "magic",
-		"--deposits", "-1", "--gal-entries", "-1", "--case-keys", "0", "--kra", "nowhere/sealpost-kra").CombinedOutput()
-	for _, want := range []string{"--rounds", "--clients", "--keys", "--by", "--deposits", "--gal-entries", "--case-keys", "--kra"} {
+		"--deposits", "-1", "--gal-entries", "-1", "--workstations", "0", "--case-keys", "0", "--kra", "nowhere/sealpost-kra").CombinedOutput()
+	for _, want := range []string{"--rounds", "--clients", "--keys", "--by", "--deposits", "--gal-entries", "--workstations", "--case-keys", "--kra"} {
 		if err == nil || !bytes.Contains(out, []byte(want)) {
 			t.Errorf("%v: %s, want %s", err, out, want)
 		}

@@ -56,7 +56,8 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		part string // "": all
 	}{{"set up", b.setUp, ""}, {"start", b.startServers, "enrolments"}, {"cryptography", b.measureCryptography, "enrolments"}, {"rounds", b.measureRounds, "enrolments"},
 		{"stored", b.measureStored, "enrolments"}, {"archive", b.measureArchive, "archive"}, {"lists", b.measureLists, "lists"},
-		{"ocsp", b.measureOCSP, "ocsp"}, {"points", b.measurePoints, "points"}, {"gal", b.measureGAL, "gal"}, {"pages", b.measurePages, "pages"}} {
+		{"ocsp", b.measureOCSP, "ocsp"}, {"points", b.measurePoints, "points"}, {"gal", b.measureGAL, "gal"}, {"pages", b.measurePages, "pages"},
+		{"workstations", b.measureWorkstations, "workstations"}} {
 		if step.part != "" && !b.measures(step.part) {
 			continue
 		}
@@ -82,7 +83,7 @@ func (b *bench) setUp(ctx context.Context) (err error) {
 		return err
 	}
 	b.others = map[string]demo.Server{}
-	for _, part := range []string{"lists", "points", "gal", "pages"} { // while nobody uses the first one's database
+	for _, part := range []string{"lists", "points", "gal", "pages", "workstations"} { // while nobody uses the first one's database
 		if !b.measures(part) {
 			continue
 		}

@@ -21,34 +21,35 @@ const (
 )
 
 // Parts are what can be measured by itself.
-var Parts = []string{"enrolments", "archive", "lists", "ocsp", "points", "gal", "pages"}
+var Parts = []string{"enrolments", "archive", "lists", "ocsp", "points", "gal", "pages", "workstations"}
 
 // measures reports whether a part is to be measured.
 func (c *Config) measures(part string) bool { return slices.Contains(c.Parts, part) }
 
 // Config says what to measure.
 type Config struct {
-	Dir        string        // folder for everything; new, empty, or a former run's
-	Rounds     int           // how often everything is measured, in turns
-	Seconds    float64       // how long each measurement lasts
-	Clients    []int         // numbers of clients at the same time
-	Keys       []string      // kinds of encryption key: P-256, RSA-3072
-	By         string        // ByToken or ByPassword
-	Issuer     string        // algorithm of the authorities' keys
-	People     int           // in the directory, beside the sample company
-	Stored     int           // pairs in the filled database; 0 leaves that measurement out
-	Starts     int           // how often the server is started for its start-up time
-	Deposits   int           // deposits in a round, for their CPU time; 0 leaves that out
-	CasePeople int           // people in the large recovery case; 0 leaves out what officers and recipients do
-	CaseEach   int           // archived keys of each of them
-	Entries    []int         // sizes of the revocation lists; rising
-	GALEntries int           // people in the large directory; 0 leaves that out
-	Parts      []string      // what is measured: of Parts
-	KRA        string        // the program sealpost-kra; empty for the one beside this program
-	Profile    string        // file for a CPU profile of the server; empty for none
-	Program    []string      // this program, to be run again; followed by a command's name and its flags
-	Out        io.Writer     // progress
-	patient    time.Duration // how long work behind the answers may take
+	Dir          string        // folder for everything; new, empty, or a former run's
+	Rounds       int           // how often everything is measured, in turns
+	Seconds      float64       // how long each measurement lasts
+	Clients      []int         // numbers of clients at the same time
+	Keys         []string      // kinds of encryption key: P-256, RSA-3072
+	By           string        // ByToken or ByPassword
+	Issuer       string        // algorithm of the authorities' keys
+	People       int           // in the directory, beside the sample company
+	Stored       int           // pairs in the filled database; 0 leaves that measurement out
+	Starts       int           // how often the server is started for its start-up time
+	Deposits     int           // deposits in a round, for their CPU time; 0 leaves that out
+	CasePeople   int           // people in the large recovery case; 0 leaves out what officers and recipients do
+	CaseEach     int           // archived keys of each of them
+	Entries      []int         // sizes of the revocation lists; rising
+	GALEntries   int           // people in the large directory; 0 leaves that out
+	Workstations int           // that wake up at once; one for each of the people, several for some if there are more
+	Parts        []string      // what is measured: of Parts
+	KRA          string        // the program sealpost-kra; empty for the one beside this program
+	Profile      string        // file for a CPU profile of the server; empty for none
+	Program      []string      // this program, to be run again; followed by a command's name and its flags
+	Out          io.Writer     // progress
+	patient      time.Duration // how long work behind the answers may take
 }
 
 // check returns what is wrong with the configuration.
@@ -88,6 +89,9 @@ func (c *Config) check() error {
 	}
 	if n := c.CasePeople * c.CaseEach; c.CasePeople > 0 && (c.CaseEach < 1 || n > record.MaxRecords) {
 		errs = append(errs, fmt.Errorf("--case-people, --case-keys: a case has 1 to %d keys", record.MaxRecords))
+	}
+	if c.Workstations < 1 || c.Workstations > 10_000 {
+		errs = append(errs, errors.New("--workstations must be between 1 and 10000"))
 	}
 	if c.GALEntries < 0 || c.GALEntries > 1_000_000 || c.GALEntries > 0 && c.GALEntries < 32*c.Rounds {
 		errs = append(errs, errors.New("--gal-entries must be 0, or lie between 32 for each round and 1000000"))

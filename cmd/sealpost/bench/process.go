@@ -127,12 +127,16 @@ func cpuTime(who int) time.Duration {
 // watchMemory looks how much memory of a process is resident at most, until peak is called. What the kernel says when it has
 // ended is no use: that counts its parent's, from which it was forked.
 func watchMemory(pid int) (peak func() float64) {
+	return watch(func() float64 { _, most := memoryOf(pid); return most })
+}
+
+// watch keeps the most that look returns.
+func watch(look func() float64) (peak func() float64) {
 	done, result := make(chan struct{}), make(chan float64)
 	go func() {
 		var most float64
 		for {
-			_, now := memoryOf(pid)
-			most = max(most, now)
+			most = max(most, look())
 			select {
 			case <-done:
 				result <- most
@@ -142,6 +146,12 @@ func watchMemory(pid int) (peak func() float64) {
 		}
 	}()
 	return func() float64 { close(done); return <-result }
+}
+
+// watchResident looks how much memory of a process is resident at most from now on, until peak is called: of what the kernel says, only
+// the present counts here.
+func watchResident(pid int) (peak func() float64) {
+	return watch(func() float64 { now, _ := memoryOf(pid); return now })
 }
 
 // forgetPeak gives back what memory it can and has the kernel forget how much of this process was resident at most. It returns how

@@ -29,6 +29,7 @@ type Report struct {
 	Delays       []Delay        `json:"delays,omitempty"`
 	GAL          *GAL           `json:"gal,omitempty"`
 	Pages        *Pages         `json:"pages,omitempty"`
+	Workstations *Workstations  `json:"workstations,omitempty"`
 }
 
 // Machine is where it was measured.
@@ -174,6 +175,9 @@ func (r *Report) Print(out io.Writer) error {
 	}
 	if r.Pages != nil {
 		printPages(w, r.Pages)
+	}
+	if r.Workstations != nil {
+		printWorkstations(w, r.Workstations)
 	}
 	return w.Flush()
 }

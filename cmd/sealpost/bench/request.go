@@ -147,18 +147,8 @@ func (s *target) enrolment(p *policy, key string) (request, error) {
 	if err != nil {
 		return request{}, err
 	}
-	body := api.EnrolmentRequest{Enrolment: "smime"}
-	if body.SigningCSR, err = csr(p, signing); err != nil {
-		return request{}, err
-	}
-	if body.EncryptionCSR, err = csr(p, encryption); err != nil {
-		return request{}, err
-	}
-	pkcs8, err := x509.MarshalPKCS8PrivateKey(encryption)
+	body, err := pairRequest(p, signing, encryption)
 	if err != nil {
-		return request{}, err
-	}
-	if body.EscrowedKey, err = message(p, body, pkcs8); err != nil {
 		return request{}, err
 	}
 	r := request{header: http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json"}, api.IdempotencyHeader: {uuid.NewString()}}}
@@ -168,6 +158,24 @@ func (s *target) enrolment(p *policy, key string) (request, error) {
 	}
 	r.body, err = json.Marshal(body)
 	return r, err
+}
+
+// pairRequest asks for a person's pair with these keys.
+func pairRequest(p *policy, signing, encryption crypto.Signer) (api.EnrolmentRequest, error) {
+	body := api.EnrolmentRequest{Enrolment: "smime"}
+	var err error
+	if body.SigningCSR, err = csr(p, signing); err != nil {
+		return body, err
+	}
+	if body.EncryptionCSR, err = csr(p, encryption); err != nil {
+		return body, err
+	}
+	pkcs8, err := x509.MarshalPKCS8PrivateKey(encryption)
+	if err != nil {
+		return body, err
+	}
+	body.EscrowedKey, err = message(p, body, pkcs8)
+	return body, err
 }
 
 // message is the encryption key for the archive, bound to person, requests and nonce.

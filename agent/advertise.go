@@ -94,7 +94,7 @@ func (a *Agent) advertiseAll(ctx context.Context, c *client.Client, id *Identity
 		}
 	}
 	id.Advertised = &want
-	return save(a.folder(id.Person.ID), identityFile, id)
+	return a.saveIdentity(a.folder(id.Person.ID), id)
 }
 
 // dialAfterwards is dial for when there are certificates: a token, which works for one enrolment, is not used any more.

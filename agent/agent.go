@@ -72,6 +72,8 @@ type Config struct {
 	Unattended bool
 	Anchors    []*x509.Certificate // roots that certificates must chain to; at least one
 	Places     []Place             // where signing keys can be kept beside software; none: nowhere
+	// Passphrase asks for the one that keys are kept under; nil for nobody to ask. It is called when it is first needed.
+	Passphrase func() (string, error)
 
 	Poll     time.Duration             // first pause between questions whether a request is issued; 0 means a second
 	Progress func(step, detail string) // hears what happens, for people; nil for nobody
@@ -95,7 +97,7 @@ func New(cfg Config) (*Agent, error) {
 	if len(cfg.Anchors) == 0 {
 		return nil, ErrConfig.Withf("The agent needs the root certificate of the mail authority.")
 	}
-	a := &Agent{cfg: cfg, anchors: x509.NewCertPool(), ring: &keyring{cfg.Places}, after: func(string) error { return nil }}
+	a := &Agent{cfg: cfg, anchors: x509.NewCertPool(), ring: &keyring{places: cfg.Places, pass: passphrase{ask: cfg.Passphrase}}, after: func(string) error { return nil }}
 	for _, cert := range cfg.Anchors {
 		if !cert.IsCA {
 			return nil, ErrConfig.Withf("%q is not the certificate of an authority.", cert.Subject)

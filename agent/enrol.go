@@ -122,10 +122,13 @@ func (a *Agent) request(ctx context.Context, c *client.Client, policy api.Policy
 		return nil, err
 	}
 	a.tidy(dir, false)
+	if err := errors.Join(longEnough(opt.Password, plan.Passphrase()), a.takes(id, opt.Password)); err != nil {
+		return nil, err
+	}
 	if p, err = a.begin(policy, plan, opt); err != nil {
 		return nil, err
 	}
-	if err := save(dir, pendingFile, p); err != nil {
+	if err := a.savePending(dir, p); err != nil {
 		return nil, err
 	}
 	if err := a.after("begin"); err != nil {
@@ -145,6 +148,10 @@ func (a *Agent) resume(ctx context.Context, c *client.Client, dir string, p *pen
 		return nil, ErrPassword.Withf("The request was begun with a password of your own for identity.p12. Give it again.")
 	}
 	a.cfg.Progress("resume", "going on with the request begun at "+p.BegunAt.Format(time.RFC3339))
+	a.ring.pass.know(opt.Password)
+	if err := longEnough(opt.Password, p.Passphrase); err != nil {
+		return nil, err
+	}
 	p.OwnPassword = opt.Password != ""
 	if opt.Folder != "" {
 		folder, err := filepath.Abs(opt.Folder)
@@ -253,7 +260,7 @@ func (a *Agent) begin(policy api.Policy, plan api.Enrolment, opt EnrolOptions) (
 	p := &pending{
 		Version: stateVersion, Server: a.cfg.Server.BaseURL, As: a.as(), Name: uuid.NewString(), BegunAt: a.cfg.Now().UTC(),
 		Person:    Person{ID: policy.Person.ID, Name: policy.Person.Name, Mailboxes: policy.Person.Mailboxes},
-		Enrolment: plan.Name, Folder: opt.Folder, Stores: opt.Stores, OwnPassword: opt.Password != "",
+		Enrolment: plan.Name, Folder: opt.Folder, Stores: opt.Stores, OwnPassword: opt.Password != "", Passphrase: plan.Passphrase(),
 		RenewAfter: policy.RenewAfter, Prefer: opt.Prefer,
 	}
 	if !(p.RenewAfter > 0 && p.RenewAfter < 1) {
@@ -341,7 +348,7 @@ func (a *Agent) rewritable(mailbox, password string) (*Identity, error) {
 	if err != nil {
 		return nil, err
 	}
-	return id, id.needs(password)
+	return id, a.takes(id, password)
 }
 
 // needs returns ErrPassword where identity.p12 has a password of the person's own and it was not given.

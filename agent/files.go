@@ -131,7 +131,7 @@ func (id *Identity) entries() ([]pkcs12.Entry, []*x509.Certificate, error) {
 		if h.Key.IsZero() {
 			continue
 		}
-		if h.Key.there != nil { // the file has its certificate alone
+		if h.Key.Place() != PlaceSoftware { // the file has its certificate alone
 			leaf, err := h.Leaf()
 			if err != nil {
 				return nil, nil, err

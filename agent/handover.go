@@ -206,7 +206,7 @@ func (a *Agent) tryReseal(ctx context.Context, id *Identity) error {
 	}
 	id.Resealed = &want
 	a.cfg.Progress("history", fmt.Sprintf("the server keeps your %d older keys, sealed to the newest", len(older)))
-	return save(a.folder(id.Person.ID), identityFile, id)
+	return a.saveIdentity(a.folder(id.Person.ID), id)
 }
 
 const (
@@ -319,7 +319,7 @@ func (a *Agent) keepReceived(r *Received, password string) error {
 	if r.New == 0 {
 		return nil
 	}
-	if err := save(a.folder(r.Identity.Person.ID), identityFile, r.Identity); err != nil {
+	if err := a.saveIdentity(a.folder(r.Identity.Person.ID), r.Identity); err != nil {
 		return err
 	}
 	if err := a.after("history-keep"); err != nil {

@@ -17,6 +17,7 @@ type Identity struct {
 	RenewAfter  float64   `json:"renew_after"`            // part of a certificate's life after which it is renewed
 	Folder      string    `json:"folder"`                 // where the files for mail programs are written
 	OwnPassword bool      `json:"own_password,omitempty"` // the person keeps the password of identity.p12, not we
+	Passphrase  int       `json:"passphrase,omitempty"`   // least length of that, if the keys here are kept under it, too; 0: they are not
 	Stores      Stores    `json:"stores"`                 // what else is kept up to date
 	Prefer      Prefer    `json:"prefer"`                 // kinds of key that the person asked for
 	Pairs       []Pair    `json:"pairs"`

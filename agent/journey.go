@@ -66,7 +66,7 @@ func (j *journey) wrapUp(ctx context.Context, id *Identity) (*Identity, error) {
 			return nil, err
 		}
 	}
-	return id, save(j.dir, identityFile, id)
+	return id, j.agent.saveIdentity(j.dir, id)
 }
 
 func (j *journey) tell(step, format string, args ...any) {
@@ -108,7 +108,7 @@ func (j *journey) sealAnew(ctx context.Context) error {
 		return err
 	}
 	j.tell("send", "sealed the encryption key again, for the old message would be too old")
-	return save(j.dir, pendingFile, p)
+	return j.agent.savePending(j.dir, p)
 }
 
 // sealPending puts the CMS message for the archive into a request.
@@ -135,7 +135,7 @@ func (j *journey) note(context.Context) error {
 		return nil
 	}
 	j.pending.ID = &j.status.ID
-	return save(j.dir, pendingFile, j.pending)
+	return j.agent.savePending(j.dir, j.pending)
 }
 
 // await asks until the request is issued or has failed, or until patience runs out.
@@ -233,7 +233,7 @@ func (j *journey) keep(context.Context) error {
 		id = &Identity{Version: stateVersion}
 	}
 	p := j.pending
-	id.Server, id.Person, id.RenewAfter, id.Folder, id.OwnPassword = p.Server, p.Person, p.RenewAfter, p.Folder, p.OwnPassword
+	id.Server, id.Person, id.RenewAfter, id.Folder, id.OwnPassword, id.Passphrase = p.Server, p.Person, p.RenewAfter, p.Folder, p.OwnPassword, max(id.Passphrase, p.Passphrase)
 	id.Stores, id.Prefer = id.Stores.with(p.Stores), p.Prefer
 	j.identity = id
 	if id.has(p.Name) { // a crash came after this step
@@ -245,7 +245,7 @@ func (j *journey) keep(context.Context) error {
 		}
 	}
 	id.add(j.pair)
-	return save(j.dir, identityFile, id)
+	return j.agent.saveIdentity(j.dir, id)
 }
 
 func lastReceipt(id *Identity) *Receipt {

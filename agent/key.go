@@ -9,8 +9,8 @@ import (
 	"fmt"
 )
 
-// Key is one private key of an identity or a request: the key itself, or where it was made and stays. The zero value is no
-// key at all. In the agent's files it is PKCS#8, as text, or an object that says where it is.
+// Key is one private key of an identity or a request: the key itself, in the clear or under a passphrase, or where it was made and
+// stays. The zero value is no key at all. In the agent's files it is PKCS#8, as text, or an object that says where it is.
 type Key struct {
 	pkcs8 Secret
 	there *elsewhere
@@ -19,10 +19,13 @@ type Key struct {
 
 // elsewhere says where a key is that is not in the agent's files.
 type elsewhere struct {
-	Place  string `json:"place"`  // api.KeyPlan's name of it
-	Name   string `json:"name"`   // which the agent gave it
-	Object []byte `json:"object"` // what the place needs to use it: nothing that anybody else could
-	Public []byte `json:"public"` // SubjectPublicKeyInfo
+	Place  string `json:"place"`            // api.KeyPlan's name of it
+	Name   string `json:"name,omitempty"`   // which the agent gave it
+	Object []byte `json:"object,omitempty"` // what the place needs to use it: nothing that anybody else could
+	Public []byte `json:"public"`           // SubjectPublicKeyInfo
+
+	// Sealed is the key itself, under the person's passphrase (see passphrase). Then it is in software, and nothing else is said.
+	Sealed []byte `json:"sealed,omitempty"`
 }
 
 // ErrKeyElsewhere is returned where a key's bytes are wanted that are not here.
@@ -46,10 +49,14 @@ func (k Key) Place() string {
 
 // Signer returns the key to sign with.
 func (k Key) Signer() (crypto.Signer, error) {
-	if k.there != nil {
+	if k.there != nil && k.there.Sealed == nil {
 		return k.ring.open(k.there)
 	}
-	return parseKey(k.pkcs8)
+	pkcs8, err := k.PKCS8()
+	if err != nil {
+		return nil, err
+	}
+	return parseKey(pkcs8)
 }
 
 // Equal reports whether both are the same key in the same place, or none.
@@ -57,15 +64,20 @@ func (k Key) Equal(other Key) bool {
 	if k.there == nil || other.there == nil {
 		return k.there == other.there && subtle.ConstantTimeCompare(k.pkcs8, other.pkcs8) == 1
 	}
-	return k.there.Place == other.there.Place && k.there.Name == other.there.Name && bytes.Equal(k.there.Public, other.there.Public)
+	return k.there.Place == other.there.Place && bytes.Equal(k.there.Sealed, other.there.Sealed) && k.there.Name == other.there.Name && bytes.Equal(k.there.Public, other.there.Public)
 }
 
 // PKCS8 returns the key's bytes. It returns ErrKeyElsewhere for one that is in a token or TPM.
 func (k Key) PKCS8() (Secret, error) {
-	if k.there != nil {
+	switch {
+	case k.there == nil:
+		return k.pkcs8, nil
+	case k.there.Sealed == nil:
 		return nil, ErrKeyElsewhere
+	case k.ring == nil:
+		return nil, ErrPassphraseMissing
 	}
-	return k.pkcs8, nil
+	return k.ring.pass.open(k.there.Sealed, k.there.Public)
 }
 
 // public returns the SubjectPublicKeyInfo. Nothing is opened for it.
@@ -87,7 +99,7 @@ func (k Key) check() error {
 		_, err := parseKey(k.pkcs8)
 		return err
 	}
-	if _, err := x509.ParsePKIXPublicKey(k.there.Public); err != nil || k.there.Place == "" || k.there.Name == "" {
+	if _, err := x509.ParsePKIXPublicKey(k.there.Public); err != nil || k.there.Place == "" || (k.there.Name == "") == (k.there.Sealed == nil) {
 		return ErrState.Withf("The agent's folder does not say right where a key is.").Because(err)
 	}
 	return nil

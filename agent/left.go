@@ -86,7 +86,7 @@ func (a *Agent) tryTidy(dir string, done bool) error {
 // used returns the names of the keys elsewhere that a person's files speak of.
 func (a *Agent) used(dir string, asideToo bool) (names []string, err error) {
 	note := func(k Key) {
-		if k.there != nil {
+		if k.there != nil && k.there.Name != "" {
 			names = append(names, k.there.Name)
 		}
 	}

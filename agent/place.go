@@ -42,8 +42,11 @@ type Certified interface {
 	Certify(name string, object []byte, cert *x509.Certificate) error
 }
 
-// keyring opens keys that are elsewhere.
-type keyring struct{ places []Place }
+// keyring opens keys that are elsewhere, or under a passphrase.
+type keyring struct {
+	places []Place
+	pass   passphrase
+}
 
 func (r *keyring) place(name string) Place {
 	if r == nil {

@@ -113,7 +113,7 @@ func (a *Agent) Restore(ctx context.Context, opt RestoreOptions) (*Restored, err
 
 // settleRestore finds out early what would stop the end.
 func (a *Agent) settleRestore(id *Identity, opt *RestoreOptions) error {
-	if err := id.needs(opt.Password); err != nil {
+	if err := a.takes(id, opt.Password); err != nil {
 		return err
 	}
 	if err := opt.Stores.absolute(); err != nil {
@@ -130,7 +130,7 @@ func (a *Agent) settleRestore(id *Identity, opt *RestoreOptions) error {
 	if err := takesFiles(id.Folder); err != nil {
 		return err
 	}
-	return save(a.folder(id.Person.ID), identityFile, id)
+	return a.saveIdentity(a.folder(id.Person.ID), id)
 }
 
 // await asks how the cases stand until everything has come or patience ends.

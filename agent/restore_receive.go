@@ -221,7 +221,7 @@ func (r *restore) keep(ctx context.Context, k *restoringCase, o *delivery.Openin
 			r.out.Unavailable++
 		}
 	}
-	if err := save(r.agent.folder(r.id.Person.ID), identityFile, r.id); err != nil {
+	if err := r.agent.saveIdentity(r.agent.folder(r.id.Person.ID), r.id); err != nil {
 		return err
 	}
 	if err := r.agent.after("restore-keep"); err != nil {

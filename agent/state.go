@@ -53,6 +53,7 @@ type pending struct {
 	RenewAfter  float64   `json:"renew_after"`
 	Folder      string    `json:"folder"`
 	OwnPassword bool      `json:"own_password,omitempty"`
+	Passphrase  int       `json:"passphrase,omitempty"` // least length of that, if keys are kept under it; 0: they are not
 	Stores      Stores    `json:"stores"`
 	Prefer      Prefer    `json:"prefer"`
 
@@ -155,6 +156,28 @@ func (a *Agent) loadPending(dir string) (*pending, error) {
 	}
 	p.SigningKey.ring, p.EncryptionKey.ring = a.ring, a.ring
 	return p, nil
+}
+
+// saveIdentity writes a person's identity.json, with the keys under the passphrase where one is demanded.
+func (a *Agent) saveIdentity(dir string, id *Identity) error {
+	if id.Passphrase > 0 {
+		for _, h := range id.held() {
+			if err := h.Key.seal(a.ring); err != nil {
+				return err
+			}
+		}
+	}
+	return save(dir, identityFile, id)
+}
+
+// savePending writes a person's pending.json, likewise.
+func (a *Agent) savePending(dir string, p *pending) error {
+	if p.Passphrase > 0 {
+		if err := errors.Join(p.SigningKey.seal(a.ring), p.EncryptionKey.seal(a.ring)); err != nil {
+			return err
+		}
+	}
+	return save(dir, pendingFile, p)
 }
 
 // load reads a file of a person's folder; a missing one is nil.

@@ -67,12 +67,15 @@ func (a *Agent) Fill(ctx context.Context, opt FillOptions) ([]Filled, error) {
 	if err := id.Stores.absolute(); err != nil {
 		return nil, err
 	}
+	if err := a.takes(id, opt.Password); err != nil {
+		return nil, err
+	}
 	d, err := id.deliver(opt.Password)
 	if err != nil {
 		return nil, err
 	}
 	if !opt.Stores.None() {
-		if err := save(a.folder(id.Person.ID), identityFile, id); err != nil {
+		if err := a.saveIdentity(a.folder(id.Person.ID), id); err != nil {
 			return nil, err
 		}
 	}

@@ -70,6 +70,16 @@ type KeyPlan struct {
 	PIN          int      `json:"pin,omitempty" doc:"The least number of characters of the PIN of a token or TPM with the key."`
 }
 
+// Passphrase returns the least length of the passphrase that the enrolment demands; 0: none.
+func (e Enrolment) Passphrase() (least int) {
+	for _, p := range []*KeyPlan{e.Signing, e.Encryption} {
+		if p != nil {
+			least = max(least, p.Passphrase)
+		}
+	}
+	return least
+}
+
 // The places of a private key, in KeyPlan.Places.
 const (
 	PlaceSoftware = "software" // a file, or a program's key store

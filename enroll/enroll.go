@@ -63,6 +63,8 @@ type Plan struct {
 	Signing     string `yaml:"signing"`     // profile of the certificate to sign with
 	Encryption  string `yaml:"encryption"`  // profile of the certificate to read mail with
 	Endorsement bool   `yaml:"endorsement"` // true: a registrar must agree first
+
+	Protection Protection `yaml:"protection"` // of private keys on people's machines
 }
 
 // Config is what a Registry is made of. Every field without "nil" in its comment is required.
@@ -169,6 +171,9 @@ func (r *Registry) resolve(p Plan) (plan, error) {
 	}
 	if out.escrowed() && r.Archive == nil {
 		errs = append(errs, fmt.Errorf("encryption: profile %q archives its key and there is no archive", p.Encryption))
+	}
+	if err := p.Protection.Validate(p.Signing != ""); err != nil {
+		errs = append(errs, fmt.Errorf("protection: %w", err))
 	}
 	return out, errors.Join(errs...)
 }

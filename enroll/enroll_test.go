@@ -423,12 +423,13 @@ func TestPlansAreCheckedWhole(t *testing.T) {
 	h := setup(t)
 	c := h.Config
 	c.Archive = nil
-	c.Plans = []enroll.Plan{{Name: "a"}, {Name: "b", Signing: "no-such"}, {Name: "c", Signing: ca.SMIMEEncryption}, {Name: "d", Encryption: ca.SMIMEEncryption}}
+	c.Plans = []enroll.Plan{{Name: "a"}, {Name: "b", Signing: "no-such"}, {Name: "c", Signing: ca.SMIMEEncryption}, {Name: "d", Encryption: ca.SMIMEEncryption},
+		{Name: "e", Signing: ca.SMIMESigning, Protection: enroll.Protection{Places: []string{"pocket"}}}}
 	_, err := enroll.New(c)
 	if err == nil {
 		t.Fatal("no fault was found")
 	}
-	for i, want := range []string{"neither signing nor encryption", "no-such", "never archived", "there is no archive"} {
+	for i, want := range []string{"neither signing nor encryption", "no-such", "never archived", "there is no archive", `protection: places[0]: unknown place "pocket"`} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("plan %d: %q is not in: %v", i, want, err)
 		}

@@ -21,6 +21,11 @@ func (s *session) addPlaces(settings *agent.Settings) (err error) {
 	return nil
 }
 
+// passphrase reads the one that keys are kept under, or asks for it.
+func (s *session) passphrase() (string, error) {
+	return s.secret("passphrase of your keys", s.passphraseFile, "SEALPOST_PASSPHRASE")
+}
+
 // places are those in which signing keys may be on this machine.
 func (s *session) places(settings agent.Settings) []agent.Place {
 	p := pin.Source{

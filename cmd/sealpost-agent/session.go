@@ -34,6 +34,7 @@ type session struct {
 	tokenFile, mailbox   string
 	kerberos             bool
 	tpm, token, pinFile  string
+	passphraseFile       string
 	json, quiet, verbose bool
 }
 
@@ -50,6 +51,7 @@ func (s *session) addFlags(c *cobra.Command) {
 	f.StringVar(&s.tpm, "tpm", "", "TPM that a signing key may be in, if not the system's own: a device, or unix:PATH or tcp:HOST:PORT of a simulator (remembered)")
 	f.StringVar(&s.token, "token", "", "token that a signing key may be in: the library of its maker, or a pkcs11: address with module-path and token (remembered)")
 	f.StringVar(&s.pinFile, "pin-file", "", "file with the PIN of the token or TPM, or SEALPOST_PIN (remembered; it is asked for otherwise)")
+	f.StringVar(&s.passphraseFile, "passphrase-file", "", "file with the passphrase that your keys are kept under, where the server demands one (SEALPOST_PASSPHRASE)")
 	f.StringVar(&s.mailbox, "mailbox", "", "whose certificates, where there are several people's in the folder")
 	f.BoolVar(&s.json, "json", false, "write the result, and errors, as JSON")
 	f.BoolVarP(&s.quiet, "quiet", "q", false, "do not say what is being done")
@@ -145,7 +147,7 @@ func (s *session) agentWith(settings agent.Settings, credentials client.Config, 
 		log = slog.New(slog.NewTextHandler(s.stderr, nil))
 	}
 	credentials.Log = log
-	return agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Places: s.places(settings), Progress: s.progress, Log: log})
+	return agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Places: s.places(settings), Passphrase: s.passphrase, Progress: s.progress, Log: log})
 }
 
 // open makes the agent for commands that come after enrolment.

@@ -67,6 +67,9 @@ func (c *Config) Validate() error {
 	if len(c.Audit.Files)+len(c.Audit.Syslog)+len(c.Audit.Addresses) == 0 {
 		f.say("audit", "names no place outside the database where checkpoints are kept: files, syslog or addresses")
 	}
+	for i, p := range c.Enrolment.Plans {
+		f.add(fmt.Sprintf("enrolment.plans[%d].protection", i), p.Protection.Validate(p.Signing != ""))
+	}
 	if c.Enrolment.RenewAfter < 0 || c.Enrolment.RenewAfter >= 1 {
 		f.say("enrolment.renew_after", "must lie between 0 and 1")
 	}

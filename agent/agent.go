@@ -75,6 +75,9 @@ type Config struct {
 	// Passphrase asks for the one that keys are kept under; nil for nobody to ask. It is called when it is first needed.
 	Passphrase func() (string, error)
 
+	// Schedule is what starts the program by itself, for the server's view of machines: timer, daemon or none; "" where it is not known.
+	Schedule string
+
 	Poll     time.Duration             // first pause between questions whether a request is issued; 0 means a second
 	Progress func(step, detail string) // hears what happens, for people; nil for nobody
 	Now      func() time.Time          // nil means time.Now
@@ -86,6 +89,7 @@ type Agent struct {
 	cfg     Config
 	anchors *x509.CertPool
 	ring    *keyring
+	memory  *memory
 	after   func(step string) error // test hook: called after every step that leaves a trace; an error is a crash there
 }
 
@@ -97,7 +101,8 @@ func New(cfg Config) (*Agent, error) {
 	if len(cfg.Anchors) == 0 {
 		return nil, ErrConfig.Withf("The agent needs the root certificate of the mail authority.")
 	}
-	a := &Agent{cfg: cfg, anchors: x509.NewCertPool(), ring: &keyring{places: cfg.Places, pass: passphrase{ask: cfg.Passphrase}}, after: func(string) error { return nil }}
+	a := &Agent{cfg: cfg, anchors: x509.NewCertPool(), ring: &keyring{places: cfg.Places, pass: passphrase{ask: cfg.Passphrase}}, memory: &memory{},
+		after: func(string) error { return nil }}
 	for _, cert := range cfg.Anchors {
 		if !cert.IsCA {
 			return nil, ErrConfig.Withf("%q is not the certificate of an authority.", cert.Subject)

@@ -31,13 +31,18 @@ type EnrolOptions struct {
 
 // Enrol takes a person from nothing to certificates in files. A request that was begun earlier is taken up where it
 // stands. The stores are not touched: see Fill. Beside ErrEnrolled it returns the identity that is there.
-func (a *Agent) Enrol(ctx context.Context, opt EnrolOptions) (*Identity, error) {
+func (a *Agent) Enrol(ctx context.Context, opt EnrolOptions) (_ *Identity, err error) {
 	unlock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	attempt := a.attempt("enrol")
+	defer attempt.ends(ctx, &err)
 	id, err := a.enrol(ctx, opt)
+	if id != nil {
+		attempt.person = id.Person.ID
+	}
 	if id != nil && (err == nil || errors.Is(err, ErrEnrolled)) {
 		a.advertise(ctx, id)
 	}

@@ -22,16 +22,19 @@ type Renewal struct {
 
 // Renew makes new pairs in place of those whose time has come, with new keys. Unless there are other credentials, the
 // certificate being renewed shows who asks. Old encryption keys stay.
-func (a *Agent) Renew(ctx context.Context, opt RenewOptions) (*Renewal, error) {
+func (a *Agent) Renew(ctx context.Context, opt RenewOptions) (_ *Renewal, err error) {
 	unlock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	attempt := a.attempt("renew")
+	defer attempt.ends(ctx, &err)
 	id, err := a.rewritable(opt.Mailbox, opt.Password)
 	if err != nil {
 		return nil, err
 	}
+	attempt.person = id.Person.ID
 	r := &Renewal{Identity: id}
 	if r.Identity, r.Renewed, err = a.finishBegun(ctx, id, opt); err != nil {
 		return nil, err

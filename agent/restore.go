@@ -73,16 +73,19 @@ type restore struct {
 // Restore gets the person's archived encryption keys onto this machine, with the officers' help. The first run opens the
 // case; whatever stops it, the next one goes on. It returns ErrCaseWaiting while officers have to answer, ErrNothingLost
 // if there is nothing to ask for, and ErrCaseEnded if they refused or did not answer in time.
-func (a *Agent) Restore(ctx context.Context, opt RestoreOptions) (*Restored, error) {
+func (a *Agent) Restore(ctx context.Context, opt RestoreOptions) (_ *Restored, err error) {
 	unlock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	attempt := a.attempt("restore")
+	defer attempt.ends(ctx, &err)
 	id, err := a.forMailbox(opt.Mailbox)
 	if err != nil {
 		return nil, err
 	}
+	attempt.person = id.Person.ID
 	if err := a.settleRestore(id, &opt); err != nil {
 		return nil, err
 	}

@@ -57,7 +57,9 @@ func (a *Agent) Run(ctx context.Context, opt RunOptions) (*Ran, error) {
 		return r.out, failed
 	}
 	r.out.Next = runs.settle(failed, r.next(), a.cfg.Now())
-	return r.out, errors.Join(failed, a.saveRuns(runs))
+	failed = errors.Join(failed, a.saveRuns(runs))
+	a.ReportAfter(ctx)
+	return r.out, failed
 }
 
 // run is one run.

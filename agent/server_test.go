@@ -55,10 +55,36 @@ type server struct {
 	seen     []string                   // "POST certificate" and the like
 	revoked  []string
 
+	fleet   bool       // reports are taken
+	reports []reported // that came
+
 	wants      bool     // what the directory should show, signed
 	advertised [][]byte // and what came
 	unwelcome  bool     // it is refused
 	both       bool     // the certificate to sign with is to encrypt to, too
+}
+
+// reported is what a machine said.
+type reported struct {
+	machine string
+	mailbox string // of the certificate that showed who asked; empty: none did
+	api.MachineReport
+}
+
+func (s *server) report(w http.ResponseWriter, r *http.Request, machine string) {
+	if !s.fleet {
+		refuse(w, 404, "no-fleet", "This server keeps nothing about machines.")
+		return
+	}
+	got := reported{machine: machine}
+	if len(r.TLS.PeerCertificates) > 0 {
+		got.mailbox = r.TLS.PeerCertificates[0].EmailAddresses[0]
+	}
+	if err := json.NewDecoder(r.Body).Decode(&got.MachineReport); err != nil || r.Header.Get(api.MachineHeader) != machine {
+		s.t.Errorf("report: %v, header %q", err, r.Header.Get(api.MachineHeader))
+	}
+	s.reports = append(s.reports, got)
+	reply(w, api.Machine{})
 }
 
 type served struct {
@@ -122,6 +148,8 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.advertise(w, r)
 	case path == "/certificates":
 		s.certificates(w)
+	case strings.HasPrefix(path, "/machines/") && r.Method == http.MethodPut:
+		s.report(w, r, strings.TrimPrefix(path, "/machines/"))
 	case strings.HasSuffix(path, "/revoke"):
 		s.revoke(w, path)
 	default:

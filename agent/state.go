@@ -23,6 +23,8 @@ import (
 //	settings.json              which server, which roots
 //	machine.json               the folder's own id
 //	runs.json                  when to run by itself again, and what the last runs came to
+//	failures.json              what went wrong lately, until it has been told
+//	status.json                what the program last said of its state
 //	lock                       held while an agent is at work
 //	PERSON/pending.json        a request that was begun, with its keys
 //	PERSON/identity.json       what was issued, with the keys: the one source of all files below

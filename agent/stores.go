@@ -53,16 +53,19 @@ type Filled struct {
 
 // Fill writes the files again and puts the keys into the stores. A store that fails does not keep the others from
 // being filled; the error is of the first that failed.
-func (a *Agent) Fill(ctx context.Context, opt FillOptions) ([]Filled, error) {
+func (a *Agent) Fill(ctx context.Context, opt FillOptions) (_ []Filled, err error) {
 	unlock, err := a.lock()
 	if err != nil {
 		return nil, err
 	}
 	defer unlock()
+	attempt := a.attempt("fill")
+	defer attempt.ends(ctx, &err)
 	id, err := a.identityOf(opt)
 	if err != nil {
 		return nil, err
 	}
+	attempt.person = id.Person.ID
 	id.Stores = id.Stores.with(opt.Stores)
 	if err := id.Stores.absolute(); err != nil {
 		return nil, err
@@ -93,6 +96,7 @@ func (a *Agent) Fill(ctx context.Context, opt FillOptions) ([]Filled, error) {
 	for _, i := range out {
 		failed = errors.Join(failed, i.Err)
 	}
+	a.noteStores(id.Person.ID, out)
 	return out, failed
 }
 

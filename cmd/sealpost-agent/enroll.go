@@ -109,6 +109,7 @@ func (s *session) enroll(ctx context.Context, o enrollFlags) error {
 			return err
 		}
 	}
+	defer s.ended(ctx, a)
 	o.Stores = o.stores()
 	id, err := a.Enrol(ctx, o.EnrolOptions)
 	if errors.Is(err, agent.ErrEnrolled) { // what was asked for is there: scripts may run this every day

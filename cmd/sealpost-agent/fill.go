@@ -33,6 +33,7 @@ only with --gpgsm-trust. gpg-agent protects the keys with the password of identi
 			if err != nil {
 				return err
 			}
+			defer s.keepStatus(a)
 			return s.fill(cmd.Context(), a, opt)
 		},
 	}

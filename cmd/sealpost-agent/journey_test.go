@@ -26,6 +26,7 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/fleet"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/housetest"
 	"github.com/sealpost/sealpost/internal/pkitest"
@@ -47,7 +48,9 @@ func startCompany(t *testing.T) *company {
 	key := pkitest.NewKey(t, ca.P256)
 	issued := c.PKI.Issue(t, ca.Request{ID: uuid.New(), Profile: ca.ServerTLS, DNSNames: []string{"localhost"}, PublicKey: pkitest.SPKI(key.Public())})
 	certificate := &tls.Certificate{Certificate: [][]byte{issued[0].DER, c.PKI.Issuing.Raw}, PrivateKey: key}
-	server, err := web.New(web.Config{Registry: c.Enroll, Authority: c.PKI.Authority, Archive: c.Archive, Recovery: c.Recovery, Directory: c.Directory, Audit: c.Audit,
+	machines, err := fleet.New(fleet.Config{DB: c.DB, Audit: c.Audit, Now: c.Clock.Now})
+	must(t, err)
+	server, err := web.New(web.Config{Fleet: machines, Registry: c.Enroll, Authority: c.PKI.Authority, Archive: c.Archive, Recovery: c.Recovery, Directory: c.Directory, Audit: c.Audit,
 		Version: "test", Now: c.Clock.Now, Certificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }})
 	must(t, err)
 	var l web.Listeners

@@ -43,6 +43,7 @@ func (s *session) renew(ctx context.Context, o agent.RenewOptions, passwordFile 
 	if err != nil {
 		return err
 	}
+	defer s.ended(ctx, a)
 	o.Mailbox = s.mailbox
 	r, err := a.Renew(ctx, o)
 	if err != nil {

@@ -77,6 +77,7 @@ func (s *session) restore(ctx context.Context, o restoreFlags) (err error) {
 	if err != nil {
 		return err
 	}
+	defer s.ended(ctx, a)
 	r, err := a.Restore(ctx, o.RestoreOptions)
 	if errors.Is(err, agent.ErrCaseWaiting) && s.json {
 		if st, statusErr := a.RestoreStatus(ctx, s.mailbox); statusErr == nil {

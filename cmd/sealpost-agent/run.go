@@ -90,6 +90,9 @@ func (s *session) runOnce(ctx context.Context, o runFlags) (*agent.Ran, error) {
 		return nil, err
 	}
 	r, err := a.Run(ctx, opt)
+	if r != nil && !r.Early {
+		s.keepStatus(a)
+	}
 	if errors.Is(err, agent.ErrNoIdentity) || errors.Is(err, agent.ErrExpired) { // it would have taken what is missing
 		err = errors.Join(missing, err)
 	}
@@ -112,6 +115,7 @@ func (s *session) unattended(settings agent.Settings) (client.Config, error) {
 }
 
 func (s *session) daemon(ctx context.Context, o runFlags) error {
+	s.daemonRuns = true
 	agent.Daemon(ctx, nil, func(ctx context.Context) time.Time {
 		r, err := s.runOnce(ctx, o)
 		if err != nil && ctx.Err() == nil {

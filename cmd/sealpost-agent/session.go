@@ -36,6 +36,7 @@ type session struct {
 	tpm, token, pinFile  string
 	passphraseFile       string
 	json, quiet, verbose bool
+	daemonRuns           bool // this process is the daemon
 }
 
 func (s *session) addFlags(c *cobra.Command) {
@@ -147,7 +148,8 @@ func (s *session) agentWith(settings agent.Settings, credentials client.Config, 
 		log = slog.New(slog.NewTextHandler(s.stderr, nil))
 	}
 	credentials.Log = log
-	return agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Places: s.places(settings), Passphrase: s.passphrase, Progress: s.progress, Log: log})
+	return agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Places: s.places(settings), Passphrase: s.passphrase,
+		Schedule: s.scheduled(), Progress: s.progress, Log: log})
 }
 
 // open makes the agent for commands that come after enrolment.

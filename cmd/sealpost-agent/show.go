@@ -66,12 +66,6 @@ type begunJSON struct {
 	Request   *uuid.UUID   `json:"request,omitempty"`
 }
 
-type statusJSON struct {
-	Identities []identityJSON `json:"identities"`
-	Begun      []begunJSON    `json:"begun"`
-	Restores   []restoreJSON  `json:"restores,omitempty"` // without what the server knows; see restore status
-}
-
 // write writes a result to standard output: as JSON, or as a table by the function.
 func (s *session) write(v any, table func(io.Writer)) error {
 	if s.json {
@@ -96,37 +90,6 @@ func (s *session) show(id *agent.Identity, filled []agent.Filled) error {
 func (s *session) showFilled(filled []agent.Filled) error {
 	v := viewFilled(filled)
 	return s.write(v, func(w io.Writer) { printFilled(w, v) })
-}
-
-func (s *session) showStatus(ids []*agent.Identity, begun []agent.BegunRequest, restores []agent.RestoreStatus) error {
-	v := statusJSON{Identities: []identityJSON{}, Begun: []begunJSON{}}
-	for _, id := range ids {
-		one, err := viewIdentity(id)
-		if err != nil {
-			return err
-		}
-		v.Identities = append(v.Identities, one)
-	}
-	for _, b := range begun {
-		v.Begun = append(v.Begun, begunJSON{b.Person, b.Enrolment, b.Server, b.BegunAt, b.ID})
-	}
-	for _, st := range restores {
-		v.Restores = append(v.Restores, viewRestore(st))
-	}
-	return s.write(v, func(w io.Writer) {
-		if len(v.Identities)+len(v.Begun) == 0 {
-			fmt.Fprintln(w, "There is nothing here yet. See: sealpost-agent enroll --help")
-		}
-		for _, id := range v.Identities {
-			id.print(w)
-		}
-		for _, b := range v.Begun {
-			fmt.Fprintf(w, "%s: a request for %q was begun on %s. Run the same command again to go on.\n", plain(b.Person.Name), b.Enrolment, day(b.BegunAt))
-		}
-		for _, st := range v.Restores {
-			fmt.Fprintf(w, "%s: a restore was begun on %s. See: sealpost-agent restore status\n", plain(st.Person.Name), day(st.BegunAt))
-		}
-	})
 }
 
 func viewIdentity(id *agent.Identity) (v identityJSON, err error) {

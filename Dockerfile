@@ -23,7 +23,7 @@ RUN mkdir -p /etc/postgresql-common/createcluster.d \
  && echo "slapd slapd/no_configuration boolean true" | debconf-set-selections \
  && apt-get update \
  && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends \
-      ca-certificates curl gpg-agent gpgsm ldap-utils openssl postgresql postgresql-client slapd vsftpd \
+      ca-certificates curl gpg-agent gpgsm ldap-utils libnss3-tools openssl postgresql postgresql-client slapd vsftpd \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --home-dir /data --shell /usr/sbin/nologin sealpost \
  && install -d -o sealpost -g sealpost -m 0700 /data

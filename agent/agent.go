@@ -118,6 +118,9 @@ func New(cfg Config) (*Agent, error) {
 	if a.cfg.Now == nil {
 		a.cfg.Now = time.Now
 	}
+	if a.cfg.Server.Now == nil {
+		a.cfg.Server.Now = a.cfg.Now
+	}
 	if a.cfg.Log == nil {
 		a.cfg.Log = slog.New(slog.DiscardHandler)
 	}

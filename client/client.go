@@ -72,6 +72,8 @@ type Config struct {
 	Backoff time.Duration
 	// UserAgent names the calling program to the server; empty means "sealpost-client".
 	UserAgent string
+	// Now is the time by which the server's TLS certificate is judged; nil means time.Now.
+	Now func() time.Time
 	// Log hears of repeated attempts; nil discards.
 	Log *slog.Logger
 }
@@ -158,7 +160,7 @@ func (c Config) checkCredentials() error {
 }
 
 func transport(cfg Config) *http.Transport {
-	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.Roots}
+	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.Roots, Time: cfg.Now}
 	if cert := cfg.ClientCertificate; cert != nil {
 		// A callback, because tls.Config.Certificates are kept back when the server's list of issuers lacks theirs.
 		tlsConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) { return cert, nil }

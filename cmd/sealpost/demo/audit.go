@@ -57,18 +57,23 @@ func (d *Demo) auditWhole(ctx context.Context) (string, error) {
 		report.Events, report.Checkpoints, report.Outside, len(report.Witnessed)), nil
 }
 
+// copyDatabase copies the database while it is in use: a copy by template needs that nobody is connected, a dump does not.
+func (d *Demo) copyDatabase(ctx context.Context, name string) error {
+	if _, err := d.psql(ctx, "postgres", "create database "+name); err != nil {
+		return err
+	}
+	dump := d.sockets + "/" + name + ".dump"
+	if _, err := d.program(ctx, "pg_dump", "-Fc", "-f", dump, d.cluster.URL(database)); err != nil {
+		return err
+	}
+	_, err := d.program(ctx, "pg_restore", "-d", d.cluster.URL(name), dump)
+	return err
+}
+
 // auditTampered alters one row in a copy of the database, as somebody who owns the database could, and verifies the copy.
 func (d *Demo) auditTampered(ctx context.Context) (string, error) {
 	const copied = "tampered"
-	// A copy by template needs that nobody is connected; a dump does not.
-	if _, err := d.psql(ctx, "postgres", "create database "+copied); err != nil {
-		return "", err
-	}
-	dump := d.sockets + "/dump"
-	if _, err := d.program(ctx, "pg_dump", "-Fc", "-f", dump, d.cluster.URL(database)); err != nil {
-		return "", err
-	}
-	if _, err := d.program(ctx, "pg_restore", "-d", d.cluster.URL(copied), dump); err != nil {
+	if err := d.copyDatabase(ctx, copied); err != nil {
 		return "", err
 	}
 	altered, err := d.psql(ctx, copied, `update audit.event set body = replace(body, 'alice', 'malle')

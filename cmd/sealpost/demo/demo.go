@@ -46,6 +46,7 @@ type Demo struct {
 
 	carol carol // what is known of the revocation
 	lost  lost  // what is known of the recovery
+	desks desks // two computers that look after themselves
 
 	people    string         // more people, as LDIF
 	limits    string         // for slapd.conf
@@ -143,10 +144,9 @@ func (d *Demo) startServer(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.Listen()
+	l, err := listen(s)
 	if err != nil {
-		s.Close()
-		return errors.Join(err, closeAll(l))
+		return err
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	d.config, d.server = c, &running{Server: s, stop: stop, ended: make(chan error, 1)}
@@ -157,6 +157,16 @@ func (d *Demo) startServer(ctx context.Context) error {
 		s.Close()
 	})
 	return nil
+}
+
+// listen opens a server's listeners, or closes the server.
+func listen(s *server.Server) (web.Listeners, error) {
+	l, err := s.Listen()
+	if err != nil {
+		s.Close()
+		return l, errors.Join(err, closeAll(l))
+	}
+	return l, nil
 }
 
 func closeAll(l web.Listeners) error {

@@ -65,12 +65,12 @@ func TestTour(t *testing.T) {
 	}
 	for _, want := range []string{"laptop-lost", "one-officer-refused", "own-approval-refused", "keys-restored",
 		"ftp-started", "crl-published", "certificate-revoked", "points-read-back", "delta-suffices", "ocsp-agrees",
-		"directory-drifted", "directory-repaired"} {
+		"directory-drifted", "directory-repaired", "workstation-enrolled", "second-workstation-restored", "workstation-renewed"} {
 		if !slices.Contains(names, want) {
 			t.Errorf("no step %s in %v", want, names)
 		}
 	}
-	if len(steps) < 31 {
+	if len(steps) < 35 {
 		t.Errorf("%d steps", len(steps))
 	}
 	for _, s := range steps {
@@ -100,6 +100,7 @@ func TestTour(t *testing.T) {
 			t.Errorf("%s: %s", mail, got)
 		}
 	}
+	workstationsAgree(t, dir)
 	listsAgree(t, dir)
 	entriesAgree(t, dir)
 	openssl(t, dir, "verify", "-CAfile", "pki/root.pem", "pki/issuing.pem")
@@ -110,6 +111,38 @@ func TestTour(t *testing.T) {
 	for _, f := range []string{"server.yaml", "mail/encrypted.eml", "recovered/old.eml"} {
 		if _, err := os.Stat(filepath.Join(dir, f)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// workstationsAgree: NSS has on both computers what agent/status.json says, and reads the mail that the first one's key was for.
+func workstationsAgree(t *testing.T, dir string) {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "agent", "status.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var status map[string]struct {
+		Machine    string
+		Pairs      int
+		Renewed    int
+		OldKeys    int    `json:"old_keys"`
+		Encryption string `json:"encryption_serial"`
+	}
+	if err := json.Unmarshal(text, &status); err != nil {
+		t.Fatal(err)
+	}
+	first, second := status["first"], status["second"]
+	if first.Machine == "" || first.Machine == second.Machine || first.Pairs != 2 || first.Renewed != 1 || second.Pairs != 1 || second.OldKeys != 1 {
+		t.Errorf("%s", text)
+	}
+	for name, keys := range map[string]int{"first": 4, "second": 3} {
+		nss := "sql:" + filepath.Join("agent", name, "nss")
+		if out := tool(t, dir, "certutil", "-K", "-d", nss); strings.Count(out, "\n<") != keys {
+			t.Errorf("%s: certutil finds\n%s", name, out)
+		}
+		if out := tool(t, dir, "cmsutil", "-D", "-d", nss, "-i", "agent/old.cms"); !strings.Contains(out, "At ten") {
+			t.Errorf("%s: cmsutil says %s", name, out)
 		}
 	}
 }
@@ -224,11 +257,16 @@ func leafAlone(t *testing.T, path string) {
 
 func openssl(t *testing.T, dir string, args ...string) string {
 	t.Helper()
-	cmd := exec.CommandContext(t.Context(), "openssl", args...)
+	return tool(t, dir, "openssl", args...)
+}
+
+func tool(t *testing.T, dir, name string, args ...string) string {
+	t.Helper()
+	cmd := exec.CommandContext(t.Context(), name, args...)
 	cmd.Dir = dir
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Errorf("openssl %s: %v: %s", strings.Join(args, " "), err, out)
+		t.Errorf("%s %s: %v: %s", name, strings.Join(args, " "), err, out)
 	}
 	return string(out)
 }

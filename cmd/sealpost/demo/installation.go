@@ -81,31 +81,32 @@ func (i *Installation) server(dir string, t setup.Template, db string) Server {
 // Another makes another server with the same keys on a copy of the database, which nobody may be using at that moment.
 // Its configuration lies in a folder of that name.
 func (i *Installation) Another(ctx context.Context, name string) (Server, error) {
-	dir, t := filepath.Join(i.Dir, name), i.demo.template
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return Server{}, err
-	}
-	for _, shared := range []string{"pki", setup.PassphraseFile} {
-		if err := os.Symlink(filepath.Join(i.Dir, shared), filepath.Join(dir, shared)); err != nil {
-			return Server{}, err
-		}
-	}
 	if _, err := i.demo.psql(ctx, "postgres", fmt.Sprintf("create database %s template %s", name, database)); err != nil {
 		return Server{}, err
 	}
-	var err error
-	if t.Public, err = child.FreeAddress(); err != nil {
-		return Server{}, err
+	dir, t, err := i.demo.another(name, func(t *setup.Template) { t.PortalRequests = 1_000_000 }) // those who measure ask faster than people
+	return i.server(dir, t, name), err
+}
+
+// another writes the configuration of a further server with the same keys, on the database of that name, into a folder of that name.
+func (d *Demo) another(name string, change func(*setup.Template)) (dir string, t setup.Template, err error) {
+	dir, t = filepath.Join(d.dir, name), d.template
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return dir, t, err
 	}
-	if t.API, err = child.FreeAddress(); err != nil {
-		return Server{}, err
+	for _, shared := range []string{"pki", setup.PassphraseFile} {
+		if err := os.Symlink(filepath.Join(d.dir, shared), filepath.Join(dir, shared)); err != nil {
+			return dir, t, err
+		}
 	}
-	if t.Portal, err = child.FreeAddress(); err != nil {
-		return Server{}, err
+	for _, address := range []*string{&t.Public, &t.API, &t.Portal} {
+		if *address, err = child.FreeAddress(); err != nil {
+			return dir, t, err
+		}
 	}
-	t.PortalRequests = 1_000_000 // those who measure ask faster than people
-	t.DatabaseURL = i.Cluster.URLAs(pg.DefaultRolePrefix+string(pg.LoginRole), name)
-	t.AdminURL = i.Cluster.URL(name)
+	t.DatabaseURL = d.cluster.URLAs(pg.DefaultRolePrefix+string(pg.LoginRole), name)
+	t.AdminURL = d.cluster.URL(name)
 	t.CRLEntry = "cn=" + name + "," + slapdtest.PKI // one list a place
-	return i.server(dir, t, name), t.Write(filepath.Join(dir, setup.ConfigFile))
+	change(&t)
+	return dir, t, t.Write(filepath.Join(dir, setup.ConfigFile))
 }

@@ -102,11 +102,11 @@ func (f *Fleet) Get(ctx context.Context, by audit.Actor, person, id uuid.UUID) (
 	return m, err
 }
 
-// Forget forgets a machine, of the actor's own or, for registrars, of anybody's. If it reports again it is known again: what
+// Forget forgets a machine, of the actor's own or, for registrars and at the server's command line, of anybody's. If it reports again it is known again: what
 // should work there no longer is revoked, not forgotten.
 func (f *Fleet) Forget(ctx context.Context, by audit.Actor, person, id uuid.UUID) (*Machine, error) {
 	data := map[string]any{"machine": id}
-	if person != by.Person && !by.Has(audit.Registrar) {
+	if person != by.Person && !by.Has(audit.Registrar) && by.Method != audit.MethodLocal {
 		if !Sees(by) {
 			return nil, ErrUnknown
 		}
@@ -139,9 +139,33 @@ const (
 	mostNames    = 20
 )
 
-// Summary counts all machines. Registrars, operators and auditors may see it, and monitoring.
+// counting reports whether somebody may count all machines: registrars, operators and auditors, and monitoring.
+func counting(by audit.Actor) bool { return Sees(by) || by.Method == audit.MethodSystem }
+
+// Failures counts machines by what goes wrong there now.
+func (f *Fleet) Failures(ctx context.Context, by audit.Actor) ([]api.MachineCount, error) {
+	return f.counted(ctx, by, countFailures, 10*mostFailures)
+}
+
+// Versions counts machines by the agent's version.
+func (f *Fleet) Versions(ctx context.Context, by audit.Actor) ([]api.MachineCount, error) {
+	return f.counted(ctx, by, countVersions, mostNames)
+}
+
+func (f *Fleet) counted(ctx context.Context, by audit.Actor, count func(context.Context, pgx.Tx, int) ([]api.MachineCount, error), most int) (out []api.MachineCount, err error) {
+	if !counting(by) {
+		return nil, ErrNotAllowed
+	}
+	err = f.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
+		out, err = count(ctx, tx, most)
+		return err
+	})
+	return out, err
+}
+
+// Summary counts all machines.
 func (f *Fleet) Summary(ctx context.Context, by audit.Actor) (*api.MachineSummary, error) {
-	if !Sees(by) && by.Method != audit.MethodSystem {
+	if !counting(by) {
 		return nil, ErrNotAllowed
 	}
 	now := f.now()

@@ -23,6 +23,7 @@ import (
 	"crypto/x509"
 	"encoding/hex"
 	"log/slog"
+	"os"
 	"time"
 
 	"github.com/sealpost/sealpost/client"
@@ -77,6 +78,8 @@ type Config struct {
 
 	// Schedule is what starts the program by itself, for the server's view of machines: timer, daemon or none; "" where it is not known.
 	Schedule string
+	// Home is the person's home folder, in which mail programs' profiles are looked for; empty means the usual one.
+	Home string
 
 	Poll     time.Duration             // first pause between questions whether a request is issued; 0 means a second
 	Progress func(step, detail string) // hears what happens, for people; nil for nobody
@@ -108,6 +111,11 @@ func New(cfg Config) (*Agent, error) {
 			return nil, ErrConfig.Withf("%q is not the certificate of an authority.", cert.Subject)
 		}
 		a.anchors.AddCert(cert)
+	}
+	if a.cfg.Home == "" {
+		if home, err := os.UserHomeDir(); err == nil { // who has none has no profiles
+			a.cfg.Home = home
+		}
 	}
 	if a.cfg.Poll <= 0 {
 		a.cfg.Poll = time.Second

@@ -28,36 +28,38 @@ type GPGSM struct {
 // maxTrustlist bounds trustlist.txt, in bytes.
 const maxTrustlist = 1 << 20
 
+func (g GPGSM) name() (kind, place string) { return "gpgsm", g.Home }
+
 // install imports the certificates and keys. gpg-agent protects each key with the password of the file that it came in.
-// Importing again changes nothing. It returns what could not be done and why, where the rest could.
-func (g GPGSM) install(ctx context.Context, d keyFiles) (notes []string, err error) {
+// Importing again changes nothing.
+func (g GPGSM) install(ctx context.Context, d keyFiles) (out outcome, err error) {
 	version, err := g.version(ctx)
 	if err != nil {
-		return nil, err
+		return out, err
 	}
 	if _, err := g.gpgsm("", "--import", d.file(ChainFile)).run(ctx); err != nil {
-		return nil, storeFault(err, "gpgsm did not take the issuers' certificates.")
+		return out, storeFault(err, "gpgsm did not take the issuers' certificates.")
 	}
 	if g.TrustRoots {
 		if err := g.trust(ctx, d.roots); err != nil {
-			return nil, err
+			return out, err
 		}
 	}
 	for i, cert := range d.certificates {
 		// Before 2.4 it stops in the middle of an import of an EC key, with a segmentation fault.
 		if _, ok := cert.PublicKey.(*rsa.PublicKey); !ok && version.before(2, 4) {
-			notes = append(notes, fmt.Sprintf("gpgsm %s takes RSA keys only; it has the certificate %x but not its key. "+
+			out.notes = append(out.notes, fmt.Sprintf("gpgsm %s takes RSA keys only; it has the certificate %x but not its key. "+
 				"Use gpgsm 2.4, or enrol with RSA keys.", version, cert.SerialNumber))
 			if err := g.importCertificate(ctx, cert); err != nil {
-				return notes, err
+				return out, err
 			}
 			continue
 		}
 		if err := g.importKey(ctx, d.file(GPGSMFolder, gpgsmFile(i)), d.password); err != nil {
-			return notes, err
+			return out, err
 		}
 	}
-	return notes, nil
+	return out, nil
 }
 
 func (g GPGSM) env() []string {

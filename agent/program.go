@@ -57,3 +57,9 @@ func (l *limited) Write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// installed reports whether a program is there.
+func installed(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
+}

@@ -69,8 +69,8 @@ func TestRestoreOfAnImportedKey(t *testing.T) {
 	m.enrolled(1, "P-256")
 	kase, _ := m.opened(agent.RestoreOptions{})
 	o.approve(kase, "olivia", "oscar")
-	nss := &agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
-	r, err := m.agent(false).Restore(t.Context(), agent.RestoreOptions{Stores: agent.Stores{NSS: nss}})
+	nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+	r, err := m.agent(false).Restore(t.Context(), agent.RestoreOptions{Stores: agent.Stores{NSS: agent.Databases{nss}}})
 	must(t, err)
 	if r.Keys != 3 || r.New != 2 || r.Loose != nil || len(r.Identity.History) != 2 || !r.Identity.History[1].Foreign {
 		t.Fatalf("%+v", r)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -143,13 +144,13 @@ func (r *run) fill(ctx context.Context, id *Identity) error {
 	if id.Stores.None() {
 		return nil
 	}
-	content := id.contentHash()
+	content := r.agent.contentHash(id)
 	if r.runs.person(id.Person.ID).Filled == content {
 		return nil
 	}
 	filled, err := r.agent.Fill(ctx, FillOptions{Person: id.Person.ID, Password: r.opt.Password})
 	r.out.Filled = append(r.out.Filled, filled...)
-	if err == nil {
+	if err == nil && !slices.ContainsFunc(filled, func(f Filled) bool { return f.Again }) {
 		r.runs.person(id.Person.ID).Filled = content
 	}
 	return err
@@ -208,8 +209,8 @@ func (id *Identity) primary() string {
 	return id.Person.Mailboxes[0]
 }
 
-// contentHash names what the key stores should have.
-func (id *Identity) contentHash() string {
+// contentHash names what the key stores should have, and which they are.
+func (a *Agent) contentHash(id *Identity) string {
 	h := sha256.New()
 	for _, held := range id.held() {
 		fmt.Fprintf(h, "%x %t\n", held.Certificate, !held.Key.IsZero())
@@ -219,5 +220,10 @@ func (id *Identity) contentHash() string {
 		return ""
 	}
 	h.Write(stores)
+	found, _ := a.find(id) // what cannot be looked at now, Fill tells
+	for _, s := range found {
+		kind, place := s.name()
+		fmt.Fprintf(h, "\n%s %q", kind, place)
+	}
 	return hex.EncodeToString(h.Sum(nil))
 }

@@ -159,9 +159,9 @@ func TestRunAfterACrash(t *testing.T) {
 func TestRunFills(t *testing.T) {
 	t.Parallel()
 	w := newWorkstation(t)
-	nss := &agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+	nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
 	write(t, nss.Dir, nil) // a file stands where the database should be
-	opt := agent.RunOptions{Force: true, Enrol: agent.EnrolOptions{Stores: agent.Stores{NSS: nss}}}
+	opt := agent.RunOptions{Force: true, Enrol: agent.EnrolOptions{Stores: agent.Stores{NSS: agent.Databases{nss}}}}
 	r, err := w.unattended(t, asAlice).Run(t.Context(), opt)
 	if !errors.Is(err, agent.ErrStore) || !r.Enrolled || len(r.Filled) != 1 || r.Filled[0].Err == nil {
 		t.Fatalf("%+v, %v", r, err)

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/agent"
@@ -68,8 +69,8 @@ func TestSettings(t *testing.T) {
 		t.Fatal(err)
 	}
 	got, err := agent.LoadSettings(dir)
-	if err != nil || *got != want {
-		t.Errorf("settings %+v, %v", got, err)
+	if diff := cmp.Diff(&want, got); err != nil || diff != "" {
+		t.Errorf("settings: %v %s", err, diff)
 	}
 	for name, roots := range map[string]string{
 		"none": "", "no PEM": "hello", "a key": "-----BEGIN PRIVATE KEY-----\nMAA=\n-----END PRIVATE KEY-----\n",
@@ -79,7 +80,7 @@ func TestSettings(t *testing.T) {
 			t.Errorf("%s: %v, want ErrConfig", name, err)
 		}
 	}
-	if got, err := agent.LoadSettings(dir); err != nil || *got != want {
+	if got, err := agent.LoadSettings(dir); err != nil || cmp.Diff(&want, got) != "" {
 		t.Errorf("settings %+v, %v", got, err)
 	}
 }

@@ -1,29 +1,51 @@
 package agent
 
 import (
+	"cmp"
 	"context"
 	"crypto/x509"
 	"errors"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/agent/mozilla"
+	"github.com/sealpost/sealpost/internal/fault"
 )
 
 // Stores are the key stores that an identity is kept in besides its files; nil where it is not.
 type Stores struct {
-	NSS   *NSS   `json:"nss,omitempty"`
-	GPGSM *GPGSM `json:"gpgsm,omitempty"`
+	NSS         Databases `json:"nss,omitempty"`
+	Thunderbird *Profiles `json:"thunderbird,omitempty"` // its profiles with an account of the person's, as they are found
+	Firefox     *Profiles `json:"firefox,omitempty"`     // its profiles, as they are found
+	GPGSM       *GPGSM    `json:"gpgsm,omitempty"`
+	Auto        bool      `json:"auto,omitempty"` // whatever mail programs' stores are found on the machine
+}
+
+// store is one place that mail programs find keys in. Each is in a file of its own.
+type store interface {
+	// name returns the kind of store, and where it is if there may be several.
+	name() (kind, place string)
+	// install puts certificates, keys and trust there. What cannot be done while the rest can is a note. Installing again changes
+	// nothing, and completes what was stopped in the middle.
+	install(ctx context.Context, d keyFiles) (outcome, error)
+}
+
+// outcome is what a store says when it has the keys.
+type outcome struct {
+	notes []string
+	again bool // a later filling has something left to do
 }
 
 // with returns the stores, those of other taking the place of ours.
 func (s Stores) with(other Stores) Stores {
-	if other.NSS != nil {
-		s.NSS = other.NSS
-	}
-	if other.GPGSM != nil {
-		s.GPGSM = other.GPGSM
-	}
+	s.NSS = s.NSS.with(other.NSS)
+	s.Thunderbird = cmp.Or(other.Thunderbird, s.Thunderbird)
+	s.Firefox = cmp.Or(other.Firefox, s.Firefox)
+	s.GPGSM = cmp.Or(other.GPGSM, s.GPGSM)
+	s.Auto = s.Auto || other.Auto
 	return s
 }
 
@@ -34,7 +56,9 @@ func (s Stores) With(other Stores) (Stores, error) {
 }
 
 // None reports whether there is no store.
-func (s Stores) None() bool { return s.NSS == nil && s.GPGSM == nil }
+func (s Stores) None() bool {
+	return len(s.NSS) == 0 && s.Thunderbird == nil && s.Firefox == nil && s.GPGSM == nil && !s.Auto
+}
 
 // FillOptions say what to put where.
 type FillOptions struct {
@@ -42,12 +66,16 @@ type FillOptions struct {
 	Mailbox  string    // whose, where there are several people
 	Password string    // of identity.p12, where the person keeps it
 	Stores   Stores    // beside those that were named before; renewals keep them up to date too
+	Only     bool      // Stores take the place of those that were named before; what is in those stays there
 }
 
 // Filled is what became of one key store.
 type Filled struct {
-	Store string   // "nss" or "gpgsm"
+	Store string   // its kind: "nss", "gpgsm"; "thunderbird" or "firefox" where no profile of theirs was found
+	Place string   // its folder, where there may be several
 	Notes []string // what it did not take, and why
+	Again bool     // a later filling has something left to do: a program must be closed first
+	Code  string   // of Err, for programs to read; see [fault.Error]
 	Err   error    // nil: the rest is in
 }
 
@@ -66,6 +94,9 @@ func (a *Agent) Fill(ctx context.Context, opt FillOptions) (_ []Filled, err erro
 		return nil, err
 	}
 	attempt.person = id.Person.ID
+	if opt.Only {
+		id.Stores = Stores{}
+	}
 	id.Stores = id.Stores.with(opt.Stores)
 	if err := id.Stores.absolute(); err != nil {
 		return nil, err
@@ -77,20 +108,14 @@ func (a *Agent) Fill(ctx context.Context, opt FillOptions) (_ []Filled, err erro
 	if err != nil {
 		return nil, err
 	}
-	if !opt.Stores.None() {
+	if !opt.Stores.None() || opt.Only {
 		if err := a.saveIdentity(a.folder(id.Person.ID), id); err != nil {
 			return nil, err
 		}
 	}
-	var out []Filled
-	if nss := id.Stores.NSS; nss != nil {
-		a.cfg.Progress("fill", "importing into the NSS database "+nss.Dir)
-		out = append(out, Filled{Store: "nss", Err: nss.install(ctx, d)})
-	}
-	if gpgsm := id.Stores.GPGSM; gpgsm != nil {
-		a.cfg.Progress("fill", "importing into gpgsm")
-		notes, err := gpgsm.install(ctx, d)
-		out = append(out, Filled{Store: "gpgsm", Notes: notes, Err: err})
+	stores, out := a.find(id)
+	for _, st := range stores {
+		out = append(out, a.fill(ctx, st, d))
 	}
 	var failed error
 	for _, i := range out {
@@ -98,6 +123,21 @@ func (a *Agent) Fill(ctx context.Context, opt FillOptions) (_ []Filled, err erro
 	}
 	a.noteStores(id.Person.ID, out)
 	return out, failed
+}
+
+func (a *Agent) fill(ctx context.Context, s store, d keyFiles) Filled {
+	kind, place := s.name()
+	a.cfg.Progress("fill", strings.TrimSpace("importing into "+kind+" "+place))
+	got, err := s.install(ctx, d)
+	return filled(kind, place, got, err)
+}
+
+func filled(kind, place string, got outcome, err error) Filled {
+	f := Filled{Store: kind, Place: place, Notes: got.notes, Again: got.again, Err: err}
+	if err != nil {
+		f.Code = cmp.Or(fault.Of(err), ErrStore).Code
+	}
+	return f
 }
 
 func (a *Agent) identityOf(opt FillOptions) (*Identity, error) {
@@ -112,10 +152,16 @@ func (a *Agent) identityOf(opt FillOptions) (*Identity, error) {
 }
 
 // absolute makes paths independent of where the next run is started.
-func (s Stores) absolute() (err error) {
+func (s *Stores) absolute() (err error) {
 	var paths []*string
-	if s.NSS != nil {
-		paths = append(paths, &s.NSS.Dir, &s.NSS.PasswordFile)
+	s.NSS = slices.Clone(s.NSS)
+	for i := range s.NSS {
+		paths = append(paths, &s.NSS[i].Dir, &s.NSS[i].PasswordFile)
+	}
+	for _, p := range []*Profiles{s.Thunderbird, s.Firefox} {
+		if p != nil {
+			paths = append(paths, &p.PasswordFile)
+		}
 	}
 	if s.GPGSM != nil {
 		paths = append(paths, &s.GPGSM.Home)
@@ -137,6 +183,7 @@ type keyFiles struct {
 	password     string              // of the files
 	certificates []*x509.Certificate // whose keys are in the files, in their order
 	roots        []*x509.Certificate
+	choice       mozilla.Choice // the current certificates, and whose accounts should use them
 }
 
 func (d keyFiles) file(name ...string) string {
@@ -165,6 +212,9 @@ func (id *Identity) deliver(own string) (keyFiles, error) {
 	}
 	for _, e := range entries {
 		d.certificates = append(d.certificates, e.Certificate)
+	}
+	if d.choice, err = id.choice(); err != nil {
+		return d, err
 	}
 	for _, h := range id.held() {
 		if h.Foreign {

@@ -36,7 +36,7 @@ func TestNSS(t *testing.T) {
 				}
 				run(t, "", "certutil", "-N", "-d", "sql:"+nss.Dir, "-f", nss.PasswordFile)
 			}
-			w, id := realWorkstation(t, agent.EnrolOptions{Password: tt.own, Stores: agent.Stores{NSS: &nss}})
+			w, id := realWorkstation(t, agent.EnrolOptions{Password: tt.own, Stores: agent.Stores{NSS: agent.Databases{nss}}})
 			for range 2 { // the second time changes nothing
 				if _, err := w.agent(t, asAlice).Fill(t.Context(), agent.FillOptions{Password: tt.own}); err != nil {
 					t.Fatal(err)
@@ -65,28 +65,6 @@ func TestNSS(t *testing.T) {
 				t.Errorf("the root is trusted for servers too: %s", out)
 			}
 		})
-	}
-}
-
-func TestNSSRefuses(t *testing.T) {
-	t.Parallel()
-	w, _ := realWorkstation(t, agent.EnrolOptions{})
-	locked := filepath.Join(t.TempDir(), "locked")
-	password := filepath.Join(t.TempDir(), "password")
-	write(t, password, []byte("sesame\n"))
-	if err := os.Mkdir(locked, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	run(t, "", "certutil", "-N", "-d", "sql:"+locked, "-f", password)
-	file := filepath.Join(t.TempDir(), "file")
-	write(t, file, nil)
-	for name, nss := range map[string]*agent.NSS{
-		"database with a password": {Dir: locked}, "a file": {Dir: file}, "a file above": {Dir: filepath.Join(file, "x")},
-	} {
-		got, err := w.agent(t, asAlice).Fill(t.Context(), agent.FillOptions{Stores: agent.Stores{NSS: nss}})
-		if !errors.Is(err, agent.ErrStore) && !errors.Is(err, agent.ErrDisk) || len(got) != 1 || got[0].Err == nil {
-			t.Errorf("%s: %+v, %v", name, got, err)
-		}
 	}
 }
 
@@ -176,7 +154,7 @@ func TestInstallRefuses(t *testing.T) {
 func TestRenewalRemembers(t *testing.T) {
 	t.Parallel()
 	nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
-	w, _ := realWorkstation(t, agent.EnrolOptions{Prefer: agent.Prefer{Signing: "RSA-3072"}, Stores: agent.Stores{NSS: &nss}})
+	w, _ := realWorkstation(t, agent.EnrolOptions{Prefer: agent.Prefer{Signing: "RSA-3072"}, Stores: agent.Stores{NSS: agent.Databases{nss}}})
 	w.clock.at = time.Now().Add(time.Second)
 	r, err := w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{Force: true})
 	if err != nil {

@@ -23,14 +23,11 @@ const (
 var ErrProfiles = fault.New(fault.Malformed, "mail-profiles", "The list of the mail program's profiles cannot be understood.")
 
 // Profiles returns the folders of a program's profiles, as its lists name them; those that are there, each once.
-func (s System) Profiles(p Program) ([]string, error) {
-	var out []string
+func (s System) Profiles(p Program) (out []string, err error) {
 	var seen []fs.FileInfo
 	for _, folder := range s.folders(p) {
-		named, err := listed(folder)
-		if err != nil {
-			return nil, err
-		}
+		named, broken := listed(folder)
+		err = errors.Join(err, broken) // one list that is broken hides no other
 		for _, dir := range named {
 			info, err := os.Stat(dir)
 			if err != nil || !info.IsDir() {
@@ -42,7 +39,7 @@ func (s System) Profiles(p Program) ([]string, error) {
 			}
 		}
 	}
-	return out, nil
+	return out, err
 }
 
 // listed returns what profiles.ini and installs.ini of a folder name.

@@ -18,7 +18,7 @@ import (
 // link "lock" that names its process; where a file system knows no locks, the link alone counts. A link that a crash left
 // does not.
 func Running(profile string) (bool, error) {
-	held, err := locked(filepath.Join(profile, ".parentlock"))
+	held, err := Locked(filepath.Join(profile, ".parentlock"))
 	if held || err == nil {
 		return held, nil
 	}
@@ -30,8 +30,8 @@ func Running(profile string) (bool, error) {
 
 var errNoLocks = errors.New("the file system knows no locks")
 
-// locked reports whether another process has a lock on a file.
-func locked(path string) (bool, error) {
+// Locked reports whether another process has a lock of fcntl on any part of a file.
+func Locked(path string) (bool, error) {
 	f, err := os.Open(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil

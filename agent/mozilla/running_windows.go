@@ -23,3 +23,6 @@ func Running(profile string) (bool, error) {
 	}
 	return false, ErrProfile.Withf("Whether a program uses the profile %s cannot be told.", profile).Because(err)
 }
+
+// Locked is for systems with locks of fcntl.
+func Locked(string) (bool, error) { return false, nil }

@@ -12,32 +12,6 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
-// storeFlags are the options about key stores.
-type storeFlags struct {
-	nss, nssPassword string
-	gpgsm, trust     bool
-	gpgsmHome        string
-}
-
-func (o *storeFlags) add(c *cobra.Command) {
-	f := c.Flags()
-	f.StringVar(&o.nss, "nss", "", "also import into this NSS database: a Thunderbird profile, or ~/.pki/nssdb (remembered)")
-	f.StringVar(&o.nssPassword, "nss-password-file", "", "file with that database's own password")
-	f.BoolVar(&o.gpgsm, "gpgsm", false, "also import into gpgsm (remembered)")
-	f.StringVar(&o.gpgsmHome, "gpgsm-home", "", "gpgsm's folder, if not the usual one")
-	f.BoolVar(&o.trust, "gpgsm-trust", false, "enter the root certificates into gpgsm's trustlist.txt")
-}
-
-func (o *storeFlags) stores() (s agent.Stores) {
-	if o.nss != "" {
-		s.NSS = &agent.NSS{Dir: o.nss, PasswordFile: o.nssPassword}
-	}
-	if o.gpgsm || o.gpgsmHome != "" || o.trust {
-		s.GPGSM = &agent.GPGSM{Home: o.gpgsmHome, TrustRoots: o.trust}
-	}
-	return s
-}
-
 type enrollFlags struct {
 	agent.EnrolOptions
 	storeFlags

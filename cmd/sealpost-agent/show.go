@@ -52,12 +52,6 @@ type certificateJSON struct {
 	Place      string    `json:"place,omitempty"` // where the key is: software, token, tpm
 }
 
-type filledJSON struct {
-	Store string   `json:"store"`
-	OK    bool     `json:"ok"`
-	Notes []string `json:"notes,omitempty"`
-}
-
 type begunJSON struct {
 	Person    agent.Person `json:"person"`
 	Enrolment string       `json:"enrolment"`
@@ -180,27 +174,6 @@ func inPlace(place string) string {
 		return ""
 	}
 	return " (key in the " + plain(place) + ")"
-}
-
-func viewFilled(filled []agent.Filled) []filledJSON {
-	out := []filledJSON{}
-	for _, i := range filled {
-		out = append(out, filledJSON{Store: i.Store, OK: i.Err == nil, Notes: i.Notes})
-	}
-	return out
-}
-
-func printFilled(w io.Writer, filled []filledJSON) {
-	for _, i := range filled {
-		result := "keys imported"
-		if !i.OK {
-			result = "FAILED"
-		}
-		fmt.Fprintf(w, "  %s\t%s\n", i.Store, result)
-		for _, note := range i.Notes {
-			fmt.Fprintf(w, "  \tnote: %s\n", plain(note))
-		}
-	}
 }
 
 func day(t time.Time) string { return t.Local().Format(time.DateOnly) }

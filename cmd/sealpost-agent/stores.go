@@ -1,0 +1,109 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/sealpost/sealpost/agent"
+)
+
+// storeFlags are the options about key stores.
+type storeFlags struct {
+	nss         []string
+	nssPassword string
+	thunderbird bool
+	firefox     bool
+	gpgsm       bool
+	trust       bool
+	gpgsmHome   string
+	auto        autoStores
+}
+
+// autoStores is the value of --stores.
+type autoStores bool
+
+func (a *autoStores) String() string {
+	if *a {
+		return "auto"
+	}
+	return ""
+}
+
+func (a *autoStores) Type() string { return "auto" }
+
+func (a *autoStores) Set(value string) error {
+	if value != "auto" {
+		return errors.New("it can only be auto; name stores each by its own option")
+	}
+	*a = true
+	return nil
+}
+
+func (o *storeFlags) add(c *cobra.Command) {
+	f := c.Flags()
+	f.Var(&o.auto, "stores", "auto: fill whatever mail programs' key stores are found, now and later (remembered)")
+	f.BoolVar(&o.thunderbird, "thunderbird", false, "find Thunderbird's profiles with your addresses, and have their accounts use the certificates (remembered)")
+	f.BoolVar(&o.firefox, "firefox", false, "also import into Firefox's profiles (remembered)")
+	f.StringArrayVar(&o.nss, "nss", nil, "also import into this NSS database: a profile, or ~/.pki/nssdb; may be repeated (remembered)")
+	f.StringVar(&o.nssPassword, "nss-password-file", "", "file with the own password of those databases (Thunderbird: Primary Password)")
+	f.BoolVar(&o.gpgsm, "gpgsm", false, "also import into gpgsm (remembered)")
+	f.StringVar(&o.gpgsmHome, "gpgsm-home", "", "gpgsm's folder, if not the usual one")
+	f.BoolVar(&o.trust, "gpgsm-trust", false, "enter the root certificates into gpgsm's trustlist.txt")
+}
+
+// stores returns what the options name.
+func (o *storeFlags) stores() (s agent.Stores) {
+	for _, dir := range o.nss {
+		s.NSS = append(s.NSS, agent.NSS{Dir: dir, PasswordFile: o.nssPassword})
+	}
+	if o.thunderbird || bool(o.auto) && o.nssPassword != "" {
+		s.Thunderbird = &agent.Profiles{PasswordFile: o.nssPassword}
+	}
+	if o.firefox {
+		s.Firefox = &agent.Profiles{PasswordFile: o.nssPassword}
+	}
+	if o.gpgsm || o.gpgsmHome != "" || o.trust {
+		s.GPGSM = &agent.GPGSM{Home: o.gpgsmHome, TrustRoots: o.trust}
+	}
+	s.Auto = bool(o.auto)
+	return s
+}
+
+type filledJSON struct {
+	Store string   `json:"store"`
+	Place string   `json:"place,omitempty"`
+	OK    bool     `json:"ok"`
+	Code  string   `json:"code,omitempty"`  // why not
+	Again bool     `json:"again,omitempty"` // a later filling has something left to do
+	Notes []string `json:"notes,omitempty"`
+}
+
+func viewFilled(filled []agent.Filled) []filledJSON {
+	out := []filledJSON{}
+	for _, i := range filled {
+		out = append(out, filledJSON{Store: i.Store, Place: i.Place, OK: i.Err == nil, Code: i.Code, Again: i.Again, Notes: i.Notes})
+	}
+	return out
+}
+
+func printFilled(w io.Writer, filled []filledJSON) {
+	for _, i := range filled {
+		result := "keys imported"
+		switch {
+		case !i.OK:
+			result = "FAILED (" + i.Code + ")"
+		case i.Place == "" && (i.Store == "thunderbird" || i.Store == "firefox"):
+			result = "nothing to fill yet"
+		}
+		if i.Place != "" {
+			result += "\t" + plain(i.Place)
+		}
+		fmt.Fprintf(w, "  %s\t%s\n", i.Store, result)
+		for _, note := range i.Notes {
+			fmt.Fprintf(w, "  \tnote: %s\n", plain(note))
+		}
+	}
+}

@@ -139,7 +139,7 @@ func (t nssTools) prepare(ctx context.Context) error {
 	}
 	_, err := os.Stat(filepath.Join(t.Dir, "cert9.db"))
 	if err == nil {
-		return nil
+		return t.ofSQLite()
 	}
 	if !errors.Is(err, fs.ErrNotExist) {
 		return ErrStore.Withf("The NSS database %s cannot be read.", t.Dir).Because(err)

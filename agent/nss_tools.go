@@ -5,7 +5,9 @@ import (
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -14,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/agent/mozilla"
+	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -79,6 +82,29 @@ func (t nssTools) explain(err error) error {
 		return ErrDisk.Withf("Nothing can be written to %s. Is the disk full? What was in the NSS database is still there.", t.Dir).Because(err)
 	}
 	return ErrStore.Withf("The keys could not be imported into the NSS database %s.", t.Dir).Because(err)
+}
+
+// ofSQLite refuses what is no database at all, of which NSS says the same as of one that is busy.
+func (t nssTools) ofSQLite() error {
+	const begin = "SQLite format 3\x00"
+	for _, name := range []string{"cert9.db", "key4.db"} {
+		f, err := disk.Open(filepath.Join(t.Dir, name))
+		if err != nil {
+			return err
+		}
+		if f == nil {
+			continue
+		}
+		head := make([]byte, len(begin))
+		n, err := io.ReadFull(f, head)
+		if closeErr := f.Close(); closeErr != nil || err != nil && n > 0 && !errors.Is(err, io.ErrUnexpectedEOF) {
+			return ErrDisk.Withf("%s cannot be read.", name).Because(errors.Join(err, closeErr))
+		}
+		if n > 0 && string(head) != begin {
+			return ErrNSSDamaged.Withf("%s is no database; it is damaged. Nothing was changed.", filepath.Join(t.Dir, name))
+		}
+	}
+	return nil
 }
 
 // locked reports whether another program has one of the database's files locked, as far as can be seen.

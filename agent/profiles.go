@@ -132,7 +132,7 @@ func (id *Identity) choice() (mozilla.Choice, error) {
 		}
 		c.Ours = append(c.Ours, leaf)
 		// What is in a token, a program finds only with the token's module, which is for people to load.
-		if h == id.Signing() && len(h.Key) > 0 {
+		if h == id.Signing() && h.Key.Place() == PlaceSoftware {
 			c.Signing = leaf
 		}
 		if h == id.Encryption() {

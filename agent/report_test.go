@@ -119,7 +119,7 @@ func TestReportWithoutRoom(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret-folder", "profile")
 	must(t, os.MkdirAll(filepath.Dir(file), 0o700))
 	write(t, file, nil)
-	if _, err := a.Fill(t.Context(), agent.FillOptions{Stores: agent.Stores{NSS: &agent.NSS{Dir: file}}}); !errors.Is(err, agent.ErrStore) {
+	if _, err := a.Fill(t.Context(), agent.FillOptions{Stores: agent.Stores{NSS: agent.Databases{{Dir: file}}}}); !errors.Is(err, agent.ErrStore) {
 		t.Fatalf("fill: %v", err)
 	}
 	r := w.told(t, a)
@@ -156,7 +156,7 @@ func TestReportOfTwoPeople(t *testing.T) {
 	bob, err := w.enrol(t, agent.EnrolOptions{})
 	must(t, err)
 	write(t, filepath.Join(w.dir, "x"), nil)
-	if _, err := w.agent(t, byCertificate).Fill(t.Context(), agent.FillOptions{Mailbox: "bob@example.test", Stores: agent.Stores{NSS: &agent.NSS{Dir: filepath.Join(w.dir, "x")}}}); err == nil {
+	if _, err := w.agent(t, byCertificate).Fill(t.Context(), agent.FillOptions{Mailbox: "bob@example.test", Stores: agent.Stores{NSS: agent.Databases{{Dir: filepath.Join(w.dir, "x")}}}}); err == nil {
 		t.Fatal("a file is no database")
 	}
 	must(t, w.agent(t, asAlice).Report(t.Context()))

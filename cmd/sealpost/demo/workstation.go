@@ -65,7 +65,7 @@ func (d *Demo) desk(name, baseURL string, ahead time.Duration) (*agent.Agent, er
 // runDesk has the agent run there, and notes what came of it.
 func (d *Demo) runDesk(ctx context.Context, name string, a *agent.Agent) (*agent.Ran, error) {
 	r, err := a.Run(ctx, agent.RunOptions{Force: true, Restore: true, Enrol: agent.EnrolOptions{Patience: patience, Folder: d.sockets + "/agents/files-" + name,
-		Stores: agent.Stores{NSS: &agent.NSS{Dir: d.path(nss(name))}}}})
+		Stores: agent.Stores{NSS: agent.Databases{{Dir: d.path(nss(name))}}}}})
 	if err != nil {
 		return nil, err
 	}

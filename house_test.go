@@ -115,7 +115,7 @@ var doors = []door{
 	{"github.com/smallstep/certificates", []string{"ca"}, false},
 	{"go.step.sm/crypto", []string{"ca", "internal/keys"}, false},
 	{"go.step.sm/crypto/kms", []string{"internal/keys"}, false},
-	{"github.com/miekg/pkcs11", []string{"internal/keys"}, false}, // kms knows no key agreement on tokens
+	{"github.com/miekg/pkcs11", []string{"internal/keys", "agent/token"}, false}, // kms knows no key agreement on tokens
 	{"github.com/google/go-tpm", []string{"agent/tpm"}, true},
 	{"github.com/zmap/zlint/v3", []string{"ca", "crl"}, true},
 	{"github.com/zmap/zcrypto", []string{"ca", "crl"}, true},

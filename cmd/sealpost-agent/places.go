@@ -5,6 +5,7 @@ import (
 
 	"github.com/sealpost/sealpost/agent"
 	"github.com/sealpost/sealpost/agent/pin"
+	"github.com/sealpost/sealpost/agent/token"
 	"github.com/sealpost/sealpost/agent/tpm"
 )
 
@@ -12,6 +13,9 @@ import (
 func (s *session) addPlaces(settings *agent.Settings) (err error) {
 	if s.tpm != "" {
 		settings.TPM = s.tpm
+	}
+	if s.token != "" {
+		settings.Token = s.token
 	}
 	if s.pinFile != "" {
 		if settings.PINFile, err = filepath.Abs(s.pinFile); err != nil {
@@ -32,5 +36,5 @@ func (s *session) places(settings agent.Settings) []agent.Place {
 		Given: settings.PINFile != "" || s.env("SEALPOST_PIN") != "",
 		Read:  func(what string) (string, error) { return s.secret(what, settings.PINFile, "SEALPOST_PIN") },
 	}
-	return []agent.Place{tpm.New(tpm.Config{Address: settings.TPM, PIN: p})}
+	return []agent.Place{tpm.New(tpm.Config{Address: settings.TPM, PIN: p}), token.New(token.Config{Address: settings.Token, PIN: p})}
 }

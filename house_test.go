@@ -127,7 +127,7 @@ var doors = []door{
 
 	{"github.com/coreos/go-oidc/v3", []string{"web/signin"}, false},
 	{"golang.org/x/oauth2", []string{"web/signin"}, false},
-	{"github.com/zitadel/oidc/v3", nil, true}, // a provider for tests
+	{"github.com/zitadel/oidc/v3", []string{"internal/openidtest"}, true}, // a provider for tests
 	{"github.com/spf13/cobra", []string{"cmd/..."}, false},
 	{"github.com/schollz/progressbar/v3", []string{"cmd/..."}, false},
 	{"go.yaml.in/yaml/v3", []string{"cmd/..."}, true},

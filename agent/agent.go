@@ -26,6 +26,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/sealpost/sealpost/agent/openid"
 	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/internal/fault"
@@ -138,7 +139,7 @@ func New(cfg Config) (*Agent, error) {
 // hasCredentials reports whether the configuration itself says who is asking.
 func (a *Agent) hasCredentials() bool {
 	s := a.cfg.Server
-	return s.Login != "" || s.Token != "" || s.Kerberos != nil || s.ClientCertificate != nil
+	return s.Login != "" || s.Token != "" || s.IDToken != "" || s.Kerberos != nil || s.ClientCertificate != nil
 }
 
 // as names whose credentials are used, so that a request that was begun is found again before the server is asked
@@ -149,6 +150,8 @@ func (a *Agent) as() string {
 	case s.Token != "":
 		sum := sha256.Sum256([]byte("sealpost token name\x00" + s.Token))
 		return "token " + hex.EncodeToString(sum[:8])
+	case s.IDToken != "":
+		return "openid " + openid.Name(s.IDToken)
 	case s.Login != "":
 		return "login " + s.Login
 	case s.Kerberos != nil:
@@ -168,7 +171,7 @@ func (a *Agent) dial(id *Identity) (*client.Client, error) {
 		cert, err := id.clientCertificate(a.cfg.Now())
 		switch {
 		case err == nil:
-			cfg.Login, cfg.Password, cfg.Token, cfg.Kerberos, cfg.ClientCertificate = "", "", "", nil, cert
+			cfg.Login, cfg.Password, cfg.Token, cfg.IDToken, cfg.Kerberos, cfg.ClientCertificate = "", "", "", "", nil, cert
 		case !a.hasCredentials():
 			return nil, err
 		}

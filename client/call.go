@@ -163,6 +163,8 @@ func (c *Client) request(ctx context.Context, k call, body []byte) (*http.Reques
 	switch {
 	case c.cfg.Token != "":
 		req.Header.Set("Authorization", "Bearer "+c.cfg.Token)
+	case c.cfg.IDToken != "":
+		req.Header.Set("Authorization", "Bearer "+c.cfg.IDToken)
 	case c.cfg.Login != "":
 		req.SetBasicAuth(c.cfg.Login, c.cfg.Password)
 	}

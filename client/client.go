@@ -55,6 +55,8 @@ type Config struct {
 	Login, Password string
 	// Token is an enrolment token, sent as a bearer token (RFC 6750).
 	Token string
+	// IDToken is an identity provider's, got a few minutes ago, sent as a bearer token.
+	IDToken string
 	// Kerberos shows a ticket with each request; nil: none.
 	Kerberos Negotiator
 	// ClientCertificate authenticates the TLS connection. It is presented whenever the server asks for one, whatever
@@ -139,19 +141,19 @@ func parseBase(s string) (*url.URL, error) {
 
 func (c Config) checkCredentials() error {
 	ways := 0
-	for _, given := range []bool{c.Login != "" || c.Password != "", c.Token != "", c.ClientCertificate != nil, c.Kerberos != nil} {
+	for _, given := range []bool{c.Login != "" || c.Password != "", c.Token != "", c.IDToken != "", c.ClientCertificate != nil, c.Kerberos != nil} {
 		if given {
 			ways++
 		}
 	}
 	switch {
 	case ways > 1:
-		return ErrConfig.Withf("Give a login, a token, a Kerberos ticket or a client certificate: one of them.")
+		return ErrConfig.Withf("Give a login, a token, a Kerberos ticket, an identity provider's token or a client certificate: one of them.")
 	case strings.Contains(c.Login, ":"):
 		return ErrConfig.Withf("A login cannot contain a colon.")
 	case c.Login == "" && c.Password != "", c.Login != "" && c.Password == "":
 		return ErrConfig.Withf("A login needs a password, and a password a login.")
-	case strings.ContainsFunc(c.Token, func(r rune) bool { return r <= ' ' || r > '~' }):
+	case strings.ContainsFunc(c.Token+c.IDToken, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return ErrConfig.Withf("The token has characters that no token has. Was it copied whole?")
 	case c.ClientCertificate != nil && (len(c.ClientCertificate.Certificate) == 0 || c.ClientCertificate.PrivateKey == nil):
 		return ErrConfig.Withf("The client certificate has no certificate or no key.")

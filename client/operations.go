@@ -11,6 +11,11 @@ import (
 	"github.com/sealpost/sealpost/api"
 )
 
+// SignIn asks which ways there are to say who is asking.
+func (c *Client) SignIn(ctx context.Context) (api.SignIn, error) {
+	return do[api.SignIn](ctx, c, get("signin"))
+}
+
 // Policy asks what the person who asks may enrol for, and how. A token is not used up by it.
 func (c *Client) Policy(ctx context.Context) (api.Policy, error) {
 	return do[api.Policy](ctx, c, get("policy"))

@@ -36,13 +36,15 @@ const (
 	schemeToken       = "enrolmentToken"
 	schemePassword    = "password"
 	schemeKerberos    = "kerberos"
+	schemeOpenID      = "idToken"
 )
 
 const about = `Certificates for secure mail (S/MIME): enrolment, renewal, revocation, and the archive's receipts.
 
 **Who is asking.** A client certificate (the one that mail is signed with) is tried first, then the Authorization header:
 an enrolment token as Bearer, the directory's login and password as Basic, or, where the installation takes them, a Kerberos
-ticket as Negotiate (RFC 4559), which shows nothing anew where that is asked for. Each operation says which of them it takes.
+ticket as Negotiate (RFC 4559), which shows nothing anew where that is asked for, or an ID token of its identity provider as
+Bearer. ` + "`GET /signin`" + ` says which ways there are. Each operation says which of them it takes.
 
 **Errors** are problem documents (RFC 9457). Their ` + "`type`" + ` is ` + "`" + api.ProblemType + "`" + ` and a code that is stable; each operation lists its
 codes. ` + "`detail`" + ` says what happened and what to do, for people. ` + "`instance`" + ` names the request in the server's log, as the
@@ -82,6 +84,7 @@ func openAPI() *huma.OpenAPI {
 				schemeToken:       {Type: "http", Scheme: "bearer", Description: "An enrolment token from a registrar. It serves one enrolment, and to ask what became of it."},
 				schemePassword:    {Type: "http", Scheme: "basic", Description: "Login and password of the company's directory."},
 				schemeKerberos:    {Type: "http", Scheme: "negotiate", Description: "A person's Kerberos ticket to this server, in one SPNEGO token per request, where the installation takes them. Where the client asks for it, the answer proves the server's own key."},
+				schemeOpenID:      {Type: "http", Scheme: "bearer", BearerFormat: "JWT", Description: "An ID token that the organisation's identity provider made for its agents a few minutes ago (`GET /signin` names provider and client), where the installation takes them. It gives the rights of a subscriber, unless the installation says otherwise."},
 			},
 		},
 	}
@@ -96,6 +99,8 @@ func (uuidText) Schema(huma.Registry) *huma.Schema {
 }
 
 func (s *Server) systemOperations() {
+	register(s, operation{id: "getSignIn", method: http.MethodGet, path: "/signin", tag: tagSystem,
+		summary: "Which ways there are to say who is asking", about: "For programs that have to choose one. It is open to everybody.", answer: exampleSignIn}, s.getSignIn)
 	register(s, operation{id: "getHealth", method: http.MethodGet, path: "/health", tag: tagSystem,
 		summary: "Whether the server can do its work", about: "The status is 200 when every part is well and 503 otherwise; the body is the same. It is at most a second old.",
 		answer: exampleHealth}, s.getHealth)
@@ -177,6 +182,9 @@ var (
 			Points: []api.CRLStanding{{Point: "ftp", Issuer: "issuing", File: "issuing.crl", Address: "ftp://ftp.example.test/issuing.crl", Newest: 4711, Number: 4711,
 				NextUpdate: &until, MinutesLeft: &left, NewestLeft: &left, SeenAt: &exampleTime, LookedAt: &exampleTime, State: api.CRLOK}}}
 	}()
+	exampleSignIn = api.SignIn{Password: true, Token: true, Certificate: true,
+		Kerberos: &api.KerberosSignIn{Principals: []string{"HTTP/ca.example.test@EXAMPLE.TEST"}, Realms: []string{"EXAMPLE.TEST"}},
+		OpenID:   &api.OpenIDSignIn{Issuer: "https://login.example.test", ClientID: "sealpost-agent", Scopes: []string{"openid", "email", "profile"}, Name: "Example login"}}
 	exampleProof = api.ReceiptProof{LeafHash: exampleDER, Index: 4711, Size: 4713, Hashes: [][]byte{exampleDER, exampleDER},
 		Checkpoint: "pki.example.test/audit\n4713\nCsUYapGGPo4dkMgIAUqom/Xajj7h2fB2MPA3j2jxq2I=\n\n— pki.example.test/audit Az3grl…\n"}
 	exampleCountersigned = api.Countersignature{Officer: "Olivia Officer", Size: 4711, Received: exampleTime,

@@ -73,7 +73,7 @@ func TestDocumentAndHandlersAgree(t *testing.T) {
 	}
 	var d document
 	must(t, json.Unmarshal(served.body, &d))
-	if d.OpenAPI != "3.1.0" || len(d.Components.SecuritySchemes) != 4 {
+	if d.OpenAPI != "3.1.0" || len(d.Components.SecuritySchemes) != 5 {
 		t.Errorf("OpenAPI %s, %d security schemes", d.OpenAPI, len(d.Components.SecuritySchemes))
 	}
 	routes := []string{"GET " + api.Base + "/openapi.json"}
@@ -114,7 +114,7 @@ func TestDocumentAndHandlersAgree(t *testing.T) {
 	if diff := cmp.Diff(routes, web.Routes(r.Server)); diff != "" {
 		t.Errorf("document and routes: %s", diff)
 	}
-	if diff := cmp.Diff([]string{"getCRL", "getHealth", "getIssuer", "listIssuers"}, public); diff != "" {
+	if diff := cmp.Diff([]string{"getCRL", "getHealth", "getIssuer", "getSignIn", "listIssuers"}, public); diff != "" {
 		t.Errorf("public operations: %s", diff)
 	}
 }

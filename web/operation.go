@@ -154,9 +154,9 @@ func isJSON(r *http.Request) bool {
 func (a access) security() []map[string][]string {
 	switch a {
 	case known:
-		return []map[string][]string{{schemeCertificate: {}}, {schemeKerberos: {}}, {schemePassword: {}}}
+		return []map[string][]string{{schemeCertificate: {}}, {schemeKerberos: {}}, {schemeOpenID: {}}, {schemePassword: {}}}
 	case enrolling:
-		return []map[string][]string{{schemeCertificate: {}}, {schemeToken: {}}, {schemeKerberos: {}}, {schemePassword: {}}}
+		return []map[string][]string{{schemeCertificate: {}}, {schemeToken: {}}, {schemeKerberos: {}}, {schemeOpenID: {}}, {schemePassword: {}}}
 	}
 	return []map[string][]string{} // none is needed
 }
@@ -167,7 +167,8 @@ func (a access) faults() []*fault.Error {
 		return nil
 	}
 	out := []*fault.Error{signin.ErrMissing, signin.ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, signin.ErrFailures,
-		signin.ErrTicket, signin.ErrTicketEnded, signin.ErrClock, signin.ErrReplay, signin.ErrNTLM, signin.ErrRealm, signin.ErrNoPerson, signin.ErrPrincipal, signin.ErrReplayFull}
+		signin.ErrTicket, signin.ErrTicketEnded, signin.ErrClock, signin.ErrReplay, signin.ErrNTLM, signin.ErrRealm, signin.ErrNoPerson, signin.ErrPrincipal, signin.ErrReplayFull,
+		signin.ErrIDToken, signin.ErrIDTokenEnded, signin.ErrNoDevices, signin.ErrUnverified, signin.ErrNobodyOfOurs, signin.ErrOpenID, signin.ErrProvider}
 	if a != enrolling {
 		out = append(out, ErrTokenScope)
 	}

@@ -80,6 +80,9 @@ type Config struct {
 	// Dialect is the kind of Directory, for what Kerberos leaves to it.
 	Dialect string
 
+	// Device says whose ID tokens are taken from programs.
+	Device signin.DevicePolicy
+
 	// Parts are what the health of the server consists of: database, directory, archive, audit, crl.
 	Parts   []Part
 	Version string // of the program
@@ -155,6 +158,11 @@ func New(c Config) (*Server, error) {
 		signin.Token{Registry: c.Registry, Attempts: attempts},
 		password,
 	}
+	device, err := signin.NewDevice(signin.DeviceConfig{Policy: c.Device, Directory: c.Directory, Attempts: attempts, Now: c.Now})
+	if err != nil {
+		return nil, fmt.Errorf("web: device_login: %w", err)
+	}
+	s.authenticators = append(s.authenticators, device)
 	if c.Kerberos.Configured() {
 		s.kerberos, err = signin.NewKerberos(signin.KerberosConfig{Policy: c.Kerberos, Keytab: c.Keytab, Dialect: c.Dialect, Directory: c.Directory,
 			Attempts: attempts, Certificate: c.Certificate, Now: c.Now})

@@ -35,6 +35,7 @@ If anything stops it, run the same command again: it goes on with the same keys.
 already, nothing is asked for.`,
 		Example: `  sealpost-agent enroll --server https://ca.example.com:8443 --roots root.pem --login alice
   sealpost-agent enroll --kerberos        # with the ticket of this computer's login
+  sealpost-agent enroll --openid          # with your account at the organisation's identity provider
   sealpost-agent enroll --token-file token.txt --nss ~/.thunderbird/abcd.default --gpgsm --gpgsm-trust`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.enroll(cmd.Context(), o) },
@@ -58,12 +59,14 @@ func (s *session) enroll(ctx context.Context, o enrollFlags) error {
 	if err != nil {
 		return err
 	}
-	credentials, err := s.credentials()
+	credentials, err := s.credentials(settings)
 	if err != nil {
 		return err
 	}
-	if credentials.Login == "" && credentials.Token == "" && credentials.Kerberos == nil {
-		return errSecret.Withf("Say who is enrolling: --login NAME, --kerberos, or --token-file FILE.")
+	if credentials.Login == "" && credentials.Token == "" && credentials.IDToken == "" && credentials.Kerberos == nil {
+		if credentials, err = s.choose(settings); err != nil {
+			return err
+		}
 	}
 	if o.p12Password != "" {
 		if o.Password, err = s.secret("password of identity.p12", o.p12Password, ""); err != nil {

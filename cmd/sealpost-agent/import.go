@@ -22,7 +22,7 @@ import (
 var (
 	errImport      = fault.New(fault.Malformed, "import-incomplete", "Not everything was archived. The report says what and why.")
 	errAgentKey    = fault.New(fault.Malformed, "recovery-agent-key", "The recovery agent's key cannot be read.")
-	errNoRegistrar = fault.New(fault.Malformed, "import-login", "Say who imports: with --login, and a login that is in the group of registrars.")
+	errNoRegistrar = fault.New(fault.Malformed, "import-login", "Say who imports: with --login, --kerberos or --openid. They must be in the group of registrars.")
 )
 
 type importFlags struct {
@@ -109,11 +109,11 @@ func (s *session) importClient(opt *foreign.Options) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := s.credentials()
+	credentials, err := s.credentials(settings)
 	if err != nil {
 		return nil, err
 	}
-	if credentials.Login == "" {
+	if credentials.Login == "" && credentials.Kerberos == nil && credentials.IDToken == "" {
 		return nil, errNoRegistrar
 	}
 	anchors, err := settings.Anchors()

@@ -35,7 +35,7 @@ func main() {
 
 // run runs the command line and returns the exit code.
 func run(ctx context.Context, args []string) int {
-	s := &session{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv}
+	s := &session{stdin: os.Stdin, stdout: os.Stdout, stderr: os.Stderr, env: os.Getenv, ctx: ctx}
 	root := commands(s)
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)

@@ -104,10 +104,11 @@ func (s *session) runOnce(ctx context.Context, o runFlags) (*agent.Ran, error) {
 func (s *session) unattended(settings agent.Settings) (client.Config, error) {
 	if s.login == "" && s.tokenFile == "" && !s.kerberos {
 		one := *s
+		one.openid = false // nobody is there
 		one.kerberos, one.tokenFile = settings.Kerberos, settings.TokenFile
 		s = &one
 	}
-	credentials, err := s.credentials()
+	credentials, err := s.credentials(settings)
 	if err != nil {
 		return client.Config{}, err
 	}

@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/term"
 
+	"github.com/sealpost/sealpost/agent"
 	"github.com/sealpost/sealpost/agent/kerberos"
 	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/internal/fault"
@@ -17,8 +18,11 @@ var errSecret = fault.New(fault.Malformed, "secret-missing", "A password is need
 
 const maxSecret = 4096 // bytes
 
-// credentials returns who is asking, if this run says: a token, or a login with its password.
-func (s *session) credentials() (c client.Config, err error) {
+// credentials returns who is asking, if this run says: a token, a ticket, who signs in now, or a login with its password.
+func (s *session) credentials(settings agent.Settings) (c client.Config, err error) {
+	if s.openid {
+		return s.identify(settings)
+	}
 	if s.kerberos {
 		return s.ticket()
 	}

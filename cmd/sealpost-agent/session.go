@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -27,12 +28,13 @@ type session struct {
 	stdin          *os.File
 	stdout, stderr io.Writer
 	env            func(string) string
+	ctx            context.Context // of the run
 
 	state, server, roots string
 	systemRoots          bool
 	login, passwordFile  string
 	tokenFile, mailbox   string
-	kerberos             bool
+	kerberos, openid     bool
 	tpm, token, pinFile  string
 	passphraseFile       string
 	json, quiet, verbose bool
@@ -48,6 +50,7 @@ func (s *session) addFlags(c *cobra.Command) {
 	f.StringVar(&s.login, "login", "", "your login at the directory; the password is asked for")
 	f.StringVar(&s.passwordFile, "password-file", "", "file with the password to --login (SEALPOST_PASSWORD)")
 	f.BoolVar(&s.kerberos, "kerberos", false, "show the Kerberos ticket of this computer's login (KRB5CCNAME, /etc/krb5.conf), in place of --login")
+	f.BoolVar(&s.openid, "openid", false, "sign in at your organisation's identity provider, in a browser on any device, in place of --login")
 	f.StringVar(&s.tokenFile, "token-file", "", "file with an enrolment token, in place of --login (SEALPOST_TOKEN)")
 	f.StringVar(&s.tpm, "tpm", "", "TPM that a signing key may be in, if not the system's own: a device, or unix:PATH or tcp:HOST:PORT of a simulator (remembered)")
 	f.StringVar(&s.token, "token", "", "token that a signing key may be in: the library of its maker, or a pkcs11: address with module-path and token (remembered)")
@@ -158,7 +161,7 @@ func (s *session) open() (*agent.Agent, error) {
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := s.credentials()
+	credentials, err := s.credentials(settings)
 	if err != nil {
 		return nil, err
 	}

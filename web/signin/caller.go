@@ -11,7 +11,7 @@ import (
 
 // Faults of finding out who is asking.
 var (
-	ErrMissing       = fault.New(fault.Denied, "credentials-missing", "Say who you are: with a client certificate, an enrolment token, or login and password.")
+	ErrMissing       = fault.New(fault.Denied, "credentials-missing", "Say who you are: with a client certificate, an enrolment token, an identity provider's token, or login and password.")
 	ErrProof         = fault.New(fault.Denied, "proof-needed", "This needs that you show once more who you are: sign in again, then repeat it.")
 	ErrNoCertificate = fault.New(fault.Denied, "client-certificate-missing", "There is no client certificate.")
 	ErrCertificate   = fault.New(fault.Denied, "client-certificate", "The client certificate is not accepted.")

@@ -69,8 +69,7 @@ func (p OpenIDPolicy) Validate() error {
 	}
 	var errs []error
 	say := func(path, what string) { errs = append(errs, fmt.Errorf("%s: %s", path, what)) }
-	u, err := url.Parse(p.Issuer)
-	if err != nil || u.Host == "" || u.RawQuery != "" || u.Fragment != "" || u.Scheme != "https" && !(u.Scheme == "http" && loopback(u.Hostname())) {
+	if !isIssuer(p.Issuer) {
 		say("issuer", "must be https://host…, without ? and #")
 	}
 	if p.ClientID == "" {
@@ -220,7 +219,7 @@ func (o *OpenID) Return(ctx context.Context, a Attempt, answer url.Values) (Call
 	if err != nil {
 		return Caller{}, nil, err
 	}
-	person, err := o.person(ctx, claims)
+	person, err := personOf(ctx, o.Directory, o.Policy.LoginClaim, claims)
 	if err != nil {
 		return Caller{}, nil, err
 	}
@@ -273,11 +272,12 @@ func (o *OpenID) claims(ctx context.Context, p *oidc.Provider, token *oauth2.Tok
 	return out, nil
 }
 
-// person finds who it is in the directory.
-func (o *OpenID) person(ctx context.Context, claims map[string]any) (directory.Person, error) {
-	find, by := o.Directory.ByMailbox, "email"
-	if o.Policy.LoginClaim != "" {
-		find, by = o.Directory.ByLogin, o.Policy.LoginClaim
+// personOf finds in the directory whom a provider's claims are about: by a claim with their login, else by their mail address if
+// the provider verified it.
+func personOf(ctx context.Context, d *directory.Directory, loginClaim string, claims map[string]any) (directory.Person, error) {
+	find, by := d.ByMailbox, "email"
+	if loginClaim != "" {
+		find, by = d.ByLogin, loginClaim
 	} else if !isTrue(claims["email_verified"]) {
 		return directory.Person{}, ErrUnverified
 	}

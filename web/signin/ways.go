@@ -107,8 +107,8 @@ type Token struct {
 
 // Authenticate takes a bearer token.
 func (w Token) Authenticate(ctx context.Context, r *http.Request) (Caller, error) {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	if token = strings.TrimSpace(token); !strings.EqualFold(scheme, "Bearer") || token == "" {
+	token, ok := bearer(r)
+	if !ok || isIDToken(token) {
 		return Caller{}, ErrNotOffered
 	}
 	c := Caller{Token: token}
@@ -117,6 +117,13 @@ func (w Token) Authenticate(ctx context.Context, r *http.Request) (Caller, error
 		return err
 	})
 	return c, err
+}
+
+// bearer returns a request's bearer token.
+func bearer(r *http.Request) (string, bool) {
+	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
+	token = strings.TrimSpace(token)
+	return token, token != "" && strings.EqualFold(scheme, "Bearer")
 }
 
 // Password knows people by their directory's password (Authorization: Basic, RFC 7617).

@@ -61,6 +61,9 @@ type Config struct {
 	// Kerberos has people come in with the ticket of their computer's login, at the API and in the portal. Without it nobody does.
 	Kerberos signin.KerberosPolicy `yaml:"kerberos"`
 
+	// DeviceLogin has people's agents come in by the organisation's identity provider, where they type a code. Without it none do.
+	DeviceLogin signin.DevicePolicy `yaml:"device_login"`
+
 	// Publications are further files that the public listener serves: the root's certificate and its revocation list, which
 	// the issuing certificate names.
 	Publications []Publication `yaml:"publications"`

@@ -43,6 +43,7 @@ func (c *Config) Validate() error {
 	f.add("portal.sessions", c.Portal.Sessions.Validate())
 	f.add("portal.openid", c.Portal.OpenID.Validate())
 	f.add("portal.mail", c.Portal.Mail.Validate())
+	f.add("device_login", c.DeviceLogin.Validate(c.Portal.OpenID))
 	f.add("kerberos", c.Kerberos.Validate(c.Directory.Dialect))
 	for _, a := range []struct {
 		path, value string

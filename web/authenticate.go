@@ -34,5 +34,8 @@ func (s *Server) admit(ctx context.Context, r *http.Request, who access) (signin
 	if who != enrolling && c.Actor.Method == audit.MethodToken {
 		return c, ErrTokenScope
 	}
+	if who != enrolling && c.Machine != "" {
+		return c, signin.ErrMachineScope
+	}
 	return c, nil
 }

@@ -167,10 +167,10 @@ func (a access) faults() []*fault.Error {
 		return nil
 	}
 	out := []*fault.Error{signin.ErrMissing, signin.ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, signin.ErrFailures,
-		signin.ErrTicket, signin.ErrTicketEnded, signin.ErrClock, signin.ErrReplay, signin.ErrNTLM, signin.ErrRealm, signin.ErrNoPerson, signin.ErrPrincipal, signin.ErrReplayFull,
+		signin.ErrTicket, signin.ErrTicketEnded, signin.ErrClock, signin.ErrReplay, signin.ErrNTLM, signin.ErrRealm, signin.ErrNoPerson, signin.ErrPrincipal, signin.ErrReplayFull, signin.ErrMachine, signin.ErrMachineOwner, directory.ErrMachineDisabled,
 		signin.ErrIDToken, signin.ErrIDTokenEnded, signin.ErrNoDevices, signin.ErrUnverified, signin.ErrNobodyOfOurs, signin.ErrOpenID, signin.ErrProvider}
 	if a != enrolling {
-		out = append(out, ErrTokenScope)
+		out = append(out, ErrTokenScope, signin.ErrMachineScope)
 	}
 	return out
 }

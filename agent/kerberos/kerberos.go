@@ -21,6 +21,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/config"
 	"github.com/jcmturner/gokrb5/v8/credentials"
 	"github.com/jcmturner/gokrb5/v8/iana/nametype"
+	"github.com/jcmturner/gokrb5/v8/keytab"
 	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -32,6 +33,7 @@ var (
 	ErrNoTicket = fault.New(fault.Denied, "kerberos-no-ticket", "There is no Kerberos ticket. Sign in to this computer with your account at work, or run kinit, then try again.")
 	ErrEnded    = fault.New(fault.Denied, "kerberos-ticket-expired", "Your Kerberos ticket has ended. Lock and unlock the screen, or run kinit, then try again.")
 	ErrCache    = fault.New(fault.Malformed, "kerberos-cache", "The Kerberos ticket cache cannot be read.")
+	ErrKeytab   = fault.New(fault.Malformed, "kerberos-keytab", "The file with the computer's Kerberos keys cannot be read. Run this as the computer's administrator.")
 	ErrConf     = fault.New(fault.Malformed, "kerberos-configuration", "The computer's Kerberos configuration cannot be read.")
 	ErrRealm    = fault.New(fault.Denied, "kerberos-realm", "Your Kerberos ticket is of a realm that does not know the server.")
 	ErrClock    = fault.New(fault.Denied, "kerberos-clock", "The clock of this computer is wrong: Kerberos gives no ticket. Set it, then try again.")
@@ -79,6 +81,59 @@ func Open(env func(string) string, now func() time.Time) (*Login, error) {
 		return nil, ErrCache.Because(err)
 	}
 	return l, nil
+}
+
+// OpenKeytab gets a ticket with the keys of a computer's principal (host/laptop7.example.com@EXAMPLE.COM, LAPTOP7$@EXAMPLE.COM) from a
+// file, such as /etc/krb5.keytab, which only its administrator may read. KRB5_CONFIG is as for Open. now may be nil.
+func OpenKeytab(env func(string) string, file, principal string, now func() time.Time) (*Login, error) {
+	if now == nil {
+		now = time.Now
+	}
+	name, realm, ok := strings.Cut(principal, "@")
+	if !ok || name == "" || realm == "" {
+		return nil, ErrKeytab.Withf("Say whose keys to use: --principal NAME@REALM, as klist -k shows it.")
+	}
+	conf, err := readConf(env("KRB5_CONFIG"))
+	if err != nil {
+		return nil, err
+	}
+	info, err := os.Stat(file)
+	if err != nil || info.Size() > maxCache {
+		return nil, ErrKeytab.Because(err)
+	}
+	content, err := os.ReadFile(file)
+	if err != nil {
+		return nil, ErrKeytab.Because(err)
+	}
+	keys, err := readKeytab(content)
+	if err != nil {
+		return nil, err
+	}
+	l := &Login{client: krb.NewWithKeytab(name, realm, keys, conf, krb.DisablePAFXFAST(true)), name: types.NewPrincipalName(nametype.KRB_NT_PRINCIPAL, name), realm: realm, now: now}
+	has := false
+	for _, e := range keys.Entries {
+		has = has || strings.Join(e.Principal.Components, "/") == name && e.Principal.Realm == realm
+	}
+	if !has {
+		return nil, ErrKeytab.Withf("%s has no keys of %s. klist -k shows whose it has.", file, principal)
+	}
+	if err := l.client.Login(); err != nil {
+		return nil, l.explain("", err)
+	}
+	return l, nil
+}
+
+func readKeytab(content []byte) (keys *keytab.Keytab, err error) {
+	defer func() { // the library trusts lengths in the file
+		if recover() != nil {
+			keys, err = nil, ErrKeytab
+		}
+	}()
+	keys = keytab.New()
+	if err := keys.Unmarshal(content); err != nil {
+		return nil, ErrKeytab.Because(err)
+	}
+	return keys, nil
 }
 
 // Principal is whose ticket it is.
@@ -173,6 +228,7 @@ func (l *Login) explain(host string, err error) error {
 		return false
 	}
 	switch {
+	case host == "" && has("KDC_ERR_C_PRINCIPAL_UNKNOWN", "KDC_ERR_PREAUTH_FAILED"): // below
 	case has("KDC_ERR_S_PRINCIPAL_UNKNOWN", "KDC_ERR_PATH_NOT_ACCEPTED", "KRB_AP_ERR_NOT_US", "KDC_ERR_WRONG_REALM"):
 		return ErrRealm.Withf("Your Kerberos ticket is of the realm %s, which knows no server HTTP/%s. Use the ticket of the server's organisation, or the address that it told you.", l.realm, host).Because(err)
 	case has("KRB_AP_ERR_SKEW", "KDC_ERR_NEVER_VALID", "KRB_AP_ERR_TKT_NYV"):
@@ -181,6 +237,9 @@ func (l *Login) explain(host string, err error) error {
 		return ErrEnded.Because(err)
 	case has("Networking_Error", "no KDC", "communicat"):
 		return ErrKDC.Because(err)
+	}
+	if host == "" {
+		return ErrKeytab.Withf("The Kerberos server of the realm %s does not take the keys of %s. Get new ones.", l.realm, l.Principal()).Because(err)
 	}
 	return ErrRealm.Withf("The Kerberos server of the realm %s gave no ticket to HTTP/%s.", l.realm, host).Because(err)
 }

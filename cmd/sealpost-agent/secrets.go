@@ -26,6 +26,9 @@ func (s *session) credentials(settings agent.Settings) (c client.Config, err err
 	if s.kerberos {
 		return s.ticket()
 	}
+	if s.keytab != "" || s.principal != "" {
+		return c, errSecret.Withf("A keytab and its principal need --kerberos.")
+	}
 	token := s.tokenFile != "" || s.login == "" && s.env("SEALPOST_TOKEN") != ""
 	switch {
 	case s.tokenFile != "" && s.login != "":
@@ -48,7 +51,12 @@ func (s *session) ticket() (c client.Config, err error) {
 	if s.login != "" || s.tokenFile != "" || s.passwordFile != "" {
 		return c, errSecret.Withf("Give --kerberos, --login or --token-file: one of them.")
 	}
-	login, err := kerberos.Open(s.env, nil)
+	var login *kerberos.Login
+	if s.keytab != "" {
+		login, err = kerberos.OpenKeytab(s.env, s.keytab, s.principal, nil)
+	} else {
+		login, err = kerberos.Open(s.env, nil)
+	}
 	if err != nil {
 		return c, err
 	}

@@ -35,6 +35,7 @@ type session struct {
 	login, passwordFile  string
 	tokenFile, mailbox   string
 	kerberos, openid     bool
+	keytab, principal    string
 	tpm, token, pinFile  string
 	passphraseFile       string
 	json, quiet, verbose bool
@@ -50,6 +51,8 @@ func (s *session) addFlags(c *cobra.Command) {
 	f.StringVar(&s.login, "login", "", "your login at the directory; the password is asked for")
 	f.StringVar(&s.passwordFile, "password-file", "", "file with the password to --login (SEALPOST_PASSWORD)")
 	f.BoolVar(&s.kerberos, "kerberos", false, "show the Kerberos ticket of this computer's login (KRB5CCNAME, /etc/krb5.conf), in place of --login")
+	f.StringVar(&s.keytab, "keytab", "", "with --kerberos: file with the keys of this computer's principal, in place of a person's ticket")
+	f.StringVar(&s.principal, "principal", "", "whose keys in --keytab: host/NAME@REALM or NAME$@REALM")
 	f.BoolVar(&s.openid, "openid", false, "sign in at your organisation's identity provider, in a browser on any device, in place of --login")
 	f.StringVar(&s.tokenFile, "token-file", "", "file with an enrolment token, in place of --login (SEALPOST_TOKEN)")
 	f.StringVar(&s.tpm, "tpm", "", "TPM that a signing key may be in, if not the system's own: a device, or unix:PATH or tcp:HOST:PORT of a simulator (remembered)")

@@ -30,6 +30,9 @@ func (p *Portal) bringTicket(w http.ResponseWriter, r *http.Request, v *visit) e
 	case err != nil:
 		return p.entranceAgain(w, r, v, entrance{To: to}, err)
 	}
+	if caller.Machine != "" {
+		return p.entranceAgain(w, r, v, entrance{To: to}, signin.ErrNoPerson)
+	}
 	w.Header().Set("WWW-Authenticate", caller.Answer)
 	return p.enter(w, r, v, caller, nil, to)
 }

@@ -22,10 +22,11 @@ var ErrNotOffered = errors.New("no credentials of this kind")
 
 // Caller is who makes a request.
 type Caller struct {
-	Actor  audit.Actor
-	Token  string // the enrolment token that said so, if one did: the enrolment that it is used for spends it
-	Answer string // what the answer's WWW-Authenticate says to a client whose way it is to be told; usually ""
-	Stale  bool   // they are signed in, and showed who they are too long ago for what needs that anew
+	Actor   audit.Actor
+	Token   string // the enrolment token that said so, if one did: the enrolment that it is used for spends it
+	Answer  string // what the answer's WWW-Authenticate says to a client whose way it is to be told; usually ""
+	Machine string // the computer whose ticket said so; usually ""
+	Stale   bool   // they are signed in, and showed who they are too long ago for what needs that anew
 }
 
 // Authenticator is one way to find out who is asking. It returns ErrNotOffered when the request holds nothing for it, a

@@ -24,15 +24,18 @@ import (
 
 // Faults of signing in with a Kerberos ticket.
 var (
-	ErrTicket      = fault.New(fault.Denied, "kerberos-ticket", "The Kerberos ticket is not accepted.")
-	ErrTicketEnded = fault.New(fault.Denied, "kerberos-ticket-expired", "The Kerberos ticket has ended. Get a new one: lock and unlock the screen, or run kinit.")
-	ErrClock       = fault.New(fault.Denied, "kerberos-clock", "The clock of this computer and the server's differ too much. Set the clock, then try again.")
-	ErrReplay      = fault.New(fault.Denied, "kerberos-replay", "This request was made before, with the same Kerberos token. A token serves once.")
-	ErrNTLM        = fault.New(fault.Denied, "kerberos-ntlm", "This computer offers NTLM, which is not taken: it has no Kerberos ticket for this address.")
-	ErrRealm       = fault.New(fault.Denied, "kerberos-realm", "The Kerberos ticket is of a realm whose people do not sign in here.")
-	ErrNoPerson    = fault.New(fault.Denied, "kerberos-no-person", "The Kerberos ticket is not a person's. Computers and services, and names with a / in them, cannot sign in.")
-	ErrPrincipal   = fault.New(fault.Denied, "kerberos-not-in-directory", "The Kerberos ticket is good, and the organisation's directory knows nobody of its name.")
-	ErrReplayFull  = fault.New(fault.Unavailable, "kerberos-busy", "More Kerberos tickets came than the server can keep apart. Try again in a moment.")
+	ErrTicket       = fault.New(fault.Denied, "kerberos-ticket", "The Kerberos ticket is not accepted.")
+	ErrTicketEnded  = fault.New(fault.Denied, "kerberos-ticket-expired", "The Kerberos ticket has ended. Get a new one: lock and unlock the screen, or run kinit.")
+	ErrClock        = fault.New(fault.Denied, "kerberos-clock", "The clock of this computer and the server's differ too much. Set the clock, then try again.")
+	ErrReplay       = fault.New(fault.Denied, "kerberos-replay", "This request was made before, with the same Kerberos token. A token serves once.")
+	ErrNTLM         = fault.New(fault.Denied, "kerberos-ntlm", "This computer offers NTLM, which is not taken: it has no Kerberos ticket for this address.")
+	ErrRealm        = fault.New(fault.Denied, "kerberos-realm", "The Kerberos ticket is of a realm whose people do not sign in here.")
+	ErrNoPerson     = fault.New(fault.Denied, "kerberos-no-person", "The Kerberos ticket is not a person's. Computers and services, and names with a / in them, cannot sign in.")
+	ErrPrincipal    = fault.New(fault.Denied, "kerberos-not-in-directory", "The Kerberos ticket is good, and the organisation's directory knows nobody of its name.")
+	ErrMachine      = fault.New(fault.Denied, "kerberos-machine", "The Kerberos ticket is a computer's, and the directory knows no computer of its name.")
+	ErrMachineOwner = fault.New(fault.Denied, "kerberos-machine-owner", "The directory does not say, or not of one person alone, whose computer this is. An administrator of the directory must enter that.")
+	ErrMachineScope = fault.New(fault.Denied, "kerberos-machine-scope", "A computer's Kerberos ticket serves to enrol for the person whose computer it is, and for nothing else. Use their own ticket, login or certificate.")
+	ErrReplayFull   = fault.New(fault.Unavailable, "kerberos-busy", "More Kerberos tickets came than the server can keep apart. Try again in a moment.")
 )
 
 // KerberosConfig is what Kerberos is made of. Every field without "nil" in its comment is required.
@@ -126,7 +129,11 @@ func (k *Kerberos) take(ctx context.Context, r *http.Request, token string) (Cal
 	if err != nil {
 		return Caller{}, err
 	}
-	person, err := k.person(ctx, name, offer.Request.Ticket.DecryptedEncPart.CRealm)
+	realm := offer.Request.Ticket.DecryptedEncPart.CRealm
+	if k.Policy.Machines.Configured() && isMachine(name) {
+		return k.machine(ctx, offer, name.PrincipalNameString(), realm)
+	}
+	person, err := k.person(ctx, name, realm)
 	if err != nil {
 		return Caller{}, err
 	}
@@ -155,6 +162,37 @@ func (k *Kerberos) person(ctx context.Context, name types.PrincipalName, realm s
 		return person, directory.ErrDisabled
 	}
 	return person, err
+}
+
+// isMachine tells computers' names from people's: LAPTOP7$, and host/laptop7.example.com.
+func isMachine(name types.PrincipalName) bool {
+	n := name.NameString
+	return len(n) == 1 && strings.HasSuffix(n[0], "$") || len(n) == 2 && strings.EqualFold(n[0], "host")
+}
+
+// machine finds whose computer it is. It comes in as that person, with the rights of a token.
+func (k *Kerberos) machine(ctx context.Context, offer *spnego.Offer, name, realm string) (Caller, error) {
+	if k.realms[realm] == nil {
+		return Caller{}, ErrRealm
+	}
+	person, err := k.Directory.ByMachine(ctx, k.Policy.Machines, name, realm)
+	switch {
+	case errors.Is(err, directory.ErrUnknownMachine):
+		return Caller{}, ErrMachine.Because(err)
+	case errors.Is(err, directory.ErrNoOwner):
+		return Caller{}, ErrMachineOwner.Because(err)
+	case err != nil:
+		return Caller{}, err
+	case person.Disabled:
+		return Caller{}, directory.ErrDisabled.Withf("The account of the person whose computer this is is disabled in the directory.")
+	}
+	answer, err := offer.Answer()
+	if err != nil {
+		return Caller{}, fmt.Errorf("answer a Kerberos ticket: %w", err)
+	}
+	c := Caller{Actor: person.Actor(audit.MethodKerberos, audit.StrengthPassword), Machine: name + "@" + realm, Stale: true, Answer: "Negotiate " + answer}
+	c.Actor.Name, c.Actor.Roles = person.Name+" ("+c.Machine+")", []audit.Role{audit.Subscriber}
+	return c, nil
 }
 
 // bound makes sure that what the client tied its token to is the connection that it came on.

@@ -23,6 +23,8 @@ type KerberosPolicy struct {
 	// Realms are those whose people may come in. Another realm than that of Principals must be trusted by it, with the path
 	// between them checked by the KDC.
 	Realms []KerberosRealm `yaml:"realms"`
+	// Machines lets computers' own tickets in, each as the person whose computer the directory says it is, to enrol and for nothing else.
+	Machines directory.Machines `yaml:"machines"`
 	// ClockSkew is how far clocks may be apart; 0 means 5m.
 	ClockSkew time.Duration `yaml:"clock_skew"`
 	// ChannelBindings ties a ticket's use to the TLS connection that it comes on, so that nobody can pass it on from another:
@@ -56,7 +58,7 @@ func (p KerberosPolicy) Configured() bool { return p.Keytab != "" }
 // Validate returns every fault of the policy, each with its path, joined. The dialect is the directory's.
 func (p KerberosPolicy) Validate(dialect string) error {
 	if !p.Configured() {
-		if len(p.Principals)+len(p.Realms) > 0 || p.ClockSkew != 0 || p.ChannelBindings != "" {
+		if len(p.Principals)+len(p.Realms) > 0 || p.ClockSkew != 0 || p.ChannelBindings != "" || p.Machines != (directory.Machines{}) {
 			return errors.New("keytab: is missing")
 		}
 		return nil
@@ -87,6 +89,9 @@ func (p KerberosPolicy) Validate(dialect string) error {
 		if _, err := directory.NewPrincipals(dialect, r.Filter); err != nil {
 			say(at+".filter", "%w", err)
 		}
+	}
+	if err := p.Machines.Validate(dialect); err != nil {
+		say("machines", "%w", err)
 	}
 	if p.ClockSkew < 0 || p.ClockSkew > maxSkew {
 		say("clock_skew", "must lie between 0 and %s", maxSkew)

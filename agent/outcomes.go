@@ -226,12 +226,9 @@ func (a *Agent) noteStores(person uuid.UUID, filled []Filled) {
 		p := o.person(person)
 		p.Stores = nil
 		for _, f := range filled[:min(len(filled), 16)] {
-			s := api.MachineStore{Kind: f.Store, At: &now}
-			if f.Err != nil {
-				s.Code = codeInternal
-				if x := fault.Of(f.Err); x != nil {
-					s.Code = x.Code
-				}
+			s := api.MachineStore{Kind: f.Store, Code: f.Code, At: &now}
+			if f.Place != "" {
+				s.Name = filepath.Base(f.Place) // of a profile; where it lies is nobody's business
 			}
 			p.Stores = append(p.Stores, s)
 		}

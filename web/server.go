@@ -174,7 +174,7 @@ func New(c Config) (*Server, error) {
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
 		s.portal, err = portal.New(portal.Config{Organisation: c.Organisation, Mail: c.Mail, Sessions: c.Sessions, Password: password, OpenID: c.OpenID, Kerberos: s.kerberos, Certificates: c.Certificates, Requests: c.Requests, OfficersApprove: c.OfficersApprove, Directory: c.Directory, Authority: c.Authority,
-			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, TestMail: c.TestMail, Lists: c.CRL, Standing: s.standing(),
+			Registry: c.Registry, Audit: c.Audit, Archive: c.Archive, Recovery: c.Recovery, Board: c.Board, Leavers: c.Leavers, GAL: c.GAL, Contacts: c.Contacts, TestMail: c.TestMail, Fleet: c.Fleet, Lists: c.CRL, Standing: s.standing(),
 			Problem: func(ctx context.Context, err error) api.Problem { return problemOf(ctx, err).Problem }, Called: called, Now: c.Now, Log: c.Log})
 		if err != nil {
 			return nil, err

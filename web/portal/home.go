@@ -57,7 +57,7 @@ func (p *Portal) home(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if h.Past, _, err = p.past(r.Context(), v, "", 4); err != nil {
 		return err
 	}
-	for _, way := range []way{{"device", "/another-device", "monitor-smartphone"}, {"older", "/restore", "rotate-ccw"}, {"lost", "/lost", "triangle-alert"},
+	for _, way := range []way{{"device", "/another-device", "monitor-smartphone"}, {"older", "/restore", "rotate-ccw"}, {"computers", "/devices", "laptop-minimal"}, {"lost", "/lost", "triangle-alert"},
 		{"guides", "/guides", "book-open"}, {"test", "/test", "mail"}, {"all", "/certificates", "shield-check"}} {
 		if (len(found) > 0 || way.Name == "older" || way.Name == "guides") && p.leads(way.Path) {
 			h.Ways = append(h.Ways, way)

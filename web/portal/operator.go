@@ -24,8 +24,12 @@ func (p *Portal) routeOperator() {
 	p.router.Get("/operator/profiles/{name}", p.only("operator-profile", p.profile, audit.Operator))
 }
 
-func operatorTabs(path string) []areaTab {
-	return tabs(path, areaTab{Title: "stand.title", Path: "/operator"}, areaTab{Title: "stand.profiles", Path: "/operator/profiles"})
+func (p *Portal) operatorTabs(path string) []areaTab {
+	all := []areaTab{{Title: "stand.title", Path: "/operator"}, {Title: "fleet.title", Path: "/operator/fleet"}, {Title: "stand.profiles", Path: "/operator/profiles"}}
+	if p.Fleet == nil {
+		all = slices.Delete(all, 1, 2)
+	}
+	return tabs(path, all...)
 }
 
 // finding is how one thing stands.
@@ -75,7 +79,7 @@ type standingPage struct {
 
 // standing is the one page of how everything stands, the worst first.
 func (p *Portal) standing(w http.ResponseWriter, r *http.Request, v *visit) error {
-	page := standingPage{Tabs: operatorTabs(r.URL.Path), Now: p.Now()}
+	page := standingPage{Tabs: p.operatorTabs(r.URL.Path), Now: p.Now()}
 	found := p.findings(r.Context(), v)
 	slices.SortStableFunc(found, worse)
 	fine := map[string]int{}
@@ -179,7 +183,7 @@ func (p *Portal) profiles(w http.ResponseWriter, r *http.Request, v *visit) erro
 	return p.show(w, r, v, http.StatusOK, "operator-profiles", "stand.profiles", struct {
 		Tabs []areaTab
 		Rows []profileRow
-	}{operatorTabs(r.URL.Path), rows})
+	}{p.operatorTabs(r.URL.Path), rows})
 }
 
 // profilePage shows what a profile yields.

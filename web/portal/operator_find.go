@@ -323,7 +323,3 @@ func (p *Portal) findBackup(ctx context.Context, v *visit) ([]finding, error) {
 	}
 	return []finding{{Pill: "good", What: say("stand.backup-good")}}, nil
 }
-
-func (p *Portal) findFleet(_ context.Context, v *visit) ([]finding, error) {
-	return v.unknown("fleet-unknown"), nil
-}

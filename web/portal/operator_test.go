@@ -60,7 +60,7 @@ func TestOperatorSeesHowItStands(t *testing.T) {
 	b.signIn("operator")
 	page := b.get("/operator")
 	page.is(t, "the page", 200, "/operator", "What needs you", "has run out", "docs/runbooks/crl-stale.md", "http://pki.example.test/issuing.crl", "never", "<meter",
-		"Checkpoints are kept nowhere outside", "Bringing the database’s log away fails.", "The officers never showed", "is not collected in this version", "The server’s parts",
+		"Checkpoints are kept nowhere outside", "Bringing the database’s log away fails.", "The officers never showed", "is not kept here", "The server’s parts",
 		"Certificates that end, by week", "<svg", "<rect", "Entries of the revocation list", "These answer: database, directory.")
 	bad, warn := strings.Index(page.body, `class="notice bad"`), strings.Index(page.body, `class="notice warn"`)
 	if bad < 0 || warn < 0 || bad > warn || strings.LastIndex(page.body, `class="notice bad"`) > warn {

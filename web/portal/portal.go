@@ -26,6 +26,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
 	"github.com/sealpost/sealpost/enroll/leaver"
+	"github.com/sealpost/sealpost/fleet"
 	"github.com/sealpost/sealpost/gal"
 	"github.com/sealpost/sealpost/gal/contact"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -70,6 +71,7 @@ type Config struct {
 	GAL      *gal.Publisher
 	Contacts *contact.Desk
 	TestMail *testmail.Desk
+	Fleet    *fleet.Fleet
 	Lists    Lists
 	Standing Standing
 
@@ -181,7 +183,7 @@ func (p *Portal) route() {
 	p.router.Post("/sessions/end-others", p.known("end-sessions", p.endOthers))
 	p.router.Get("/prove", p.known("prove", p.proveForm))
 	p.router.Post("/prove", p.known("prove", p.fresh(p.proven)))
-	for _, area := range []func(){p.routeCertificates, p.routeGuides, p.routeTestMail, p.routeRestore, p.routeRegistrar, p.routeOfficer, p.routeOperator, p.routeAuditor} {
+	for _, area := range []func(){p.routeCertificates, p.routeGuides, p.routeTestMail, p.routeRestore, p.routeRegistrar, p.routeOfficer, p.routeOperator, p.routeAuditor, p.routeDevices} {
 		area()
 	}
 }

@@ -139,9 +139,6 @@ var operatorTexts = map[string]text{
 	"stand.backup-failed-do": {"PostgreSQL’s own log says why. Until it works, what happened since the last full backup is lost with the disk.", "Das Protokoll von PostgreSQL sagt, warum. Bis es geht, ist alles seit der letzten vollen Sicherung mit der Platte verloren."},
 	"stand.backup-do":        {"With archive_command in PostgreSQL, it becomes known here. Try a restore now and then.", "Mit archive_command in PostgreSQL wird es hier bekannt. Üben Sie ab und zu das Zurückholen."},
 
-	"stand.fleet-unknown":    {"Which computers have the agent, and how they fare, is not collected in this version.", "Auf welchen Computern der Agent läuft und wie es ihm geht, wird in dieser Version nicht gesammelt."},
-	"stand.fleet-unknown-do": {"sealpost-agent status on a computer tells of that one.", "sealpost-agent status auf einem Computer sagt es von diesem."},
-
 	"stand.charts":             {"Over time", "Im Lauf der Zeit"},
 	"stand.no-charts":          {"The numbers cannot be counted just now; the server’s log says why.", "Die Zahlen lassen sich gerade nicht ermitteln; das Protokoll des Servers sagt, warum."},
 	"stand.counted":            {"Counted", "Gezählt"},

@@ -1,0 +1,152 @@
+package portal
+
+import (
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/fleet"
+)
+
+// routeDevices has the pages of the machines on which the agent keeps people's certificates.
+func (p *Portal) routeDevices() {
+	p.router.Get("/operator/fleet", p.only("operator-fleet", p.fleet, fleetRoles...))
+	p.router.Get("/operator/fleet/{person}/{machine}", p.only("operator-machine", p.fleetMachine, fleetRoles...))
+	if p.Fleet == nil {
+		return
+	}
+	p.router.Get("/devices", p.known("devices", p.devices))
+	p.router.Get("/devices/{machine}", p.known("device", p.device))
+	p.router.Post("/devices/{machine}/forget", p.known("device-forget", p.forgetDevice))
+}
+
+// machineView is one machine as pages show it. What it says of itself are a stranger's words.
+type machineView struct {
+	Own          bool
+	ID           uuid.UUID
+	Name, Person string
+	Path         string // of its page
+	Pill, State  string
+	About        string // what the state means
+	FirstAt      time.Time
+	LastAt       time.Time
+	Report       *api.MachineReport
+	System       string
+	Schedule     string
+	RenewAt      time.Time
+	EndsAt       time.Time
+	Held         []heldRow
+	OldKeys      string
+	Stores       []storeRow
+	Failures     []failureRow
+	Ended        []failureRow // that are over
+}
+
+type heldRow struct {
+	What, Place, Path string
+	Until             time.Time
+	Current           bool
+}
+
+type storeRow struct {
+	Name, Pill, State string
+	At                time.Time
+}
+
+type failureRow struct {
+	api.MachineFailure
+	Ended time.Time
+}
+
+func (p *Portal) machineView(v *visit, m *fleet.Machine) machineView {
+	say, s := v.language.say, p.Fleet.Standing(m)
+	out := machineView{Own: m.Person == v.Person.ID, ID: m.ID, Name: v.language.machineName(m), Person: m.PersonName, Path: "/devices/" + m.ID.String(), Pill: machinePills[s],
+		State: say("fleet.stands." + string(s)), About: say("fleet.means." + string(s)), FirstAt: m.FirstAt, LastAt: m.LastAt, System: systemName(m.System), Report: m.Report}
+	if m.EndsAt != nil {
+		out.EndsAt = *m.EndsAt
+	}
+	r := m.Report
+	if r == nil {
+		return out
+	}
+	out.Schedule = v.language.known("fleet.schedule.", r.Schedule)
+	if r.RenewAt != nil {
+		out.RenewAt = *r.RenewAt
+	}
+	switch {
+	case r.OldKeys.Wanted:
+		out.OldKeys = say("fleet.old-wanted", r.OldKeys.Here)
+	default:
+		out.OldKeys = say("fleet.old-here", r.OldKeys.Here)
+	}
+	for _, c := range r.Certificates {
+		out.Held = append(out.Held, heldRow{What: v.language.known("fleet.use.", c.Use), Place: v.language.known("fleet.place.", c.Place), Until: c.NotAfter, Current: c.Current,
+			Path: "/certificates/" + url.PathEscape(c.Issuer) + "/" + c.Serial})
+	}
+	for _, x := range r.Stores {
+		row := storeRow{Name: v.language.known("fleet.store.", x.Kind), Pill: "good", State: say("fleet.filled")}
+		if x.Name != "" {
+			row.Name += " (" + x.Name + ")"
+		}
+		if x.Code != "" {
+			row.Pill, row.State = "warn", x.Code
+		}
+		if x.At != nil {
+			row.At = *x.At
+		}
+		out.Stores = append(out.Stores, row)
+	}
+	for _, f := range r.Failures {
+		if f.EndedAt != nil {
+			out.Ended = append(out.Ended, failureRow{f, *f.EndedAt})
+			continue
+		}
+		out.Failures = append(out.Failures, failureRow{MachineFailure: f})
+	}
+	return out
+}
+
+// known is a word of programs in our readers' words, or itself.
+func (l language) known(prefix, word string) string {
+	if key := prefix + word; texts[key].EN != "" {
+		return l.say(key)
+	}
+	return word
+}
+
+// devices shows somebody the machines on which the agent keeps their certificates.
+func (p *Portal) devices(w http.ResponseWriter, r *http.Request, v *visit) error {
+	found, err := p.Fleet.List(r.Context(), v.Caller.Actor, fleet.Which{Person: v.Person.ID, Quietest: true, Reverse: true, Limit: 100})
+	if err != nil {
+		return err
+	}
+	list := make([]machineView, len(found))
+	for i, m := range found {
+		list[i] = p.machineView(v, m)
+	}
+	return p.show(w, r, v, http.StatusOK, "devices", "devices.title", list)
+}
+
+// device shows somebody one of their machines.
+func (p *Portal) device(w http.ResponseWriter, r *http.Request, v *visit) error {
+	m, err := p.machineOf(r, v, v.Person.ID)
+	if err != nil {
+		return err
+	}
+	return p.show(w, r, v, http.StatusOK, "device", "fleet.machine", p.machineView(v, m))
+}
+
+// forgetDevice forgets one of somebody's machines.
+func (p *Portal) forgetDevice(w http.ResponseWriter, r *http.Request, v *visit) error {
+	id, err := idIn(r, "machine")
+	if err != nil {
+		return err
+	}
+	if _, err := p.Fleet.Forget(r.Context(), v.Caller.Actor, v.Person.ID, id); err != nil {
+		return err
+	}
+	return p.done(w, r, "/devices", "device-forgotten")
+}

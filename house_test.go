@@ -37,6 +37,7 @@ var floors = map[string]int{
 	"ca":        1,
 	"archive":   1,
 	"directory": 1,
+	"attest":    1,
 
 	"enroll":   2,
 	"recovery": 2,
@@ -65,7 +66,7 @@ var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdt
 // Lists that several entries of listed share.
 var (
 	clientParts = []string{"internal/fault", "internal/ber", "internal/disk", "internal/audit/proof", "api", "cms", "pkcs12", "archive/record", "archive/threshold"}
-	serverParts = []string{"internal/...", "migrations", "cms/...", "pkcs12", "api", "ca/...", "archive/...", "directory/...",
+	serverParts = []string{"internal/...", "migrations", "cms/...", "pkcs12", "api", "ca/...", "archive/...", "directory/...", "attest",
 		"enroll/...", "recovery/...", "notice/...", "crl/...", "ocsp/...", "gal/...", "testmail", "fleet", "web/..."}
 )
 
@@ -116,7 +117,7 @@ var doors = []door{
 	{"go.step.sm/crypto", []string{"ca", "internal/keys"}, false},
 	{"go.step.sm/crypto/kms", []string{"internal/keys"}, false},
 	{"github.com/miekg/pkcs11", []string{"internal/keys", "agent/token"}, false}, // kms knows no key agreement on tokens
-	{"github.com/google/go-tpm", []string{"agent/tpm"}, true},
+	{"github.com/google/go-tpm", []string{"agent/tpm", "attest"}, true},
 	{"github.com/zmap/zlint/v3", []string{"ca", "crl"}, true},
 	{"github.com/zmap/zcrypto", []string{"ca", "crl"}, true},
 	{"github.com/cloudflare/circl", []string{"archive/threshold"}, false},
@@ -148,14 +149,14 @@ var doors = []door{
 }
 
 // pure packages compute and do nothing else: server, clients and their test vectors share them.
-var pure = []string{"archive/threshold", "archive/record", "internal/audit/proof", "crl/list"}
+var pure = []string{"attest", "archive/threshold", "archive/record", "internal/audit/proof", "crl/list"}
 
 // outside are the packages that run where no server code may: whatever they link is on other people's machines.
 var outside = []string{"client", "delivery", "agent", "kra", "cmd/sealpost-agent", "cmd/sealpost-kra"}
 
 // serverOnly must not be linked into them, however indirectly.
 var serverOnly = []string{
-	module + "/ca/...", module + "/archive", module + "/directory/...", module + "/enroll/...", module + "/crl/...",
+	module + "/ca/...", module + "/archive", module + "/directory/...", module + "/attest", module + "/enroll/...", module + "/crl/...",
 	module + "/ocsp/...", module + "/gal/...", module + "/recovery/...", module + "/notice/...", module + "/testmail", module + "/fleet", module + "/web/...", module + "/migrations", module + "/internal/pg",
 	module + "/internal/audit", module + "/internal/jobs", module + "/internal/keyuse", module + "/internal/mail", module + "/internal/pgtest",
 	"github.com/jackc/pgx/v5/...", "github.com/pressly/goose/v3/...", "github.com/riverqueue/river/...",

@@ -309,7 +309,7 @@ func (a *Agent) makeSigning(p *pending, plan *api.KeyPlan) error {
 	if err != nil {
 		return err
 	}
-	p.SigningKey = key
+	p.SigningKey, p.Attested = key, plan.Attested
 	p.SigningCSR, err = makeCSR(signer, p.Person)
 	return err
 }

@@ -87,10 +87,39 @@ func (j *journey) send(ctx context.Context) error {
 			return err
 		}
 	}
+	if p.Attested && (p.Attestation == nil || j.agent.cfg.Now().After(p.AttestationEnds.Add(-sealAhead))) {
+		if err := j.attest(ctx); err != nil {
+			return err
+		}
+	}
 	j.tell("send", "sending the request to %s", p.Server)
 	st, err := j.client.Enrol(ctx, p.Name, p.wire())
 	j.status = st
 	return err
+}
+
+// attest has the place of the signing key prove that it was made there.
+func (j *journey) attest(ctx context.Context) error {
+	p := j.pending
+	key := p.SigningKey.there
+	if key == nil {
+		return ErrKeyPlace
+	}
+	place, ok := j.agent.ring.place(key.Place).(Attester)
+	if !ok {
+		return ErrKeyPlace.Withf("The server wants a proof that the signing key is in the %s, and this agent was not told of one. %s", key.Place, howTo(key.Place))
+	}
+	j.tell("attest", "proving that the signing key was made in the %s", key.Place)
+	var err error
+	p.Attestation, err = place.Attest(key.Name, key.Object, func(q api.AttestationRequest) (api.AttestationChallenge, error) {
+		got, err := j.client.ChallengeAttestation(ctx, q)
+		p.AttestationEnds = j.agent.cfg.Now().UTC().Add(time.Duration(got.Seconds) * time.Second)
+		return got, err
+	})
+	if err != nil {
+		return err
+	}
+	return j.agent.savePending(j.dir, p)
 }
 
 // sealAnew seals the same key with a new nonce, when the server may not take the old one any more. The request keeps its

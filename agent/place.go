@@ -42,6 +42,13 @@ type Certified interface {
 	Certify(name string, object []byte, cert *x509.Certificate) error
 }
 
+// Attester is a place that can prove where a key was made. challenge asks the server for what the device has to open first, if it has
+// to open something.
+type Attester interface {
+	Place
+	Attest(name string, object []byte, challenge func(api.AttestationRequest) (api.AttestationChallenge, error)) (*api.SigningAttestation, error)
+}
+
 // keyring opens keys that are elsewhere, or under a passphrase.
 type keyring struct {
 	places []Place
@@ -90,6 +97,10 @@ func (a *Agent) choosePlace(plan *api.KeyPlan, prefer Prefer) (Place, string, er
 	}
 	var reasons []string
 	for _, name := range accepted {
+		if _, ok := a.ring.place(name).(Attester); plan.Attested && !ok {
+			reasons = append(reasons, name+": this agent cannot prove that a key is there")
+			continue
+		}
 		if prefer.Place != "" && name != prefer.Place {
 			continue
 		}

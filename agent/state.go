@@ -67,12 +67,17 @@ type pending struct {
 	EscrowedKey   []byte    `json:"escrowed_key,omitempty"` // CMS; absent where nothing is archived
 	NonceEnds     time.Time `json:"nonce_ends"`
 
+	Attested        bool                    `json:"attested,omitempty"` // it must be proven where the signing key was made
+	Attestation     *api.SigningAttestation `json:"attestation,omitempty"`
+	AttestationEnds time.Time               `json:"attestation_ends,omitzero"`
+
 	ID *uuid.UUID `json:"id,omitempty"` // once the server has answered
 }
 
 // wire returns the request as it is sent.
 func (p *pending) wire() api.EnrolmentRequest {
-	return api.EnrolmentRequest{Enrolment: p.Enrolment, SigningCSR: p.SigningCSR, EncryptionCSR: p.EncryptionCSR, EscrowedKey: p.EscrowedKey}
+	return api.EnrolmentRequest{Enrolment: p.Enrolment, SigningCSR: p.SigningCSR, EncryptionCSR: p.EncryptionCSR, EscrowedKey: p.EscrowedKey,
+		SigningAttestation: p.Attestation}
 }
 
 // keys returns the request's private keys, signing first.

@@ -103,6 +103,8 @@ type EnrolmentRequest struct {
 	SigningCSR    []byte `json:"signing_csr,omitempty" doc:"PKCS#10, signed by the signing key."`
 	EncryptionCSR []byte `json:"encryption_csr,omitempty" doc:"PKCS#10, signed by the encryption key."`
 	EscrowedKey   []byte `json:"escrowed_key,omitempty" doc:"CMS message to the exchange certificate with the private encryption key, where the plan says escrowed."`
+
+	SigningAttestation *SigningAttestation `json:"signing_attestation,omitempty" doc:"Where the signing key was made, where the plan says attested."`
 }
 
 // EnrolmentState is where a request stands.
@@ -130,6 +132,7 @@ type EnrolmentStatus struct {
 	SubmittedAt  time.Time      `json:"submitted_at"`
 	Certificates []Certificate  `json:"certificates,omitempty" doc:"When issued: signing first, then encryption."`
 	Receipt      *Receipt       `json:"receipt,omitempty" doc:"The archive's receipt for the encryption key, as soon as it is kept."`
+	KeyOrigin    *KeyOrigin     `json:"key_origin,omitempty" doc:"What was proven about where the signing key was made, where the plan asked for it."`
 }
 
 // Certificate is one certificate and its state.

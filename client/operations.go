@@ -30,6 +30,13 @@ func (c *Client) Enrol(ctx context.Context, name string, req api.EnrolmentReques
 	return do[api.EnrolmentStatus](ctx, c, k)
 }
 
+// ChallengeAttestation has the server ask a TPM whether it is one. It needs no name: nothing is kept of it.
+func (c *Client) ChallengeAttestation(ctx context.Context, req api.AttestationRequest) (api.AttestationChallenge, error) {
+	k := post(req, "attestations")
+	k.repeatable = true
+	return do[api.AttestationChallenge](ctx, c, k)
+}
+
 // Enrolment asks where a request stands.
 func (c *Client) Enrolment(ctx context.Context, id uuid.UUID) (api.EnrolmentStatus, error) {
 	return do[api.EnrolmentStatus](ctx, c, get("enrolments", id.String()))

@@ -24,6 +24,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
@@ -76,7 +77,9 @@ type Config struct {
 	Jobs      *jobs.Queue
 	Audit     *audit.Log // where refusals are recorded
 
-	Plans      []Plan
+	Plans       []Plan
+	Attestation AttestationRoots // for plans whose keys have to be attested
+
 	Issuer     string  // of the exchange certificate
 	RenewAfter float64 // part of a certificate's life after which clients renew; 0 means 0.75
 
@@ -174,6 +177,12 @@ func (r *Registry) resolve(p Plan) (plan, error) {
 	}
 	if err := p.Protection.Validate(p.Signing != ""); err != nil {
 		errs = append(errs, fmt.Errorf("protection: %w", err))
+	}
+	if p.Protection.takes(api.PlaceTPM) && (r.Attestation.TPM == nil || r.Archive == nil) {
+		errs = append(errs, errors.New("protection.attested: keys in a TPM are attested under enrolment.attestation.tpm_roots, and with an archive"))
+	}
+	if p.Protection.takes(api.PlaceToken) && r.Attestation.YubiKey == nil {
+		errs = append(errs, errors.New("protection.attested: keys on a token are attested under enrolment.attestation.yubikey_roots"))
 	}
 	return out, errors.Join(errs...)
 }

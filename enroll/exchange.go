@@ -51,6 +51,7 @@ type exchangeKey struct {
 	certificate *x509.Certificate
 	key         *ecdh.PrivateKey
 	nonceKey    []byte
+	attestKey   []byte
 }
 
 // EnsureExchange makes a new exchange key when there is none or the newest has lived half its life, and destroys those
@@ -226,6 +227,9 @@ func (x *exchange) unseal(id uuid.UUID, sealed, der []byte) (k exchangeKey, err 
 		return k, err
 	}
 	if k.certificate, err = x509.ParseCertificate(der); err != nil {
+		return k, err
+	}
+	if k.attestKey, err = hkdf.Key(sha256.New, k.key.Bytes(), nil, "sealpost attestation v1", sha256.Size); err != nil {
 		return k, err
 	}
 	if k.nonceKey, err = hkdf.Key(sha256.New, k.key.Bytes(), nil, "sealpost exchange nonce v1", sha256.Size); err != nil {

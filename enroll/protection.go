@@ -12,7 +12,7 @@ import (
 // alone.
 type Protection struct {
 	Places     []string `yaml:"places"`     // where keys to sign with may be, the best first: tpm, token, system, software; empty: anywhere
-	Attested   bool     `yaml:"attested"`   // true: a request must prove that its key was made in a TPM or token that it cannot leave
+	Attested   bool     `yaml:"attested"`   // true: a request must prove that its key was made in a TPM or a YubiKey that it cannot leave (see `enrolment.attestation`)
 	PIN        int      `yaml:"pin"`        // least number of characters of the PIN of a token or TPM, at most 64; 0: a TPM needs none
 	Passphrase int      `yaml:"passphrase"` // least number of characters of the passphrase that private keys in files are kept under, at most 128; 0: none
 }
@@ -32,9 +32,6 @@ func (p Protection) Validate(signing bool) error {
 		case p.Attested && place != api.PlaceTPM && place != api.PlaceToken:
 			say("places[%d]: keys in %q cannot be attested", i, place)
 		}
-	}
-	if p.Attested {
-		say("attested: this version cannot check it")
 	}
 	if p.Attested && len(p.Places) == 0 {
 		say("attested: needs places: tpm, token or both")

@@ -9,6 +9,7 @@ import (
 	"github.com/jackc/pgx/v5"
 
 	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/attest"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -54,8 +55,11 @@ type Request struct {
 	Reason         string      // why rejected or failed
 	ReceivedAt     time.Time
 	ChangedAt      time.Time
-	Claimed        []Claim      // what its CSRs name; nil of requests from before that was kept
-	DecidedBy      *audit.Actor // who endorsed or rejected it; nil if nobody did, or it is not known
+	Claimed        []Claim       // what its CSRs name; nil of requests from before that was kept
+	DecidedBy      *audit.Actor  // who endorsed or rejected it; nil if nobody did, or it is not known
+	Origin         *attest.Proof // what was proven of where the signing key was made; nil if nothing was asked for
+
+	challenge []byte // which the proof of Origin answers; nil if none; only while it is received
 
 	Certificates []ca.Certificate // once issued: signing, then encryption
 	Receipt      *archive.Receipt // once deposited

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sealpost/sealpost/attest"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/pg"
 )
@@ -16,7 +17,7 @@ import (
 const role pg.Role = "enroll"
 
 const requestColumns = `id, person, enrolment, state, subject, signing_spki, encryption_spki, by,
-	agent, coalesce(reason, '') as reason, received_at, changed_at, claimed, decided_by`
+	agent, coalesce(reason, '') as reason, received_at, changed_at, claimed, decided_by, key_origin`
 
 // requestRow is a request's columns, in the order of requestColumns.
 type requestRow struct {
@@ -34,25 +35,29 @@ type requestRow struct {
 	ChangedAt      time.Time
 	Claimed        []Claim
 	DecidedBy      *audit.Actor
+	Origin         *attest.Proof
 }
 
 func (w requestRow) request() *Request {
 	return &Request{ID: w.ID, Person: w.Person, Enrolment: w.Enrolment, State: w.State, Subject: w.Subject,
 		SigningSPKI: w.SigningSPKI, EncryptionSPKI: w.EncryptionSPKI, By: w.By, Agent: w.Agent, Reason: w.Reason,
-		ReceivedAt: w.ReceivedAt, ChangedAt: w.ChangedAt, Claimed: w.Claimed, DecidedBy: w.DecidedBy}
+		ReceivedAt: w.ReceivedAt, ChangedAt: w.ChangedAt, Claimed: w.Claimed, DecidedBy: w.DecidedBy, Origin: w.Origin}
 }
 
 // usedBefore is the constraint that a request violates whose idempotency key the person used before.
 const usedBefore = "request_person_idempotency_key"
 
+// answeredBefore is the one that it violates if its attestation answers a challenge that another request answered.
+const answeredBefore = "request_key_challenge"
+
 // queueRequest inserts a request.
 func queueRequest(b *pgx.Batch, req *Request, idempotency string, body [32]byte) {
 	b.Queue(`
 		insert into enroll.request (id, person, idempotency, body_sha256, enrolment, state, subject,
-			signing_spki, encryption_spki, by, agent, received_at, changed_at, claimed)
-		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13)`,
+			signing_spki, encryption_spki, by, agent, received_at, changed_at, claimed, key_origin, key_challenge)
+		values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $12, $13, $14, $15)`,
 		req.ID, req.Person, idempotency, body[:], req.Enrolment, req.State, req.Subject,
-		req.SigningSPKI, req.EncryptionSPKI, req.By, req.Agent, req.ReceivedAt, req.Claimed)
+		req.SigningSPKI, req.EncryptionSPKI, req.By, req.Agent, req.ReceivedAt, req.Claimed, req.Origin, req.challenge)
 }
 
 // repeated returns the request that used the idempotency key, if its content was the same.

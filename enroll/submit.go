@@ -12,7 +12,9 @@ import (
 	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/attest"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
@@ -23,17 +25,19 @@ import (
 // Submission is a request as it arrives. Names and addresses in the CSRs are compared with the directory's and
 // otherwise ignored: what is certified comes from the directory.
 type Submission struct {
-	Idempotency   string // the client's own name for the request
-	Enrolment     string // name of a plan
-	SigningCSR    []byte // PKCS#10, DER
-	EncryptionCSR []byte // PKCS#10, DER
-	EscrowedKey   []byte // CMS to the exchange certificate; never stored, never logged
-	Token         string // the enrolment token that authenticated the request, if one did: it is spent
-	Agent         string // the program that sends it, as it calls itself (User-Agent)
+	Idempotency   string                  // the client's own name for the request
+	Enrolment     string                  // name of a plan
+	SigningCSR    []byte                  // PKCS#10, DER
+	EncryptionCSR []byte                  // PKCS#10, DER
+	EscrowedKey   []byte                  // CMS to the exchange certificate; never stored, never logged
+	Attestation   *api.SigningAttestation // where the signing key was made; nil if that is not said
+	Token         string                  // the enrolment token that authenticated the request, if one did: it is spent
+	Agent         string                  // the program that sends it, as it calls itself (User-Agent)
 }
 
 // hash names the submission's content, so that a repetition is told from another request under the same name. Fields
-// are prefixed with their length. The CMS is left out: a client that lost its state makes it anew with another nonce.
+// are prefixed with their length. The CMS is left out, and the attestation: a
+// client that comes too late makes them anew with another nonce.
 func (s Submission) hash() [32]byte {
 	h := sha256.New()
 	for _, f := range [][]byte{[]byte(s.Enrolment), s.SigningCSR, s.EncryptionCSR} {
@@ -48,7 +52,7 @@ func (s Submission) hash() [32]byte {
 // it yielded.
 //
 // It returns ErrUnknownEnrolment, ErrPair, ErrAddress, ErrNoMailbox, ErrEscrowMissing, ErrEscrowUnasked,
-// ErrEscrowRefused, ErrIdempotency, ErrToken, the faults of ca.ParseCSR, archive.Deposit and ca.Prepare, and
+// ErrEscrowRefused, ErrAttestationMissing, ErrAttestationKind, ErrIdempotency, ErrToken, the faults of attest, the faults of ca.ParseCSR, archive.Deposit and ca.Prepare, and
 // directory.ErrUnavailable. After any of them nothing is issued and nothing stays archived.
 func (r *Registry) Submit(ctx context.Context, by audit.Actor, s Submission) (*Request, error) {
 	req, keys, err := r.check(ctx, by, s)
@@ -105,13 +109,18 @@ func (r *Registry) check(ctx context.Context, by audit.Actor, s Submission) (*Re
 	if pair.encryption, err = parseCSR(p.encryption, s.EncryptionCSR, person, &claimed); err != nil {
 		return nil, pair, fmt.Errorf("encryption request: %w", err)
 	}
+	origin, err := r.origin(ctx, person.ID, p.Protection, s.Attestation, pair.signing)
+	if err != nil {
+		return nil, pair, err
+	}
 	id, err := uuid.NewV7()
 	if err != nil {
 		return nil, pair, err
 	}
 	now := r.Now()
 	return &Request{ID: id, Person: person.ID, Enrolment: p.Name, State: Received, Subject: subjectOf(person),
-		SigningSPKI: pair.signing, EncryptionSPKI: pair.encryption, By: by, Agent: clipAgent(s.Agent), ReceivedAt: now, ChangedAt: now, Claimed: claimed}, pair, nil
+		SigningSPKI: pair.signing, EncryptionSPKI: pair.encryption, By: by, Agent: clipAgent(s.Agent), ReceivedAt: now, ChangedAt: now, Claimed: claimed, Origin: origin,
+		challenge: s.challenge(origin)}, pair, nil
 }
 
 // person looks the subscriber up. Somebody without a mailbox has no use for a certificate, and a disabled account no
@@ -159,10 +168,14 @@ func validIdempotencyKey(k string) bool {
 func (r *Registry) receive(ctx context.Context, by audit.Actor, req *Request, s Submission) (*Request, error) {
 	body := s.hash()
 	err := r.write(ctx, by, req, s, body)
-	if pg.Violates(err, usedBefore) {
+	if answered := pg.Violates(err, answeredBefore); answered || pg.Violates(err, usedBefore) {
 		var found *Request
 		err := r.DB.InTx(ctx, role, func(tx pgx.Tx) (err error) {
-			if found, err = repeated(ctx, tx, req.Person, s.Idempotency, body); err != nil {
+			found, err = repeated(ctx, tx, req.Person, s.Idempotency, body)
+			if answered && errors.Is(err, ErrIdempotency) { // by another request
+				return attest.ErrChallenge
+			}
+			if err != nil {
 				return err
 			}
 			return checkSpent(ctx, tx, s.Token, found.ID)
@@ -181,7 +194,11 @@ func (r *Registry) write(ctx context.Context, by audit.Actor, req *Request, s Su
 	b := &pgx.Batch{}
 	queueRequest(b, req, s.Idempotency, body)
 	queueSpend(b, s.Token, req.ID, req.ReceivedAt)
-	err := r.record(b, by, req, "enrolment.received", map[string]any{"enrolment": req.Enrolment, "mailboxes": req.Subject.Mailboxes, "agent": req.Agent})
+	data := map[string]any{"enrolment": req.Enrolment, "mailboxes": req.Subject.Mailboxes, "agent": req.Agent}
+	if req.Origin != nil {
+		data["key_origin"] = req.Origin
+	}
+	err := r.record(b, by, req, "enrolment.received", data)
 	if err == nil && s.Token != "" {
 		err = r.recordSpent(ctx, b, by, req, s.Token)
 	}

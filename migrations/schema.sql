@@ -531,6 +531,8 @@ CREATE TABLE enroll.request (
     agent text DEFAULT ''::text NOT NULL,
     claimed jsonb,
     decided_by jsonb,
+    key_origin jsonb,
+    key_challenge bytea,
     CONSTRAINT request_agent_check CHECK ((octet_length(agent) <= 256)),
     CONSTRAINT request_body_sha256_check CHECK ((length(body_sha256) = 32)),
     CONSTRAINT request_idempotency_check CHECK (((length(idempotency) >= 8) AND (length(idempotency) <= 128))),
@@ -986,6 +988,9 @@ ALTER TABLE ONLY enroll.leaver
 
 ALTER TABLE ONLY enroll.leaver_sweep
     ADD CONSTRAINT leaver_sweep_pkey PRIMARY KEY (single);
+
+ALTER TABLE ONLY enroll.request
+    ADD CONSTRAINT request_key_challenge UNIQUE (key_challenge);
 
 ALTER TABLE ONLY enroll.request
     ADD CONSTRAINT request_person_idempotency_key UNIQUE (person, idempotency);

@@ -146,6 +146,8 @@ var (
 		Exchange:   &api.Exchange{Certificate: exampleDER, Chain: [][]byte{exampleDER, exampleDER}, Nonce: "AAAAAGmoBgjX", NonceEnds: exampleTime.Add(time.Hour)},
 		RenewAfter: 0.75,
 	}
+	exampleAttestation = api.AttestationRequest{Endorsement: [][]byte{exampleDER}, Key: exampleDER}
+	exampleChallenge   = api.AttestationChallenge{Challenge: exampleDER, Credential: exampleDER, Secret: exampleDER, Seconds: 3600}
 	exampleEnrolment   = api.EnrolmentRequest{Enrolment: "smime", SigningCSR: exampleDER, EncryptionCSR: exampleDER, EscrowedKey: exampleDER}
 	exampleCertificate = api.Certificate{Issuer: "issuing", Serial: "4f1d0c2b3a495867768594a3b2c1d0ef", Profile: "smime-signing", Use: "signing",
 		Person: &exampleWho, Mailboxes: []string{"alice@example.test"}, NotBefore: exampleTime, NotAfter: exampleTime.AddDate(2, 0, 0),

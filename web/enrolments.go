@@ -9,6 +9,7 @@ import (
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/archive"
+	"github.com/sealpost/sealpost/attest"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
@@ -33,13 +34,21 @@ func (s *Server) enrolmentOperations() {
 			"The Idempotency-Key is your own name for the request. When no answer comes, repeat it with the same key and certificate " +
 			"requests: work that was begun is continued, and what was issued is returned.",
 		faults: []*fault.Error{enroll.ErrUnknownEnrolment, enroll.ErrPair, enroll.ErrAddress, enroll.ErrNoMailbox, enroll.ErrEscrowMissing,
-			enroll.ErrEscrowUnasked, enroll.ErrEscrowRefused, enroll.ErrIdempotency, enroll.ErrIdempotencyKey, enroll.ErrState, enroll.ErrToken,
+			enroll.ErrEscrowUnasked, enroll.ErrEscrowRefused, enroll.ErrAttestationMissing, enroll.ErrAttestationKind, attest.ErrStatement,
+			attest.ErrEndorsed, attest.ErrAttestKey, attest.ErrSignature, attest.ErrChallenge, attest.ErrOtherKey, attest.ErrCopyable, attest.ErrNotSigning, attest.ErrPolicy, enroll.ErrIdempotency, enroll.ErrIdempotencyKey, enroll.ErrState, enroll.ErrToken,
 			ca.ErrCSRTooLarge, ca.ErrCSRMalformed, ca.ErrCSRAlgorithm, ca.ErrCSRSignature, ca.ErrKeyAlgorithm, ca.ErrKeyEncoding, ca.ErrKeySize,
 			ca.ErrKeyExponent, ca.ErrKeyWeak, ca.ErrKeyCompromised, ca.ErrKeyNotAllowed, ca.ErrKeyReused, ca.ErrNameNotAllowed, ca.ErrSubject,
 			ca.ErrMailbox, ca.ErrLint, ca.ErrIssuerEnd, ca.ErrNoSigner, archive.ErrKeyFormat, archive.ErrKeyMismatch, archive.ErrKeyWeak,
 			archive.ErrKeyDoesNotWork, archive.ErrArchivedTwice, archive.ErrNoRoster, archive.ErrRosterPin, keyuse.ErrInUse,
 			directory.ErrUnknownPerson, directory.ErrUnavailable},
 		body: exampleEnrolment, answer: exampleIssued}, s.enrol)
+
+	register(s, operation{id: "challengeAttestation", method: http.MethodPost, path: "/attestations", tag: tagEnrol, who: enrolling,
+		summary: "Have a TPM show that it is one",
+		about: "Where the plan says `attested`, a TPM proves in two steps where the signing key was made. This is the first: the TPM's endorsement and the key with which it will make " +
+			"the statement go in, and what only that TPM opens comes back. The second is `signing_attestation` of the enrolment. Nothing is kept, and an enrolment token is not used up.",
+		faults: []*fault.Error{enroll.ErrAttestationUnasked, attest.ErrStatement, attest.ErrEndorsed, attest.ErrAttestKey},
+		body:   exampleAttestation, answer: exampleChallenge}, s.challengeAttestation)
 
 	register(s, operation{id: "getEnrolment", method: http.MethodGet, path: "/enrolments/{id}", tag: tagEnrol, who: enrolling,
 		summary: "Where a request stands", about: "Its person, registrars and auditors may ask. For anybody else there is no such request.",
@@ -75,6 +84,16 @@ func (s *Server) getPolicy(ctx context.Context, by signin.Caller, _ *struct{}) (
 	return &answer[api.Policy]{out}, err
 }
 
+type attestationInput struct{ Body api.AttestationRequest }
+
+func (s *Server) challengeAttestation(ctx context.Context, by signin.Caller, in *attestationInput) (*answer[api.AttestationChallenge], error) {
+	out, err := s.Registry.Challenge(ctx, by.Actor, in.Body)
+	if err != nil {
+		return nil, err
+	}
+	return &answer[api.AttestationChallenge]{*out}, nil
+}
+
 type enrolInput struct {
 	Idempotency string `header:"Idempotency-Key" required:"true" minLength:"8" maxLength:"128" example:"laptop-7f3a-2026-03-04" doc:"Your own name for the request: 8 to 128 printable ASCII characters, another one for each request."`
 	Agent       string `header:"User-Agent" doc:"The program that asks. Its person sees it beside the certificates, to tell devices apart." example:"sealpost-agent/1.0 (linux; laptop-7)"`
@@ -88,7 +107,7 @@ type enrolAnswer struct {
 
 func (s *Server) enrol(ctx context.Context, by signin.Caller, in *enrolInput) (*enrolAnswer, error) {
 	req, err := s.Registry.Submit(ctx, by.Actor, enroll.Submission{Idempotency: in.Idempotency, Enrolment: in.Body.Enrolment,
-		SigningCSR: in.Body.SigningCSR, EncryptionCSR: in.Body.EncryptionCSR, EscrowedKey: in.Body.EscrowedKey, Token: by.Token, Agent: in.Agent})
+		SigningCSR: in.Body.SigningCSR, EncryptionCSR: in.Body.EncryptionCSR, EscrowedKey: in.Body.EscrowedKey, Attestation: in.Body.SigningAttestation, Token: by.Token, Agent: in.Agent})
 	if err != nil {
 		return nil, err
 	}

@@ -81,6 +81,9 @@ func (s *Server) enrolmentOf(r *enroll.Request) (api.EnrolmentStatus, error) {
 		w.Chain = s.chainOf(c.Issuer)
 		out.Certificates = append(out.Certificates, w)
 	}
+	if o := r.Origin; o != nil {
+		out.KeyOrigin = &api.KeyOrigin{Device: o.Device, Maker: o.Maker, Serial: o.Serial, Endorsement: o.Endorsement, Firmware: o.Firmware, Slot: o.Slot, PIN: o.PIN, Touch: o.Touch}
+	}
 	var err error
 	if r.Receipt != nil {
 		out.Receipt, err = s.receiptOf(r.Receipt)

@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealpost/sealpost/agent/tpm"
 	"github.com/sealpost/sealpost/internal/child"
 )
 
@@ -26,6 +27,9 @@ type TPM struct {
 }
 
 const patience = 30 * time.Second
+
+// Agent is the TPM as the agent uses it, without a PIN.
+func (v *TPM) Agent() *tpm.TPM { return tpm.New(tpm.Config{Address: "unix:" + v.Socket}) }
 
 // New makes a TPM and starts it. It ends with the test.
 func New(t testing.TB) *TPM {

@@ -180,6 +180,14 @@ type Enrolment struct {
 	Plans      []enroll.Plan `yaml:"plans"`       // empty: "smime", a dual pair, without endorsement
 	Issuer     string        `yaml:"issuer"`      // of the exchange certificate; "" means the first
 	RenewAfter float64       `yaml:"renew_after"` // part of a certificate's life; 0 means 0.75
+	// Attestation says whom the server believes where a key was made, for plans whose keys have to be attested.
+	Attestation Attestation `yaml:"attestation"`
+}
+
+// Attestation names files with certificates, PEM.
+type Attestation struct {
+	TPMRoots     string `yaml:"tpm_roots"`     // of the makers of TPMs that endorse them, and of their authorities that TPMs do not have themselves
+	YubiKeyRoots string `yaml:"yubikey_roots"` // of Yubico's PIV attestation
 }
 
 // Archive says how encryption keys are kept. Leave it out where no profile archives keys.

@@ -70,6 +70,11 @@ func (c *Config) Validate() error {
 	}
 	for i, p := range c.Enrolment.Plans {
 		f.add(fmt.Sprintf("enrolment.plans[%d].protection", i), p.Protection.Validate(p.Signing != ""))
+		for place, file := range map[string]string{"tpm": c.Enrolment.Attestation.TPMRoots, "token": c.Enrolment.Attestation.YubiKeyRoots} {
+			if p.Protection.Attested && slices.Contains(p.Protection.Places, place) && file == "" {
+				f.say(fmt.Sprintf("enrolment.plans[%d].protection.attested", i), fmt.Sprintf("keys in a %s need enrolment.attestation.%s_roots", place, map[string]string{"tpm": "tpm", "token": "yubikey"}[place]))
+			}
+		}
 	}
 	if c.Enrolment.RenewAfter < 0 || c.Enrolment.RenewAfter >= 1 {
 		f.say("enrolment.renew_after", "must lie between 0 and 1")

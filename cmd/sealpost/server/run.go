@@ -118,8 +118,15 @@ func (s *Server) openRecovery(hooks Hooks) (err error) {
 
 func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 	e := s.Config.Enrolment
+	var trusted enroll.AttestationRoots
+	if trusted.TPM, err = s.trusted(e.Attestation.TPMRoots); err != nil {
+		return fmt.Errorf("enrolment.attestation.tpm_roots: %w", err)
+	}
+	if trusted.YubiKey, err = s.trusted(e.Attestation.YubiKeyRoots); err != nil {
+		return fmt.Errorf("enrolment.attestation.yubikey_roots: %w", err)
+	}
 	s.Enroll, err = enroll.New(enroll.Config{DB: s.DB, Authority: s.Authority, Archive: s.Archive, Directory: s.Directory, Jobs: s.Jobs, Audit: s.Audit,
-		Plans: e.Plans, Issuer: e.Issuer, RenewAfter: e.RenewAfter, After: hooks.AfterStep, Now: s.now, Log: s.Log,
+		Plans: e.Plans, Attestation: trusted, Issuer: e.Issuer, RenewAfter: e.RenewAfter, After: hooks.AfterStep, Now: s.now, Log: s.Log,
 		SealKey:   func(b []byte) ([]byte, error) { return keys.SealSecret(b, exchangeLabel, s.Unlock) },
 		UnsealKey: func(b []byte) ([]byte, error) { return keys.UnsealSecret(b, exchangeLabel, s.Unlock) },
 	})

@@ -165,6 +165,22 @@ func (b *Base) directory(ctx context.Context, c directory.Config) (*directory.Di
 	return directory.New(c)
 }
 
+// trusted reads certificates to trust; nil where no file is named.
+func (b *Base) trusted(file string) (*x509.CertPool, error) {
+	if file == "" {
+		return nil, nil
+	}
+	certificates, err := ReadCertificates(b.Config.Path(file))
+	if err != nil {
+		return nil, err
+	}
+	pool := x509.NewCertPool()
+	for _, cert := range certificates {
+		pool.AddCert(cert)
+	}
+	return pool, nil
+}
+
 // proof reads what an account of a directory shows who it is with.
 func (b *Base) proof(ctx context.Context, a directory.Account) (password string, p directory.Proof, err error) {
 	switch {

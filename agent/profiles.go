@@ -61,6 +61,14 @@ func (a *Agent) find(id *Identity) (found []store, missing []Filled) {
 	if gpgsm != nil {
 		found = append(found, *gpgsm)
 	}
+	if s.Keychain != nil {
+		found = append(found, *s.Keychain)
+	} else if s.Auto && runtime.GOOS == "darwin" {
+		found = append(found, Keychain{})
+	}
+	if s.Windows != nil || s.Auto && runtime.GOOS == "windows" {
+		found = append(found, Windows{})
+	}
 	return found, missing
 }
 

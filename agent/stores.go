@@ -21,6 +21,8 @@ type Stores struct {
 	Thunderbird *Profiles `json:"thunderbird,omitempty"` // its profiles with an account of the person's, as they are found
 	Firefox     *Profiles `json:"firefox,omitempty"`     // its profiles, as they are found
 	GPGSM       *GPGSM    `json:"gpgsm,omitempty"`
+	Keychain    *Keychain `json:"keychain,omitempty"`
+	Windows     *Windows  `json:"windows,omitempty"`
 	Auto        bool      `json:"auto,omitempty"` // whatever mail programs' stores are found on the machine
 }
 
@@ -45,6 +47,8 @@ func (s Stores) with(other Stores) Stores {
 	s.Thunderbird = cmp.Or(other.Thunderbird, s.Thunderbird)
 	s.Firefox = cmp.Or(other.Firefox, s.Firefox)
 	s.GPGSM = cmp.Or(other.GPGSM, s.GPGSM)
+	s.Keychain = cmp.Or(other.Keychain, s.Keychain)
+	s.Windows = cmp.Or(other.Windows, s.Windows)
 	s.Auto = s.Auto || other.Auto
 	return s
 }
@@ -57,7 +61,7 @@ func (s Stores) With(other Stores) (Stores, error) {
 
 // None reports whether there is no store.
 func (s Stores) None() bool {
-	return len(s.NSS) == 0 && s.Thunderbird == nil && s.Firefox == nil && s.GPGSM == nil && !s.Auto
+	return len(s.NSS) == 0 && s.Thunderbird == nil && s.Firefox == nil && s.GPGSM == nil && s.Keychain == nil && s.Windows == nil && !s.Auto
 }
 
 // FillOptions say what to put where.
@@ -71,7 +75,7 @@ type FillOptions struct {
 
 // Filled is what became of one key store.
 type Filled struct {
-	Store string   // its kind: "nss", "gpgsm"; "thunderbird" or "firefox" where no profile of theirs was found
+	Store string   // its kind: "nss", "gpgsm", "keychain", "windows"; "thunderbird" or "firefox" where no profile of theirs was found
 	Place string   // its folder, where there may be several
 	Notes []string // what it did not take, and why
 	Again bool     // a later filling has something left to do: a program must be closed first
@@ -165,6 +169,9 @@ func (s *Stores) absolute() (err error) {
 	}
 	if s.GPGSM != nil {
 		paths = append(paths, &s.GPGSM.Home)
+	}
+	if s.Keychain != nil {
+		paths = append(paths, &s.Keychain.Path)
 	}
 	for _, p := range paths {
 		if *p == "" {

@@ -19,6 +19,8 @@ type storeFlags struct {
 	gpgsm       bool
 	trust       bool
 	gpgsmHome   string
+	keychain    bool
+	windows     bool
 	auto        autoStores
 }
 
@@ -51,6 +53,8 @@ func (o *storeFlags) add(c *cobra.Command) {
 	f.StringVar(&o.nssPassword, "nss-password-file", "", "file with the own password of those databases (Thunderbird: Primary Password)")
 	f.BoolVar(&o.gpgsm, "gpgsm", false, "also import into gpgsm (remembered)")
 	f.StringVar(&o.gpgsmHome, "gpgsm-home", "", "gpgsm's folder, if not the usual one")
+	f.BoolVar(&o.keychain, "keychain", false, "also import into the Keychain, on macOS (remembered; never tried there)")
+	f.BoolVar(&o.windows, "windows-store", false, "also import into Windows' certificate store (remembered; never tried there)")
 	f.BoolVar(&o.trust, "gpgsm-trust", false, "enter the root certificates into gpgsm's trustlist.txt")
 }
 
@@ -67,6 +71,12 @@ func (o *storeFlags) stores() (s agent.Stores) {
 	}
 	if o.gpgsm || o.gpgsmHome != "" || o.trust {
 		s.GPGSM = &agent.GPGSM{Home: o.gpgsmHome, TrustRoots: o.trust}
+	}
+	if o.keychain {
+		s.Keychain = &agent.Keychain{}
+	}
+	if o.windows {
+		s.Windows = &agent.Windows{}
 	}
 	s.Auto = bool(o.auto)
 	return s

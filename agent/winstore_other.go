@@ -1,0 +1,7 @@
+//go:build !windows
+
+package agent
+
+func openWindowsStore() (windowsStore, error) {
+	return nil, ErrNotHere.Withf("There is a Windows certificate store on Windows alone.")
+}

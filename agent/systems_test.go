@@ -80,14 +80,14 @@ func TestKeychain(t *testing.T) {
 		}
 		return "", fmt.Errorf("security %q", args)
 	}
-	k := agent.Keychain{Path: "/Users/alice/my keys.keychain-db"}
+	k := agent.Keychain{Path: "/Volumes/alice/my keys.keychain-db"}
 	for range 2 {
 		notes, err := agent.FillKeychain(t.Context(), k, run, id)
 		if err != nil || len(imports) != 2 || len(notes) != 1 || !strings.Contains(notes[0], "does not trust the root") {
 			t.Fatalf("%q, notes %q, %v", imports, notes, err)
 		}
 	}
-	want := fmt.Sprintf(`"import" "%s" "-f" "pkcs12" "-P" "%s" "-k" "/Users/alice/my keys.keychain-db" "-T" "/System/Applications/Mail.app"`,
+	want := fmt.Sprintf(`"import" "%s" "-f" "pkcs12" "-P" "%s" "-k" "/Volumes/alice/my keys.keychain-db" "-T" "/System/Applications/Mail.app"`,
 		filepath.Join(id.Folder, "gpgsm", "01.p12"), password)
 	if !strings.HasPrefix(imports[0], want) || strings.Count(imports[0], "\n") != 1 {
 		t.Errorf("told: %s", imports[0])

@@ -265,11 +265,13 @@ type Drift struct {
 type TokenRequest struct {
 	Mailbox string `json:"mailbox" doc:"One of the person's addresses."`
 	Hours   int    `json:"hours,omitempty" minimum:"1" maximum:"720" default:"72"`
+	Use     string `json:"use,omitempty" enum:"handed,behalf" default:"handed" doc:"Who is to use it: the person, to whom it is handed over, or its maker on their behalf. It binds nobody: it is what the record keeps."`
 }
 
 // Token is an enrolment token. It is shown once.
 type Token struct {
 	Token  string    `json:"token"`
+	Number int64     `json:"number" doc:"Its name, which tells nothing of it."`
 	Person uuid.UUID `json:"person"`
 	Ends   time.Time `json:"ends"`
 }

@@ -65,11 +65,6 @@ func (c *Client) Reject(ctx context.Context, id uuid.UUID, d api.Decision) (api.
 	return do[api.EnrolmentStatus](ctx, c, post(d, "enrolments", id.String(), "reject"))
 }
 
-// MakeToken makes an enrolment token for somebody. The token is a secret and shown this once.
-func (c *Client) MakeToken(ctx context.Context, req api.TokenRequest) (api.Token, error) {
-	return do[api.Token](ctx, c, post(req, "tokens"))
-}
-
 // CertificateQuery chooses certificates. Empty fields do not narrow.
 type CertificateQuery struct {
 	Mailbox string

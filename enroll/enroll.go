@@ -51,6 +51,7 @@ var (
 	ErrReasonMissing    = fault.New(fault.Malformed, "reason-missing", "A rejection needs a reason, which the person will read.")
 	ErrToken            = fault.New(fault.Denied, "enrolment-token", "The enrolment token is unknown, expired or was used already. Ask for a new one.")
 	ErrUnknownToken     = fault.New(fault.NotFound, "unknown-token", "There is no such token that could be used: it was used or withdrawn, or has ended.")
+	ErrTokenCount       = fault.New(fault.Malformed, "token-count", "One request makes 1 to 1000 tokens.")
 	ErrTokenMade        = fault.New(fault.Conflict, "token-made", "The token was made already, and is not shown again. Withdraw it if it is lost, and make another.")
 	ErrOwnToken         = fault.New(fault.Denied, "own-token", "This was asked for with a token that you made. Another registrar must decide on it.")
 	ErrNotAllowed       = fault.New(fault.Denied, "enrolment-not-allowed", "You may not do that.")

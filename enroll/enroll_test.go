@@ -203,13 +203,13 @@ func TestRequestsAreSeenByTheirPersonRegistrarsAndAuditors(t *testing.T) {
 func TestToken(t *testing.T) {
 	h := setup(t)
 	rita := h.Actor(t, "rita")
-	if _, err := h.Enroll.MintToken(t.Context(), h.Actor(t, "bob"), "alice@example.test", time.Hour); !errors.Is(err, enroll.ErrNotAllowed) {
+	if _, err := h.Enroll.MintToken(t.Context(), h.Actor(t, "bob"), "alice@example.test", "", enroll.TokenOrder{Life: time.Hour}); !errors.Is(err, enroll.ErrNotAllowed) {
 		t.Errorf("a subscriber makes a token: %v", err)
 	}
-	if _, err := h.Enroll.MintToken(t.Context(), rita, "rita@example.test", time.Hour); !errors.Is(err, enroll.ErrOwnRequest) {
+	if _, err := h.Enroll.MintToken(t.Context(), rita, "rita@example.test", "", enroll.TokenOrder{Life: time.Hour}); !errors.Is(err, enroll.ErrOwnRequest) {
 		t.Errorf("a registrar makes one for themselves: %v", err)
 	}
-	token, err := h.Enroll.MintToken(t.Context(), rita, "alice@example.test", time.Hour)
+	token, err := h.Enroll.MintToken(t.Context(), rita, "alice@example.test", "", enroll.TokenOrder{Life: time.Hour})
 	if err != nil {
 		t.Fatal(err)
 	}

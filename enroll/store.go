@@ -164,6 +164,12 @@ func insertToken(ctx context.Context, tx pgx.Tx, t *Token, madeBy, form uuid.UUI
 	return number, err
 }
 
+// selectForm returns the number of the token that was made for a form.
+func selectForm(ctx context.Context, tx pgx.Tx, form uuid.UUID) (number int64, err error) {
+	err = tx.QueryRow(ctx, `select number from enroll.token where form = $1`, form).Scan(&number)
+	return number, err
+}
+
 const tokenColumns = `number, person, made_by, made_at, use, ends`
 
 func collectTokens(rows pgx.Rows, err error) ([]Minted, error) {

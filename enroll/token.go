@@ -45,16 +45,18 @@ type Token struct {
 	Ends   time.Time
 }
 
-// MintToken makes a token for the person with that mail address. Only a registrar may, and not for themselves.
-func (r *Registry) MintToken(ctx context.Context, by audit.Actor, mailbox string, life time.Duration) (*Token, error) {
-	if err := mayMint(by, TokenOrder{Life: life}); err != nil {
+// MintToken makes a token for the person with that mail address. Only a registrar may, and not for themselves. The order's person
+// is left out; of one name, the maker's own for the wish, a person gets one token: it returns ErrTokenMade for the second. "" names none.
+func (r *Registry) MintToken(ctx context.Context, by audit.Actor, mailbox, name string, o TokenOrder) (*Token, error) {
+	if err := mayMint(by, o); err != nil {
 		return nil, err
 	}
 	person, err := r.Directory.ByMailbox(ctx, mailbox)
 	if err != nil {
 		return nil, err
 	}
-	return r.mint(ctx, by, person, TokenOrder{Person: person.ID, Life: life})
+	o.Person, o.Form = person.ID, FormOf(by, name, person.ID)
+	return r.mint(ctx, by, person, o)
 }
 
 // MintTokenFor is MintToken for a person by id. It returns ErrTokenMade when a token was made for the order's form.

@@ -173,7 +173,7 @@ var (
 		Certificates: []api.Certificate{exampleCertificate}, Receipt: &exampleReceipt}
 	exampleRejected = api.EnrolmentStatus{ID: exampleID, Enrolment: "smime", Person: exampleWho, PersonName: "Alice Anders",
 		Mailboxes: []string{"alice@example.test"}, State: api.StateRejected, Reason: "Please ask for role-mailbox instead.", SubmittedAt: exampleTime}
-	exampleToken  = api.Token{Token: "k5zq3n6w2yt7x4m5c3v8b2p6r9d1f0hj", Person: exampleWho, Ends: exampleTime.AddDate(0, 0, 3)}
+	exampleToken  = api.Token{Token: "k5zq3n6w2yt7x4m5c3v8b2p6r9d1f0hj", Number: 4711, Person: exampleWho, Ends: exampleTime.AddDate(0, 0, 3)}
 	exampleIssuer = api.Issuer{ID: "issuing", Certificate: exampleDER, Chain: [][]byte{exampleDER},
 		CRLs: []string{"http://pki.example.test/crl/issuing.crl"}, OCSP: "http://pki.example.test/ocsp/issuing"}
 	exampleCRLStatus = func() api.CRLStatus {

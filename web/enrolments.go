@@ -3,7 +3,6 @@ package web
 import (
 	"context"
 	"net/http"
-	"time"
 
 	"github.com/google/uuid"
 
@@ -66,12 +65,6 @@ func (s *Server) enrolmentOperations() {
 	register(s, operation{id: "reject", method: http.MethodPost, path: "/enrolments/{id}/reject", tag: tagDecide, who: known,
 		summary: "Refuse a request", about: "For registrars, and neither for their own requests nor for those made with a token of theirs. A key that came with the request is removed from the archive.",
 		faults: append(decided, enroll.ErrReasonMissing), body: api.Decision{Reason: "Please ask for role-mailbox instead."}, answer: exampleRejected}, s.reject)
-
-	register(s, operation{id: "makeToken", method: http.MethodPost, proof: true, path: "/tokens", tag: tagDecide, who: known, status: http.StatusCreated,
-		summary: "Make an enrolment token", about: "For registrars. The token stands for the person's login at one enrolment. It is shown this once: " +
-			"hand it over on a way that you trust.",
-		faults: []*fault.Error{enroll.ErrNotAllowed, enroll.ErrOwnRequest, directory.ErrUnknownPerson, directory.ErrSeveral, directory.ErrUnavailable},
-		body:   api.TokenRequest{Mailbox: "alice@example.test", Hours: 72}, answer: exampleToken}, s.makeToken)
 }
 
 func (s *Server) getPolicy(ctx context.Context, by signin.Caller, _ *struct{}) (*answer[api.Policy], error) {
@@ -168,16 +161,6 @@ func (s *Server) reject(ctx context.Context, by signin.Caller, in *decisionInput
 	}
 	req, err := s.Registry.Reject(ctx, by.Actor, in.ID, reason)
 	return s.enrolmentAnswer(req, err)
-}
-
-type tokenInput struct{ Body api.TokenRequest }
-
-func (s *Server) makeToken(ctx context.Context, by signin.Caller, in *tokenInput) (*answer[api.Token], error) {
-	t, err := s.Registry.MintToken(ctx, by.Actor, in.Body.Mailbox, time.Duration(in.Body.Hours)*time.Hour)
-	if err != nil {
-		return nil, err
-	}
-	return &answer[api.Token]{api.Token{Token: t.Secret, Person: t.Person.ID, Ends: utc(t.Ends)}}, nil
 }
 
 func (s *Server) enrolmentAnswer(req *enroll.Request, err error) (*answer[api.EnrolmentStatus], error) {

@@ -27,6 +27,7 @@ func (s *Server) route() error {
 		RejectUnknownQueryParameters: true,
 	})
 	s.enrolmentOperations()
+	s.tokenOperations()
 	s.advertisementOperations()
 	s.certificateOperations()
 	s.findingOperations()

@@ -123,7 +123,7 @@ func (c *company) commands() map[string]func(*testscript.TestScript, bool, []str
 		},
 		// token FILE MAILBOX: the registrar makes a token.
 		"token": func(ts *testscript.TestScript, _ bool, args []string) {
-			token, err := c.Enroll.MintToken(c.t.Context(), c.Actor(c.t, "rita"), args[1], time.Hour)
+			token, err := c.Enroll.MintToken(c.t.Context(), c.Actor(c.t, "rita"), args[1], "", enroll.TokenOrder{Life: time.Hour})
 			ts.Check(err)
 			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token.Secret+"\n"), 0o600))
 		},

@@ -158,6 +158,7 @@ func TestOwnDevices(t *testing.T) {
 	german := s.browser(t)
 	german.header.Set("Accept-Language", "de")
 	german.signIn("bob")
+	german.get("/devices/"+well.String()).is(t, "another's", 404, "/devices/"+well.String(), "Einen solchen Computer gibt es nicht.")
 	german.get("/devices/"+bobs.String()).is(t, "in German", 200, "/devices/"+bobs.String(), "Es ist nichts zu tun", "Diesen Computer vergessen")
 }
 

@@ -51,6 +51,8 @@ var eventTexts = map[string]text{
 	"event.enrolment.rejected":              {"A registrar rejected a request", "Eine Registrierungsstelle hat einen Antrag abgelehnt"},
 	"event.enrolment.submitted":             {"Certificates were asked for", "Zertifikate wurden beantragt"},
 	"event.enrolment.token":                 {"A token for enrolment was made", "Ein Einmal-Code für einen Antrag wurde erstellt"},
+	"event.fleet.machine-forgotten":         {"A computer with the agent was forgotten", "Ein Computer mit dem Agenten wurde vergessen"},
+	"event.fleet.machine-forget-refused":    {"Forgetting a computer with the agent was refused", "Das Vergessen eines Computers mit dem Agenten wurde abgelehnt"},
 	"event.gal.advertised":                  {"A person’s program signed what the directory shows", "Das Programm einer Person hat unterschrieben, was das Verzeichnis zeigt"},
 	"event.gal.advertisement-refused":       {"What a person’s program signed for the directory was refused", "Was das Programm einer Person für das Verzeichnis unterschrieb, wurde abgelehnt"},
 	"event.gal.contact-added":               {"An outside contact was added", "Ein Kontakt von außen wurde aufgenommen"},

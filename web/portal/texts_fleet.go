@@ -11,6 +11,7 @@ var fleetTexts = map[string]text{
 	"devices.lost-go":       {"Revoke what it had", "Widerrufen, was darauf war"},
 	"devices.forget":        {"Forget this computer", "Diesen Computer vergessen"},
 	"devices.forget-about":  {"For a computer that you do not use any more. Nothing is revoked, and if the program runs there again, it is back in the list.", "Für einen Computer, den Sie nicht mehr verwenden. Nichts wird widerrufen, und wenn das Programm dort wieder läuft, steht er wieder in der Liste."},
+	"fault.unknown-machine": {"There is no such computer.", "Einen solchen Computer gibt es nicht."},
 	"done.device-forgotten": {"The computer is forgotten.", "Der Computer ist vergessen."},
 	"way.computers":         {"Your computers", "Ihre Computer"},
 	"way.computers-about":   {"Where your certificates renew themselves, and whether all is well there", "Wo sich Ihre Zertifikate selbst erneuern und ob dort alles gut ist"},

@@ -101,8 +101,7 @@ func (a *Agent) Fill(ctx context.Context, opt FillOptions) (_ []Filled, err erro
 	if opt.Only {
 		id.Stores = Stores{}
 	}
-	id.Stores = id.Stores.with(opt.Stores)
-	if err := id.Stores.absolute(); err != nil {
+	if id.Stores, err = id.Stores.With(opt.Stores); err != nil {
 		return nil, err
 	}
 	if err := a.takes(id, opt.Password); err != nil {

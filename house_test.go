@@ -30,6 +30,7 @@ var floors = map[string]int{
 	"internal/disk":   0,
 	"internal/mail":   0,
 	"internal/spnego": 0,
+	"internal/jws":    0,
 	"cms":             0,
 	"pkcs12":          0,
 	"api":             0,
@@ -65,7 +66,7 @@ var demoSupport = []string{"internal/child", "internal/pgtest", "internal/slapdt
 
 // Lists that several entries of listed share.
 var (
-	clientParts = []string{"internal/fault", "internal/ber", "internal/disk", "internal/audit/proof", "api", "cms", "pkcs12", "archive/record", "archive/threshold"}
+	clientParts = []string{"internal/fault", "internal/ber", "internal/disk", "internal/jws", "internal/audit/proof", "api", "cms", "pkcs12", "archive/record", "archive/threshold"}
 	serverParts = []string{"internal/...", "migrations", "cms/...", "pkcs12", "api", "ca/...", "archive/...", "directory/...", "attest",
 		"enroll/...", "recovery/...", "notice/...", "crl/...", "ocsp/...", "gal/...", "testmail", "fleet", "web/..."}
 )
@@ -126,6 +127,7 @@ var doors = []door{
 	{"software.sslmate.com/src/go-pkcs12", []string{"pkcs12"}, true},
 	{"golang.org/x/mod/sumdb", []string{"internal/audit/...", "internal/audittest"}, true},
 
+	{"github.com/go-jose/go-jose/v4", []string{"internal/jws"}, true},
 	{"github.com/coreos/go-oidc/v3", []string{"web/signin"}, false},
 	{"golang.org/x/oauth2", []string{"web/signin"}, false},
 	{"github.com/zitadel/oidc/v3", []string{"internal/openidtest"}, true}, // a provider for tests

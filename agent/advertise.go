@@ -34,7 +34,7 @@ func (a *Agent) advertise(ctx context.Context, id *Identity) (changed bool) {
 	if !fresh && !now.Before(id.Advertised.At) && now.Before(id.Advertised.At.Add(askEvery)) {
 		return false
 	}
-	changed, err := a.tryAdvertise(ctx, id, want)
+	changed, err := a.tryAdvertise(ctx, id, want, fresh)
 	if err != nil {
 		a.cfg.Log.Warn("directory entry not signed", "error", err)
 		if fresh || !errors.Is(err, fault.Unavailable) { // to be away for a day is nothing
@@ -57,18 +57,18 @@ func (p Person) outdated(now api.Person) bool {
 	return p.Name != now.Name || lacks(p.Mailboxes, now.Mailboxes) || lacks(now.Mailboxes, p.Mailboxes)
 }
 
-func (a *Agent) tryAdvertise(ctx context.Context, id *Identity, want Advertised) (changed bool, err error) {
+func (a *Agent) tryAdvertise(ctx context.Context, id *Identity, want Advertised, fresh bool) (changed bool, err error) {
 	c, err := a.dialAfterwards(id)
 	if err != nil {
 		return false, err
 	}
 	defer c.Close()
-	policy, err := c.Policy(ctx)
+	policy, known, err := a.fresh(id.Person.ID)
+	if err == nil && (fresh || !known) {
+		policy, err = a.ask(ctx, c, id.Person.ID, false)
+	}
 	if err != nil {
 		return false, err
-	}
-	if policy.Person.ID != id.Person.ID {
-		return false, ErrAnswerPerson
 	}
 	changed = id.Person.outdated(policy.Person)
 	return changed, a.advertiseAll(ctx, c, id, policy, want)
@@ -107,7 +107,8 @@ func (a *Agent) dialAfterwards(id *Identity) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	cfg.Token, cfg.ClientCertificate = "", cert
+	cfg.Token, cfg.ClientCertificate, cfg.Heard = "", cert, a.clock.heard
+	a.clock.forget()
 	if cfg.Machine, err = a.Machine(); err != nil {
 		return nil, err
 	}

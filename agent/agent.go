@@ -51,9 +51,14 @@ var (
 	ErrFailed      = fault.New(fault.Unavailable, "request-failed", "The server could not issue the certificates. Run the same command again to make a new request.")
 	ErrNoIdentity  = fault.New(fault.NotFound, "no-identity", "There is no identity here. Run enroll first.")
 	ErrExpired     = fault.New(fault.Denied, "signing-certificate-expired", "The signing certificate has ended and cannot be renewed with. Enrol again with a login or a token.")
+	ErrRevoked     = fault.New(fault.Denied, "signing-certificate-revoked", "The signing certificate is revoked and cannot be renewed with. Enrol again with a login or a token.")
+	ErrClock       = fault.New(fault.Conflict, "clock-wrong", "This computer's clock and the server's are too far apart. Set the clock and try again.")
 	ErrPassword    = fault.New(fault.Malformed, "identity-password", "The password of identity.p12 is needed.")
 
 	ErrExchange         = fault.New(fault.Denied, "exchange-not-trusted", "The server's exchange certificate is not one to send a private key to. Nothing was sent.")
+	ErrPolicyTrust      = fault.New(fault.Denied, "policy-not-trusted", "What the server tells this agent to do is not signed by the mail authority. It is not followed.")
+	ErrPolicyEnded      = fault.New(fault.Denied, "policy-ended", "What the server tells this agent to do has ended. It is not followed.")
+	ErrPolicyOlder      = fault.New(fault.Denied, "policy-older", "What the server tells this agent to do is older than what it told before. It is not followed.")
 	ErrAnswerPerson     = fault.New(fault.Denied, "answer-person", "The server answered about another person or request.")
 	ErrAnswerIncomplete = fault.New(fault.Denied, "answer-incomplete", "The server says that the certificates are issued, but not all of them came.")
 	ErrAnswerKey        = fault.New(fault.Denied, "answer-wrong-key", "A certificate that came is not for the key made here.")
@@ -94,6 +99,7 @@ type Agent struct {
 	anchors *x509.CertPool
 	ring    *keyring
 	memory  *memory
+	clock   *serverClock
 	after   func(step string) error // test hook: called after every step that leaves a trace; an error is a crash there
 }
 
@@ -130,6 +136,7 @@ func New(cfg Config) (*Agent, error) {
 	if a.cfg.Server.Now == nil {
 		a.cfg.Server.Now = a.cfg.Now
 	}
+	a.clock = &serverClock{now: a.cfg.Now}
 	if a.cfg.Log == nil {
 		a.cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -167,6 +174,8 @@ func (a *Agent) dial(id *Identity) (*client.Client, error) {
 	if cfg.Machine, err = a.Machine(); err != nil {
 		return nil, err
 	}
+	a.clock.forget()
+	cfg.Heard = a.clock.heard
 	if id != nil && (a.cfg.Unattended || !a.hasCredentials()) {
 		cert, err := id.clientCertificate(a.cfg.Now())
 		switch {

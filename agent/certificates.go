@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -77,14 +78,11 @@ func (id *Identity) Holds(issuer, serial string) (certificate, key bool) {
 
 // policyOf asks for the policy and holds that the server knows the identity's person by the credentials used.
 func (a *Agent) policyOf(ctx context.Context, c *client.Client, id *Identity) (api.Policy, error) {
-	policy, err := a.policy(ctx, c)
-	if err != nil {
-		return policy, err
-	}
-	if policy.Person.ID != id.Person.ID {
+	policy, err := a.policy(ctx, c, id.Person.ID)
+	if errors.Is(err, ErrAnswerPerson) {
 		return policy, ErrAnswerPerson.Withf("The server takes these credentials for somebody else's than %s's.", id.Person.Name)
 	}
-	return policy, nil
+	return policy, err
 }
 
 // KeyHistory returns what touched the person's archived keys, the newest first: those of who asks, or, for auditors, of

@@ -17,6 +17,9 @@ import (
 // defaultRenewAfter is the part of a certificate's life after which it is renewed when the server says nothing sensible.
 const defaultRenewAfter = 0.75
 
+// keepKeys is what a policy says of old keys that stay (api.OldKeys).
+const keepKeys = "keep"
+
 // EnrolOptions say what to ask for.
 type EnrolOptions struct {
 	Enrolment string        // name of one of the policy's enrolments; empty where it has only one, or one named "smime"
@@ -68,22 +71,20 @@ func (a *Agent) enrol(ctx context.Context, opt EnrolOptions) (*Identity, error) 
 			return a.resume(ctx, c, dir, p, opt)
 		}
 	}
-	policy, err := a.policy(ctx, c)
+	policy, err := a.policy(ctx, c, uuid.Nil)
 	if err != nil {
 		return nil, err
 	}
 	return a.request(ctx, c, policy, opt)
 }
 
-// policy asks what the person should have.
-func (a *Agent) policy(ctx context.Context, c *client.Client) (api.Policy, error) {
+// policy asks what the person should have, for an enrolment. Without a person it is whoever the credentials show.
+func (a *Agent) policy(ctx context.Context, c *client.Client, person uuid.UUID) (api.Policy, error) {
 	a.cfg.Progress("policy", "asking "+a.cfg.Server.BaseURL+" what you should have")
-	policy, err := c.Policy(ctx)
+	policy, err := a.ask(ctx, c, person, true)
 	switch {
 	case err != nil:
 		return policy, err
-	case policy.Person.ID == uuid.Nil:
-		return policy, ErrAnswerPerson
 	case policy.Person.Restricted != "":
 		return policy, ErrRestricted.Withf("The server does not let you enrol: %s", policy.Person.Restricted)
 	}
@@ -266,7 +267,7 @@ func (a *Agent) begin(policy api.Policy, plan api.Enrolment, opt EnrolOptions) (
 		Version: stateVersion, Server: a.cfg.Server.BaseURL, As: a.as(), Name: uuid.NewString(), BegunAt: a.cfg.Now().UTC(),
 		Person:    Person{ID: policy.Person.ID, Name: policy.Person.Name, Mailboxes: policy.Person.Mailboxes},
 		Enrolment: plan.Name, Folder: opt.Folder, Stores: opt.Stores, OwnPassword: opt.Password != "", Passphrase: plan.Passphrase(),
-		RenewAfter: policy.RenewAfter, Prefer: opt.Prefer,
+		RenewAfter: policy.RenewAfter, KeepSigning: policy.Old.SigningKeys == keepKeys, Prefer: opt.Prefer,
 	}
 	if !(p.RenewAfter > 0 && p.RenewAfter < 1) {
 		p.RenewAfter = defaultRenewAfter

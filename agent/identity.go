@@ -182,10 +182,10 @@ func (id *Identity) has(name string) bool {
 	return false
 }
 
-// add puts a new pair in front. The signing keys that it takes the place of are dropped: nothing needs them, and a key
-// that is not there cannot be stolen.
-func (id *Identity) add(pair *Pair) {
-	if pair.Signing != nil {
+// add puts a new pair in front. The signing keys that it takes the place of are dropped, unless the server says otherwise: nothing needs
+// them, and a key that is not there cannot be stolen.
+func (id *Identity) add(pair *Pair, keepSigning bool) {
+	if pair.Signing != nil && !keepSigning {
 		for i := range id.Pairs {
 			if old := &id.Pairs[i]; old.Enrolment == pair.Enrolment && old.Signing != nil {
 				old.Signing.Key.forget()

@@ -126,7 +126,7 @@ func (j *journey) attest(ctx context.Context) error {
 // name and its CSRs, by which the server knows it again should it have come in before.
 func (j *journey) sealAnew(ctx context.Context) error {
 	p := j.pending
-	policy, err := j.client.Policy(ctx)
+	policy, err := j.agent.ask(ctx, j.client, uuid.Nil, true)
 	if err != nil {
 		return err
 	}
@@ -273,7 +273,7 @@ func (j *journey) keep(context.Context) error {
 			j.tell("verify", "%s", note)
 		}
 	}
-	id.add(j.pair)
+	id.add(j.pair, p.KeepSigning)
 	return j.agent.saveIdentity(j.dir, id)
 }
 

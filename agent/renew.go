@@ -3,6 +3,8 @@ package agent
 import (
 	"context"
 	"time"
+
+	"github.com/sealpost/sealpost/api"
 )
 
 // RenewOptions say what to renew.
@@ -39,34 +41,47 @@ func (a *Agent) Renew(ctx context.Context, opt RenewOptions) (_ *Renewal, err er
 	if r.Identity, r.Renewed, err = a.finishBegun(ctx, id, opt); err != nil {
 		return nil, err
 	}
-	if err := a.renewDue(ctx, r, opt); err != nil {
+	told, err := a.consult(ctx, r.Identity)
+	if err != nil {
 		return nil, err
 	}
+	if err := a.renewDue(ctx, r, opt, told); err != nil {
+		return nil, err
+	}
+	a.revokeOld(ctx, r.Identity, told)
 	a.reseal(ctx, r.Identity)
 	if a.advertise(ctx, r.Identity) && !r.Renewed {
 		a.cfg.Progress("renew", "your name or your addresses are no longer those of your certificates: new ones are made")
 		opt.Force = true
-		if err := a.renewDue(ctx, r, opt); err != nil {
+		if err := a.renewDue(ctx, r, opt, told); err != nil {
 			return nil, err
 		}
 		a.reseal(ctx, r.Identity)
 		a.advertise(ctx, r.Identity)
 	}
-	r.Due, err = r.Identity.Due()
+	due, err := a.NextDue(r.Identity)
+	r.Due = due.At
 	return r, err
 }
 
 // renewDue renews what is due, or everything.
-func (a *Agent) renewDue(ctx context.Context, r *Renewal, opt RenewOptions) error {
+func (a *Agent) renewDue(ctx context.Context, r *Renewal, opt RenewOptions, told api.Policy) error {
 	id := r.Identity
 	force := opt.Force && !r.Renewed
 	for _, enrolment := range id.enrolments() { // of the identity as it was: nothing is renewed twice
-		due, err := r.Identity.current(enrolment).RenewAt(id.RenewAfter)
+		due, err := r.Identity.current(enrolment).due(told, id.RenewAfter)
 		if err != nil {
 			return err
 		}
-		if a.cfg.Now().Before(due) && !force {
+		if due.Held && !force {
+			a.cfg.Progress("renew", "your certificates are on hold; they are not renewed before a registrar has released them")
 			continue
+		}
+		if a.cfg.Now().Before(due.At) && !force {
+			continue
+		}
+		if due.Say != "" {
+			a.cfg.Progress("renew", due.Say)
 		}
 		if r.Identity, err = a.renew(ctx, r.Identity, enrolment, opt); err != nil {
 			return err
@@ -83,7 +98,7 @@ func (a *Agent) finishBegun(ctx context.Context, id *Identity, opt RenewOptions)
 	if err != nil || p == nil {
 		return id, false, err
 	}
-	c, err := a.dial(id)
+	c, err := a.dialNow(ctx, id)
 	if err != nil {
 		return id, false, err
 	}
@@ -96,7 +111,7 @@ func (a *Agent) finishBegun(ctx context.Context, id *Identity, opt RenewOptions)
 }
 
 func (a *Agent) renew(ctx context.Context, id *Identity, enrolment string, opt RenewOptions) (*Identity, error) {
-	c, err := a.dial(id)
+	c, err := a.dialNow(ctx, id)
 	if err != nil {
 		return nil, err
 	}

@@ -135,11 +135,11 @@ func (a *Agent) machineReport(id *Identity, alone bool) (r api.MachineReport, er
 		r.Name = "" // then it is not said
 	}
 	r.Version, _, _ = strings.Cut(a.cfg.Server.UserAgent, " ")
-	due, err := id.Due()
+	next, err := a.NextDue(id)
 	if err != nil {
 		return r, err
 	}
-	if due = due.UTC(); !due.IsZero() {
+	if due := next.At.UTC(); !due.IsZero() {
 		r.RenewAt = &due
 	}
 	r.Places = a.reportPlaces()

@@ -13,8 +13,11 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
-// codeCertificate is the server's code for a client certificate that it takes no more: revoked, or not known.
-const codeCertificate = "client-certificate"
+// The server's codes for a client certificate that it takes no more: ended, not known, of nobody; and revoked.
+const (
+	codeCertificate = "client-certificate"
+	codeRevoked     = "client-certificate-revoked"
+)
 
 // RunOptions say what a run may do by itself.
 type RunOptions struct {
@@ -124,7 +127,7 @@ func (r *run) enrol(ctx context.Context) (*Identity, error) {
 func (r *run) renew(ctx context.Context, id *Identity) (*Identity, error) {
 	opt := RenewOptions{Mailbox: id.primary(), Password: r.opt.Password, Patience: r.opt.Enrol.Patience}
 	got, err := r.agent.Renew(ctx, opt)
-	if hasCode(err, codeCertificate) && r.agent.hasCredentials() && r.agent.cfg.Unattended {
+	if (hasCode(err, codeCertificate) || errors.Is(err, ErrRevoked)) && r.agent.hasCredentials() && r.agent.cfg.Unattended {
 		r.agent.cfg.Progress("renew", "the server takes the certificate that is here no more; asking with your login instead")
 		other := *r.agent
 		other.cfg.Unattended = false
@@ -194,8 +197,8 @@ func (r *run) next() time.Time {
 	}
 	next := now.Add(lookEvery)
 	for _, id := range r.out.Identities {
-		if due, err := id.Due(); err == nil && due.After(now) && due.Before(next) {
-			next = due
+		if due, err := r.agent.NextDue(id); err == nil && due.At.After(now) && due.At.Before(next) {
+			next = due.At
 		}
 	}
 	return next

@@ -248,7 +248,7 @@ func TestRunWithoutItsCertificate(t *testing.T) {
 	due, err := r.Identities[0].Due()
 	must(t, err)
 	o.Clock.Advance(due.Sub(o.Clock.Now()) + time.Hour)
-	must(t, o.Enroll.EnsureExchange(t.Context()))
+	must(t, o.Enroll.EnsureKeys(t.Context()))
 	if _, err = m.agent(false).Renew(t.Context(), agent.RenewOptions{}); err == nil {
 		t.Error("a revoked certificate renewed itself")
 	}
@@ -258,7 +258,7 @@ func TestRunWithoutItsCertificate(t *testing.T) {
 	leaf, err := r.Identities[0].Signing().Leaf()
 	must(t, err)
 	o.Clock.Advance(leaf.NotAfter.Sub(o.Clock.Now()) + 24*time.Hour)
-	must(t, o.Enroll.EnsureExchange(t.Context()))
+	must(t, o.Enroll.EnsureKeys(t.Context()))
 	if r, err = m.unattended().Run(t.Context(), opt); err != nil || r.Renewed != 1 {
 		t.Fatalf("ended: %+v, %v", r, err)
 	}

@@ -30,6 +30,7 @@ import (
 	"github.com/sealpost/sealpost/archive/record"
 	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/cms"
+	"github.com/sealpost/sealpost/internal/jws"
 )
 
 // server is the other end of the wire, as far as an agent sees it. It stands for no room of ours: it is here to say what
@@ -61,7 +62,14 @@ type server struct {
 	wants      bool     // what the directory should show, signed
 	advertised [][]byte // and what came
 	unwelcome  bool     // it is refused
-	both       bool     // the certificate to sign with is to encrypt to, too
+
+	off    time.Duration                                    // of the clock that Date shows
+	mute   bool                                             // policies say nothing of certificates
+	shift  func(*api.Due)                                   // changes what they say
+	change func(*api.Policy)                                // changes a policy before it is signed
+	signed func(p api.Policy, machine string) (jose string) // signs it in place of the server
+	tag    string                                           // ETag of policies
+	both   bool                                             // the certificate to sign with is to encrypt to, too
 }
 
 // reported is what a machine said.
@@ -130,16 +138,19 @@ func (s *server) config() client.Config {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	w.Header().Set("Date", s.date().UTC().Format(http.TimeFormat))
 	path := strings.TrimPrefix(r.URL.Path, api.Base)
 	who := s.who(r)
 	s.seen = append(s.seen, r.Method+" "+strings.Split(path, "/")[1]+" "+who)
 	switch {
 	case s.away:
 		refuse(w, 503, "away", "Away.")
-	case who == "":
+	case who == "" && path != "/health":
 		refuse(w, 401, "credentials", "The login or password is wrong.")
+	case who == "certificate" && s.shownRevoked(r):
+		refuse(w, 401, "client-certificate-revoked", "The client certificate was revoked.")
 	case path == "/policy":
-		reply(w, s.policy())
+		s.tell(w, r)
 	case path == "/enrolments" && r.Method == http.MethodPost:
 		s.enrol(w, r)
 	case strings.HasPrefix(path, "/enrolments/"):
@@ -184,7 +195,11 @@ func (s *server) who(r *http.Request) string {
 }
 
 func (s *server) policy() api.Policy {
-	p := api.Policy{Person: s.person, Enrolments: s.plans, RenewAfter: 0.75}
+	p := api.Policy{Person: s.person, Enrolments: s.plans, RenewAfter: 0.75, IssuedAt: s.now().UTC().Truncate(time.Second)}
+	p.Ends = p.IssuedAt.Add(8 * 24 * time.Hour)
+	if !s.mute {
+		p.Renewal.Certificates = s.due()
+	}
 	p.Person.Restricted = s.restrict
 	cert := s.pki.issue(s.t, template{name: "Exchange", now: s.now(), usage: x509.KeyUsageKeyAgreement, extended: api.OIDExchange}, s.pki.exchange.Public())
 	p.Exchange = &api.Exchange{Certificate: cert, Chain: s.pki.chain(), Nonce: "nonce." + s.now().UTC().Format("20060102T150405"), NonceEnds: s.now().Add(time.Hour)}
@@ -195,6 +210,100 @@ func (s *server) policy() api.Policy {
 		p.Advertise = s.unadvertised()
 	}
 	return p
+}
+
+func (s *server) shownRevoked(r *http.Request) bool {
+	for _, req := range s.requests {
+		for _, c := range req.status.Certificates {
+			if bytes.Equal(c.DER, r.TLS.PeerCertificates[0].Raw) {
+				return c.Status == "revoked"
+			}
+		}
+	}
+	return false
+}
+
+func (s *server) date() time.Time { return s.now().Add(s.off) }
+
+// due says that everything is to be renewed after three quarters of its life, as agents do that were told nothing.
+func (s *server) due() []api.Due {
+	out := []api.Due{}
+	for _, req := range s.requests {
+		for _, c := range req.status.Certificates {
+			life := c.NotAfter.Sub(c.NotBefore)
+			d := api.Due{CertificateName: api.CertificateName{Issuer: c.Issuer, Serial: c.Serial}, Why: "age", Status: c.Status,
+				RenewAt: c.NotBefore.Add(life / 4 * 3), LateAt: c.NotBefore.Add(life / 10 * 9)}
+			if c.Status == "revoked" {
+				d.Why, d.RenewAt = "revoked", s.now()
+			}
+			if s.shift != nil {
+				s.shift(&d)
+			}
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// tell answers with a signed policy.
+func (s *server) tell(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Accept") != api.PolicyMedia+", application/problem+json" {
+		reply(w, api.Policy{Person: s.person}) // not signed: good to see who one is, and for nothing else
+		return
+	}
+	w.Header().Set("ETag", s.tag)
+	if s.tag != "" && r.Header.Get("If-None-Match") == s.tag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	p := s.policy()
+	if machine, err := uuid.Parse(r.Header.Get(api.MachineHeader)); err == nil {
+		p.Machine = &machine
+	}
+	if s.change != nil {
+		s.change(&p)
+	}
+	sign := s.signed
+	if sign == nil {
+		sign = func(p api.Policy, _ string) string { return s.pki.signPolicy(s.t, p, template{}) }
+	}
+	w.Header().Set("Content-Type", api.PolicyMedia)
+	_, _ = w.Write([]byte(sign(p, r.Header.Get(api.MachineHeader)))) // an agent that is gone
+}
+
+// signPolicy signs a policy with a new policy key.
+func (p *pki) signPolicy(t *testing.T, told api.Policy, c template) string {
+	payload, err := json.Marshal(told)
+	if err != nil {
+		t.Error(err)
+	}
+	return p.signAsPolicy(t, payload, told.IssuedAt, c)
+}
+
+func (p *pki) signAsPolicy(t *testing.T, payload []byte, at time.Time, c template) string {
+	key := ecKey(t)
+	if c.name == "" {
+		c.name = "Policy"
+	}
+	if len(c.extended) == 0 {
+		c.extended = api.OIDPolicy
+	}
+	if c.now.IsZero() {
+		c.now = at
+	}
+	if c.usage == 0 {
+		c.usage = x509.KeyUsageDigitalSignature
+	}
+	leaf, err := x509.ParseCertificate(p.issue(t, c, key.Public()))
+	if err != nil {
+		t.Error(err)
+		return ""
+	}
+	signed, err := jws.Sign(key, []*x509.Certificate{leaf, p.issuing, p.root}, api.PolicyType, payload)
+	if err != nil {
+		t.Error(err)
+	}
+	return signed
 }
 
 // unadvertised names the certificates of all requests for which nothing signed has come.
@@ -486,7 +595,7 @@ func (p *pki) issue(t *testing.T, c template, public crypto.PublicKey) []byte {
 		c.change(tmpl)
 	}
 	der := sign(t, tmpl, p.issuing, public, p.issuingKey).Raw
-	if len(c.extended) > 0 {
+	if c.extended.Equal(api.OIDExchange) {
 		p.lastExchange = der
 	}
 	return der

@@ -26,6 +26,7 @@ import (
 //	failures.json              what went wrong lately, until it has been told
 //	status.json                what the program last said of its state
 //	lock                       held while an agent is at work
+//	PERSON/policy.json         what the server last said that the person should have
 //	PERSON/pending.json        a request that was begun, with its keys
 //	PERSON/identity.json       what was issued, with the keys: the one source of all files below
 //	PERSON/set-aside-….json    requests that came to nothing
@@ -37,6 +38,7 @@ const (
 	lockFile     = "lock"
 	machineFile  = "machine.json"
 	runsFile     = "runs.json"
+	policyFile   = "policy.json"
 	pendingFile  = "pending.json"
 	identityFile = "identity.json"
 
@@ -53,6 +55,7 @@ type pending struct {
 	BegunAt     time.Time `json:"begun_at"`
 	Person      Person    `json:"person"`
 	RenewAfter  float64   `json:"renew_after"`
+	KeepSigning bool      `json:"keep_signing,omitempty"` // the signing keys that this one takes the place of stay
 	Folder      string    `json:"folder"`
 	OwnPassword bool      `json:"own_password,omitempty"`
 	Passphrase  int       `json:"passphrase,omitempty"` // least length of that, if keys are kept under it; 0: they are not

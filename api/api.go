@@ -28,14 +28,51 @@ const IdempotencyHeader = "Idempotency-Key"
 // MachineHeader carries the id (UUID) by which a person's program tells one of their machines from another. It proves nothing.
 const MachineHeader = "Sealpost-Machine"
 
-// Policy tells a client what the person who asks should have, and how to ask for it.
+// PolicyMedia is the media type of a signed policy, for Accept: a JSON Web Signature in its compact form (RFC 7515, 9.2.1).
+const PolicyMedia = "application/jose"
+
+// PolicyType is the kind of document that a signed policy is: its header's typ.
+const PolicyType = "sealpost-policy+jws"
+
+// Policy tells a client what the person who asks should have, and how to ask for it. Signed, with PolicyMedia, it is the payload of a
+// signature with ES256 by a certificate with the usage OIDPolicy, which comes with it, as do those above it (x5c).
 type Policy struct {
+	IssuedAt time.Time  `json:"issued_at" doc:"By the server's clock, in whole seconds. A signed policy takes the place of those that were issued before it."`
+	Ends     time.Time  `json:"ends" doc:"It is not followed any more."`
+	Machine  *uuid.UUID `json:"machine,omitempty" doc:"For which of the person's machines it is: what the header Sealpost-Machine said."`
+
 	Person     Person      `json:"person" doc:"Who is asking, as the directory knows them."`
 	Enrolments []Enrolment `json:"enrolments" doc:"What may be asked for."`
 	Exchange   *Exchange   `json:"exchange,omitempty" doc:"How a private encryption key is sent to the archive; absent where none is archived."`
-	RenewAfter float64     `json:"renew_after" doc:"The part of a certificate's life after which it is renewed, between 0 and 1."`
+	RenewAfter float64     `json:"renew_after" doc:"The part of a certificate's life after which it is renewed where nothing else says when, between 0 and 1."`
+	Renewal    Renewal     `json:"renewal"`
+	Old        OldKeys     `json:"old"`
 
 	Advertise []CertificateName `json:"advertise,omitempty" doc:"Certificates for which the person's program, if it has them, should sign what the directory entry says, and hand it in. Absent if there are none, or the directory shows no such values."`
+}
+
+// Renewal says when the person's certificates are renewed.
+type Renewal struct {
+	From         float64 `json:"from" doc:"Certificates are renewed between this part of their life"`
+	Until        float64 `json:"until" doc:"and this one, each machine at a moment of its own."`
+	Certificates []Due   `json:"certificates" doc:"The person's certificates that have not ended, those of other machines too; at most 200, the newest first."`
+}
+
+// Due says when a certificate is renewed.
+type Due struct {
+	CertificateName
+	RenewAt time.Time `json:"renew_at" doc:"The moment of this machine. Not earlier, and as soon as possible after it."`
+	LateAt  time.Time `json:"late_at" doc:"It should have been renewed by then."`
+	Why     string    `json:"why" enum:"age,revoked" doc:"age: most of its life is over. revoked: it serves nothing any more."`
+	Say     string    `json:"say,omitempty" doc:"What the person is told about it."`
+	Status  string    `json:"status" enum:"good,held,revoked"`
+}
+
+// OldKeys says what is done with what newer certificates have taken the place of. Encryption keys always stay.
+type OldKeys struct {
+	SigningKeys     string `json:"signing_keys" enum:"forget,keep" doc:"forget: an old signing key is erased."`
+	EncryptionKeys  string `json:"encryption_keys" enum:"keep"`
+	RevokeAfterDays int    `json:"revoke_after_days" doc:"Old certificates to sign with are revoked as superseded this many days after there is a newer one; 0: never."`
 }
 
 // Person is somebody in the directory.

@@ -14,4 +14,6 @@ var (
 	OIDRecipient = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 3}
 	// OIDExchange is for the exchange certificate: clients send a private key to no certificate without it.
 	OIDExchange = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 4}
+	// OIDPolicy is for the certificate by which the server signs policies: clients follow none that is signed by another.
+	OIDPolicy = asn1.ObjectIdentifier{1, 3, 6, 1, 4, 1, 32473, 2, 5}
 )

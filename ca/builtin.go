@@ -20,6 +20,7 @@ const (
 	ArchiveExchange       = "archive-exchange"
 	OCSPSigning           = "ocsp-signing"
 	ServerTLS             = "server-tls"
+	PolicySigning         = "policy-signing"
 )
 
 // Names of the profiles of the test mailbox, which are there only where there is one (WithTestMailbox).
@@ -52,6 +53,7 @@ func DefaultProfiles() []ProfileConfig {
 			KeyUsage: []string{"digital-signature"}, ExtendedKeyUsage: []string{"server-auth"},
 			Keys: []KeyAlgorithm{P256, P384, RSA3072, RSA4096}, Hosts: "required", CommonName: "none", Organisation: true,
 		},
+		component(PolicySigning, "15", "policy-signing", "digital-signature", 14),
 	}
 }
 

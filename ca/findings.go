@@ -196,6 +196,8 @@ func usageOID(name string) (asn1.ObjectIdentifier, error) {
 		return api.OIDRecipient, nil
 	case "archive-exchange":
 		return api.OIDExchange, nil
+	case "policy-signing":
+		return api.OIDPolicy, nil
 	default:
 		return parseOID(name)
 	}

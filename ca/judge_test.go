@@ -102,7 +102,7 @@ func TestNSSAcceptsChains(t *testing.T) {
 		ca.SMIMEEncryption + "-P-256": "R", ca.SMIMEEncryption + "-RSA-3072": "R",
 		ca.SMIMESingle + "-RSA-3072": "SR", ca.RoleMailboxSigning + "-RSA-3072": "S", ca.RoleMailboxEncryption + "-RSA-3072": "R",
 		ca.PersonAuth + "-P-256": "C", ca.ServerTLS + "-P-256": "V",
-		ca.ArchiveExchange + "-P-256": "", ca.AgentSigning + "-P-256": "", ca.AgentDecryption + "-RSA-3072": "",
+		ca.ArchiveExchange + "-P-256": "", ca.PolicySigning + "-P-256": "", ca.AgentSigning + "-P-256": "", ca.AgentDecryption + "-RSA-3072": "",
 	} {
 		for _, u := range []string{"S", "R", "C", "V"} {
 			out, err := run("-V", "-n", name, "-u", u)

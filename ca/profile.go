@@ -32,7 +32,7 @@ type ProfileConfig struct {
 	// keyEncipherment for RSA and keyAgreement for elliptic curves.
 	KeyUsage []string `yaml:"key_usage"`
 	// ExtendedKeyUsage lists names (email-protection, client-auth, server-auth, ocsp-signing, agent-signing,
-	// agent-decryption, recovery-recipient, archive-exchange) or dotted OIDs.
+	// agent-decryption, recovery-recipient, archive-exchange, policy-signing) or dotted OIDs.
 	ExtendedKeyUsage []string `yaml:"extended_key_usage"`
 	// Keys lists the accepted algorithms, the preferred one first.
 	Keys []KeyAlgorithm `yaml:"keys"`

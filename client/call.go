@@ -37,6 +37,7 @@ type call struct {
 	accept     string // media type of the answer; empty means JSON
 	limit      int64  // of the answer in bytes; zero means maxAnswer
 	also       []int  // statuses that carry an answer beside 2xx
+	heard      func(*http.Response)
 }
 
 func get(path ...string) call { return call{method: http.MethodGet, path: path, repeatable: true} }
@@ -108,11 +109,18 @@ func (c *Client) attempt(ctx context.Context, k call, body []byte) ([]byte, erro
 		return nil, c.transportFault(ctx, err)
 	}
 	defer resp.Body.Close()
+	c.hear(resp)
 	if err := check(resp); err != nil {
 		return nil, err
 	}
 	if resp.StatusCode/100 != 2 && !slices.Contains(k.also, resp.StatusCode) {
 		return nil, c.refusal(resp)
+	}
+	if k.heard != nil {
+		k.heard(resp)
+	}
+	if resp.StatusCode == http.StatusNotModified {
+		return nil, nil
 	}
 	limit := k.limit
 	if limit == 0 {
@@ -132,6 +140,16 @@ func (c *Client) attempt(ctx context.Context, k call, body []byte) ([]byte, erro
 		return nil, ErrAnswer.Withf("The server answered something other than %s. Is the address that of a Sealpost server?", k.mediaType())
 	}
 	return data, nil
+}
+
+// hear tells of the server's time.
+func (c *Client) hear(r *http.Response) {
+	if c.cfg.Heard == nil {
+		return
+	}
+	if at, err := http.ParseTime(r.Header.Get("Date")); err == nil {
+		c.cfg.Heard(at)
+	}
 }
 
 func (c *Client) request(ctx context.Context, k call, body []byte) (*http.Request, error) {

@@ -31,6 +31,7 @@ const (
 	maxSealed   = 1 << 30   // what 255 officers seal for 65536 keys
 	maxCRL      = 64 << 20  // a million revocations
 	maxProblem  = 16 << 10
+	maxPolicy   = 1 << 20 // what internal/jws opens
 )
 
 const (
@@ -66,6 +67,8 @@ type Config struct {
 	// Machine is sent as api.MachineHeader; the nil id is not.
 	Machine uuid.UUID
 
+	// Heard is told the server's time with every answer that has it, in whole seconds; nil for nobody.
+	Heard func(serverTime time.Time)
 	// Timeout of one attempt, from connecting to the last byte; zero means 30 seconds.
 	Timeout time.Duration
 	// Retries after the first attempt, of calls that may be repeated; zero means 4, negative none.

@@ -21,6 +21,32 @@ func (c *Client) Policy(ctx context.Context) (api.Policy, error) {
 	return do[api.Policy](ctx, c, get("policy"))
 }
 
+// SignedPolicy is a policy with the server's signature, not verified.
+type SignedPolicy struct {
+	Signed    string // api.PolicyMedia
+	ETag      string
+	Unchanged bool // it says what the one says whose ETag was given; Signed is empty
+}
+
+// SignedPolicy asks for the policy with the server's signature. has is the ETag of the one that the caller has, or empty.
+func (c *Client) SignedPolicy(ctx context.Context, has string) (SignedPolicy, error) {
+	var out SignedPolicy
+	k := get("policy")
+	k.accept, k.limit, k.also = api.PolicyMedia, maxPolicy, []int{http.StatusNotModified}
+	if has != "" {
+		k.header = http.Header{"If-None-Match": {has}}
+	}
+	k.heard = func(r *http.Response) {
+		out.ETag, out.Unchanged = r.Header.Get("ETag"), r.StatusCode == http.StatusNotModified
+	}
+	signed, err := c.send(ctx, k)
+	if err == nil && out.Unchanged && has == "" {
+		return out, ErrAnswer.Withf("The server says that nothing has changed, and was not asked that.")
+	}
+	out.Signed = string(signed)
+	return out, err
+}
+
 // Enrol submits a request under the caller's own name for it (see api.IdempotencyHeader). It is repeated when no answer
 // comes, which is safe because of that name.
 func (c *Client) Enrol(ctx context.Context, name string, req api.EnrolmentRequest) (api.EnrolmentStatus, error) {

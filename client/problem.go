@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -25,6 +26,7 @@ import (
 var (
 	ErrUnreachable     = fault.New(fault.Unavailable, "server-unreachable", "The server cannot be reached. Check its address and the network, then try again.")
 	ErrNotTrusted      = fault.New(fault.Denied, "server-not-trusted", "The server's TLS certificate is not trusted. Check the address and the root certificates.")
+	ErrTLSTime         = fault.New(fault.Denied, "server-certificate-time", "By this computer's clock the server's TLS certificate is not valid. Set the clock, if it is wrong, and try again.")
 	ErrTLSRefused      = fault.New(fault.Denied, "tls-refused", "The server refused the TLS connection, perhaps because of the client certificate.")
 	ErrAnswer          = fault.New(fault.Unavailable, "server-answer", "The server's answer is not one that this program understands.")
 	ErrRequestTooLarge = fault.New(fault.Malformed, "request-too-large", "The request is larger than the server reads.")
@@ -161,6 +163,23 @@ func passing(err error) (time.Duration, bool) {
 	return 0, false
 }
 
+// tlsTime says how a certificate's time and the clock differ, nil if something else is wrong with the certificate. Which of the two
+// is wrong cannot be known here; mostly it is the clock.
+func (c *Client) tlsTime(untrusted *tls.CertificateVerificationError) *fault.Error {
+	var invalid x509.CertificateInvalidError
+	if !errors.As(untrusted, &invalid) || invalid.Reason != x509.Expired {
+		return nil
+	}
+	now := time.Now
+	if c.cfg.Now != nil {
+		now = c.cfg.Now
+	}
+	const minute = "2006-01-02 15:04"
+	return ErrTLSTime.Withf("By this computer's clock it is %s UTC, and the TLS certificate of %s is valid from %s to %s. Most likely the clock is wrong: set it, or have it set by the "+
+		"network, and try again. If it is right, tell those who run the server.", now().UTC().Format(minute), c.base.Host,
+		invalid.Cert.NotBefore.UTC().Format(minute), invalid.Cert.NotAfter.UTC().Format(minute))
+}
+
 // transportFault explains why there was no answer. A call that its caller gave up is no fault of the server's.
 func (c *Client) transportFault(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
@@ -173,6 +192,9 @@ func (c *Client) transportFault(ctx context.Context, err error) error {
 	}
 	var untrusted *tls.CertificateVerificationError
 	if errors.As(err, &untrusted) {
+		if f := c.tlsTime(untrusted); f != nil {
+			return f.Because(err)
+		}
 		return ErrNotTrusted.Withf("The TLS certificate of %s is not trusted (%s). Check the address and the root certificates.",
 			c.base.Host, plain(untrusted.Err.Error())).Because(err)
 	}

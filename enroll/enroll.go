@@ -1,8 +1,8 @@
 // Package enroll gets certificates to people: it keeps the registry of enrolment requests, decides who may have what,
 // and takes a request through archive and authority so that a person gets both certificates of a pair or neither.
 //
-// It owns the requests with their states, the enrolment tokens, and the exchange key to which private encryption keys
-// are sent. It does not own certificates (package ca), archived keys (package archive) or people (package directory);
+// It owns the requests with their states, the enrolment tokens, and the server's own keys: the exchange key, to which private
+// encryption keys are sent, and the one that signs policies. It does not own certificates (package ca), archived keys (package archive) or people (package directory);
 // who is asking is established by package web and comes in as an audit.Actor.
 //
 // # States
@@ -81,8 +81,9 @@ type Config struct {
 	Plans       []Plan
 	Attestation AttestationRoots // for plans whose keys have to be attested
 
-	Issuer     string  // of the exchange certificate
-	RenewAfter float64 // part of a certificate's life after which clients renew; 0 means 0.75
+	Issuer  string // of the exchange certificate
+	Renewal Renewal
+	Old     Old
 
 	// SealKey and UnsealKey keep the exchange's private key from whoever can read the database: package keys, with a
 	// passphrase or a KMS.
@@ -103,6 +104,7 @@ type Registry struct {
 	Config
 	plans    map[string]plan
 	exchange *exchange
+	signer   *serverKeys // of policies
 }
 
 // plan is a Plan with its profiles resolved.
@@ -114,7 +116,7 @@ type plan struct {
 // escrowed reports whether the plan's encryption key must be archived.
 func (p plan) escrowed() bool { return p.encryption != nil && p.encryption.EscrowRequired() }
 
-// New checks the plans against the authority's profiles and returns a registry. Call EnsureExchange before the first
+// New checks the plans against the authority's profiles and returns a registry. Call EnsureKeys before the first
 // request.
 func New(c Config) (*Registry, error) {
 	if c.Now == nil {
@@ -126,8 +128,9 @@ func New(c Config) (*Registry, error) {
 	if c.After == nil {
 		c.After = func(string) {}
 	}
-	if c.RenewAfter == 0 {
-		c.RenewAfter = 0.75
+	var err error
+	if c.Renewal, err = c.Renewal.orDefaults(); err != nil {
+		return nil, err
 	}
 	r := &Registry{Config: c, plans: map[string]plan{}}
 	var errs []error
@@ -145,7 +148,8 @@ func New(c Config) (*Registry, error) {
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
-	r.exchange = &exchange{registry: r}
+	r.exchange = &exchange{&serverKeys{registry: r, serves: toExchange}}
+	r.signer = &serverKeys{registry: r, serves: toSign}
 	return r, nil
 }
 

@@ -379,23 +379,23 @@ func TestCrashAfterEveryStep(t *testing.T) {
 func TestExchangeRotates(t *testing.T) {
 	h := setup(t)
 	alice := h.Actor(t, "alice")
-	first, err := h.Enroll.Policy(t.Context(), alice)
+	first, err := h.Enroll.Policy(t.Context(), alice, uuid.Nil)
 	if err != nil {
 		t.Fatal(err)
 	}
 	old, _ := h.Submission(t, alice, housetest.Pair)
 	life := first.Exchange.NotAfter.Sub(first.Exchange.NotBefore)
-	if err := h.Enroll.EnsureExchange(t.Context()); err != nil {
+	if err := h.Enroll.EnsureKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := h.Database.Count(t, `select count(*) from enroll.exchange`); n != 1 {
+	if n := h.Database.Count(t, `select count(*) from enroll.server_key where serves = 'exchange'`); n != 1 {
 		t.Errorf("%d exchange keys while the first is fresh", n)
 	}
 	h.Clock.Advance(life/2 + time.Minute)
-	if err := h.Enroll.EnsureExchange(t.Context()); err != nil {
+	if err := h.Enroll.EnsureKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	second, err := h.Enroll.Policy(t.Context(), alice)
+	second, err := h.Enroll.Policy(t.Context(), alice, uuid.Nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -411,10 +411,10 @@ func TestExchangeRotates(t *testing.T) {
 		t.Errorf("with the new key: %v", err)
 	}
 	h.Clock.Advance(life)
-	if err := h.Enroll.EnsureExchange(t.Context()); err != nil {
+	if err := h.Enroll.EnsureKeys(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	if n := h.Database.Count(t, `select count(*) from enroll.exchange where sealed_key is not null and ends < $1`, h.Clock.Now()); n != 0 {
+	if n := h.Database.Count(t, `select count(*) from enroll.server_key where serves = 'exchange' and sealed_key is not null and ends < $1`, h.Clock.Now()); n != 0 {
 		t.Errorf("%d ended exchange keys were not destroyed", n)
 	}
 }

@@ -1,7 +1,6 @@
 package enroll
 
 import (
-	"bytes"
 	"context"
 	"crypto/x509"
 	"errors"
@@ -9,19 +8,38 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/jws"
 )
+
+// policyLife is how long a policy may be followed while the server is away: a week, and a day more for who was away first.
+const policyLife = 8 * 24 * time.Hour
+
+// ErrPolicyUnsigned means that there is no key to sign a policy with.
+var ErrPolicyUnsigned = fault.New(fault.Unavailable, "policy-unsigned", "The server has no valid certificate to sign policies with at the moment. Try again later.")
+
+// Policies are signed with one of the server's own keys.
+var toSign = serves{name: "policy", profile: ca.PolicySigning, title: "Policy",
+	none: ErrPolicyUnsigned}
 
 // Policy is what a person should have and how to ask for it.
 type Policy struct {
-	Person directory.Person
-	Plans  []PlanPolicy
+	Person   directory.Person
+	Machine  uuid.UUID // from which they ask; uuid.Nil if it did not say
+	IssuedAt time.Time // in whole seconds
+	Ends     time.Time // it is not followed any more
+	Plans    []PlanPolicy
 	Offer
-	RenewAfter float64 // part of a certificate's life after which it is renewed
-	Restricted string  // why this person may not enrol; "" if they may
+	Renewal    Renewal
+	Due        []Due // the person's certificates that have not ended, the newest first
+	Old        Old
+	Restricted string // why this person may not enrol; "" if they may
+
+	signer serverKey
 }
 
 // Offer is how a private encryption key is sent.
@@ -38,9 +56,17 @@ type PlanPolicy struct {
 	SigningProfile, EncryptionProfile *ca.Profile // nil where there is none
 }
 
-// Policy returns the policy for the person by.
-func (r *Registry) Policy(ctx context.Context, by audit.Actor) (*Policy, error) {
-	out := &Policy{RenewAfter: r.RenewAfter}
+// Policy returns the policy for the person by at one of their machines, uuid.Nil for one that did not say which it is.
+func (r *Registry) Policy(ctx context.Context, by audit.Actor, machine uuid.UUID) (*Policy, error) {
+	signers, err := r.signer.current(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &Policy{Machine: machine, Renewal: r.Renewal, Old: r.Old, signer: signers[0], IssuedAt: r.Now().UTC().Truncate(time.Second)}
+	out.Ends = out.IssuedAt.Add(policyLife)
+	if last := out.signer.certificate.NotAfter; last.Before(out.Ends) {
+		out.Ends = last
+	}
 	person, err := r.person(ctx, by.Person)
 	switch {
 	case errors.Is(err, ErrNoMailbox):
@@ -53,11 +79,23 @@ func (r *Registry) Policy(ctx context.Context, by audit.Actor) (*Policy, error) 
 		resolved := r.plans[p.Name]
 		out.Plans = append(out.Plans, PlanPolicy{Plan: p, SigningProfile: resolved.signing, EncryptionProfile: resolved.encryption})
 	}
+	if out.Due, err = r.due(ctx, person.ID, machine); err != nil {
+		return nil, err
+	}
 	if r.Archive == nil { // then no plan needs it: New has checked
 		return out, nil
 	}
 	out.Offer, err = r.offer(ctx, person.ID)
 	return out, err
+}
+
+// SignPolicy signs what a policy is on the wire, with the key whose certificate the policy does not outlive.
+func (r *Registry) SignPolicy(p *Policy, payload []byte) (string, error) {
+	above, err := r.signer.chainOf(p.signer.certificate)
+	if err != nil {
+		return "", err
+	}
+	return jws.Sign(p.signer.key, append([]*x509.Certificate{p.signer.certificate}, above...), api.PolicyType, payload)
 }
 
 // offer says how a person sends a private encryption key.
@@ -68,13 +106,8 @@ func (r *Registry) offer(ctx context.Context, person uuid.UUID) (Offer, error) {
 		return o, err
 	}
 	o.Exchange = keys[0].certificate
-	for _, i := range r.Authority.Issuers() { // not always r.Issuer: that may have been another when the certificate was made
-		if bytes.Equal(i.Certificate().SubjectKeyId, o.Exchange.AuthorityKeyId) {
-			o.Chain = i.Chain()
-		}
-	}
-	if o.Chain == nil {
-		return o, ErrEscrowRefused.Withf("The exchange certificate is of an issuer that is not configured any more. Ask the operator.")
+	if o.Chain, err = r.exchange.keys.chainOf(o.Exchange); err != nil {
+		return o, err
 	}
 	o.NonceEnds = r.Now().Add(nonceLife).Truncate(time.Second)
 	o.Nonce = keys[0].newNonce(person, o.NonceEnds)

@@ -464,14 +464,6 @@ CREATE TABLE directory.watermark (
     since timestamp with time zone NOT NULL
 );
 
-CREATE TABLE enroll.exchange (
-    id uuid NOT NULL,
-    sealed_key bytea,
-    certificate bytea,
-    made_at timestamp with time zone NOT NULL,
-    ends timestamp with time zone
-);
-
 CREATE TABLE enroll.leaver (
     number bigint NOT NULL,
     person uuid NOT NULL,
@@ -537,6 +529,16 @@ CREATE TABLE enroll.request (
     CONSTRAINT request_body_sha256_check CHECK ((length(body_sha256) = 32)),
     CONSTRAINT request_idempotency_check CHECK (((length(idempotency) >= 8) AND (length(idempotency) <= 128))),
     CONSTRAINT request_state_check CHECK ((state = ANY (ARRAY['received'::text, 'submitted'::text, 'endorsed'::text, 'issued'::text, 'rejected'::text, 'failed'::text])))
+);
+
+CREATE TABLE enroll.server_key (
+    id uuid NOT NULL,
+    sealed_key bytea,
+    certificate bytea,
+    made_at timestamp with time zone NOT NULL,
+    ends timestamp with time zone,
+    serves text NOT NULL,
+    CONSTRAINT server_key_serves_check CHECK ((serves = ANY (ARRAY['exchange'::text, 'policy'::text])))
 );
 
 CREATE TABLE enroll.token (
@@ -977,7 +979,7 @@ ALTER TABLE ONLY directory.watch
 ALTER TABLE ONLY directory.watermark
     ADD CONSTRAINT watermark_pkey PRIMARY KEY (target, server, attribute);
 
-ALTER TABLE ONLY enroll.exchange
+ALTER TABLE ONLY enroll.server_key
     ADD CONSTRAINT exchange_pkey PRIMARY KEY (id);
 
 ALTER TABLE ONLY enroll.leaver
@@ -1423,13 +1425,13 @@ GRANT SELECT,INSERT,UPDATE ON TABLE directory.watch TO sealpost_directory;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE directory.watermark TO sealpost_directory;
 
-GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE enroll.exchange TO sealpost_enroll;
-
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE enroll.leaver TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.leaver_sweep TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
+
+GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE enroll.server_key TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.token TO sealpost_enroll;
 

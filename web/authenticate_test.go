@@ -99,7 +99,7 @@ func (r *rig) certificateEnds(t *testing.T, good as, issued api.EnrolmentStatus)
 			t.Fatalf("%s: %s", reason, got.body)
 		}
 		if reason == "certificateHold" {
-			check("on hold", "client-certificate")
+			check("on hold", "client-certificate-held")
 		}
 	}
 	if got := r.ask(t, good, "GET", "/policy", nil); got.status != 200 {
@@ -108,7 +108,7 @@ func (r *rig) certificateEnds(t *testing.T, good as, issued api.EnrolmentStatus)
 	if got := r.ask(t, good, "POST", path, api.RevocationRequest{Reason: "keyCompromise"}); got.status != 200 {
 		t.Fatalf("revokes itself: %s", got.body)
 	}
-	check("revoked", "client-certificate")
+	check("revoked", "client-certificate-revoked")
 	fresh, keys := r.enrol(t, "alice", housetest.Pair)
 	good = with(keys.Signing, fresh.Certificates[0].DER)
 	if got := r.ask(t, good, "GET", "/policy", nil); got.status != 200 {

@@ -85,6 +85,7 @@ func (s *Server) entry(next http.Handler, good slog.Level) http.Handler {
 		r = r.WithContext(ctx)
 		out := &recorder{ResponseWriter: w}
 		secure(out.Header(), c)
+		out.Header().Set("Date", s.Now().UTC().Format(http.TimeFormat)) // the time of everything else in the answer
 		defer func() {
 			if found := recover(); found != nil {
 				s.recovered(out, r, found)

@@ -193,7 +193,7 @@ func TestBusinessCaseByAddressAndTime(t *testing.T) {
 	r := setup(t)
 	first, _ := r.enrol(t, "alice", housetest.Pair)
 	r.Clock.Advance(60 * 24 * time.Hour)
-	must(t, r.Enroll.EnsureExchange(t.Context()))
+	must(t, r.Enroll.EnsureKeys(t.Context()))
 	second, _ := r.enrol(t, "alice", housetest.Pair)
 	status, keys := r.enrol(t, "rita", housetest.Pair)
 	before := first.Certificates[1].NotBefore.Add(24 * time.Hour)

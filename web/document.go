@@ -138,13 +138,16 @@ var (
 	exampleID   = uuid.MustParse("0195f2c4-7c1e-7000-8000-5f3a9e1b2c4d")
 	exampleHash = "8d969eef6ecad3c29a3a629280e686cf0c3f5d5a86aff3ca12020c923adc6c92"
 
-	examplePolicy = api.Policy{
+	examplePolicy = api.Policy{IssuedAt: exampleTime, Ends: exampleTime.AddDate(0, 0, 8), Machine: &exampleID,
+		Renewal: api.Renewal{From: 0.7, Until: 0.85, Certificates: []api.Due{{CertificateName: api.CertificateName{Issuer: "issuing", Serial: "4f1d0c2b3a495867768594a3b2c1d0ef"},
+			RenewAt: exampleTime.AddDate(1, 6, 20), LateAt: exampleTime.AddDate(1, 8, 14), Why: "age", Status: "good"}}},
+		Old:    api.OldKeys{SigningKeys: "forget", EncryptionKeys: "keep"},
 		Person: api.Person{ID: exampleWho, Name: "Alice Anders", GivenName: "Alice", Surname: "Anders", Mailboxes: []string{"alice@example.test"}, Roles: []string{"subscriber"}},
 		Enrolments: []api.Enrolment{{Name: "smime", Title: "Secure mail",
 			Signing:    &api.KeyPlan{Profile: "smime-signing", Algorithms: []string{"P-256", "RSA-3072"}, ValidityDays: 730},
 			Encryption: &api.KeyPlan{Profile: "smime-encryption", Algorithms: []string{"RSA-3072", "P-256"}, Escrowed: true, ValidityDays: 730}}},
 		Exchange:   &api.Exchange{Certificate: exampleDER, Chain: [][]byte{exampleDER, exampleDER}, Nonce: "AAAAAGmoBgjX", NonceEnds: exampleTime.Add(time.Hour)},
-		RenewAfter: 0.75,
+		RenewAfter: 0.7,
 	}
 	exampleAttestation = api.AttestationRequest{Endorsement: [][]byte{exampleDER}, Key: exampleDER}
 	exampleChallenge   = api.AttestationChallenge{Challenge: exampleDER, Credential: exampleDER, Secret: exampleDER, Seconds: 3600}

@@ -21,9 +21,11 @@ func (s *Server) enrolmentOperations() {
 	register(s, operation{id: "getPolicy", method: http.MethodGet, path: "/policy", tag: tagEnrol, who: enrolling,
 		summary: "What you should have, and how to ask for it",
 		about: "Begin here. The answer names the certificates that you may ask for, the keys they take, and the exchange certificate " +
-			"to which the private encryption key is sent. Fetch it anew for every enrolment: the nonce in it is for you alone and ends. " +
-			"An enrolment token is not used up by this.",
-		faults: []*fault.Error{directory.ErrUnknownPerson, directory.ErrUnavailable}, answer: examplePolicy}, s.getPolicy)
+			"to which the private encryption key is sent, and says when what you have is to be renewed. Fetch it anew for every enrolment: the nonce in it is for you alone and ends. " +
+			"An enrolment token is not used up by this.\n\nWith `Accept: application/jose` it comes signed (RFC 7515, compact, ES256): `x5c` has the " +
+			"server's policy certificate and those above it up to the root, `typ` is `" + api.PolicyType + "`. Programs that act on it without " +
+			"anybody watching should ask for that, follow it until it ends, and take no older one after it.",
+		faults: []*fault.Error{directory.ErrUnknownPerson, directory.ErrUnavailable, enroll.ErrPolicyUnsigned}, media: []string{api.PolicyMedia}, cached: true, answer: examplePolicy}, s.getPolicy)
 
 	register(s, operation{id: "enrol", method: http.MethodPost, path: "/enrolments", tag: tagEnrol, who: enrolling, lenient: true,
 		status: http.StatusCreated, summary: "Ask for certificates",
@@ -65,16 +67,6 @@ func (s *Server) enrolmentOperations() {
 	register(s, operation{id: "reject", method: http.MethodPost, path: "/enrolments/{id}/reject", tag: tagDecide, who: known,
 		summary: "Refuse a request", about: "For registrars, and neither for their own requests nor for those made with a token of theirs. A key that came with the request is removed from the archive.",
 		faults: append(decided, enroll.ErrReasonMissing), body: api.Decision{Reason: "Please ask for role-mailbox instead."}, answer: exampleRejected}, s.reject)
-}
-
-func (s *Server) getPolicy(ctx context.Context, by signin.Caller, _ *struct{}) (*answer[api.Policy], error) {
-	p, err := s.Registry.Policy(ctx, by.Actor)
-	if err != nil {
-		return nil, err
-	}
-	out := policyOf(p)
-	out.Advertise, err = s.wanted(ctx, by)
-	return &answer[api.Policy]{out}, err
 }
 
 type attestationInput struct{ Body api.AttestationRequest }

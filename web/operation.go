@@ -40,6 +40,7 @@ type operation struct {
 	proof   bool     // who is signed in must have shown lately who they are
 	large   bool     // the body may have api.MaxCaseBody bytes
 	media   []string // of the answer, if it is not JSON alone
+	cached  bool     // clients that have the answer are told so
 }
 
 // answer is an answer that is nothing but a body.
@@ -166,7 +167,7 @@ func (a access) faults() []*fault.Error {
 	if a == anybody {
 		return nil
 	}
-	out := []*fault.Error{signin.ErrMissing, signin.ErrCertificate, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, signin.ErrFailures,
+	out := []*fault.Error{signin.ErrMissing, signin.ErrCertificate, signin.ErrRevoked, signin.ErrHeld, directory.ErrCredentials, directory.ErrDisabled, directory.ErrUnavailable, enroll.ErrToken, signin.ErrFailures,
 		signin.ErrTicket, signin.ErrTicketEnded, signin.ErrClock, signin.ErrReplay, signin.ErrNTLM, signin.ErrRealm, signin.ErrNoPerson, signin.ErrPrincipal, signin.ErrReplayFull, signin.ErrMachine, signin.ErrMachineOwner, directory.ErrMachineDisabled,
 		signin.ErrIDToken, signin.ErrIDTokenEnded, signin.ErrNoDevices, signin.ErrUnverified, signin.ErrNobodyOfOurs, signin.ErrOpenID, signin.ErrProvider}
 	if a != enrolling {
@@ -192,6 +193,9 @@ func (o operation) responses(r huma.Registry) map[string]*huma.Response {
 		good.Content[media] = &huma.MediaType{Schema: &huma.Schema{Type: huma.TypeString, Format: "binary"}}
 	}
 	out := map[string]*huma.Response{strconv.Itoa(status): good}
+	if o.cached {
+		out[strconv.Itoa(http.StatusNotModified)] = &huma.Response{Description: "The client has it already."}
+	}
 	for code, about := range o.refusals() {
 		out[strconv.Itoa(code)] = &huma.Response{Description: about, Content: map[string]*huma.MediaType{
 			mediaProblem: {Schema: r.Schema(reflect.TypeFor[api.Problem](), true, "")}}}

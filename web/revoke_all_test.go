@@ -67,14 +67,14 @@ func TestWhoRevokesAll(t *testing.T) {
 	}
 	count("hold", person("rita"), api.RevocationsRequest{Person: carol, RevocationRequest: reason("certificateHold")}, 4)
 	signing := with(keys.Signing, carols.Certificates[0].DER)
-	if got := r.ask(t, signing, http.MethodPost, path(second.Certificates[0])+"/revoke", reason("superseded")); got.status != 401 || got.code(t) != "client-certificate" {
+	if got := r.ask(t, signing, http.MethodPost, path(second.Certificates[0])+"/revoke", reason("superseded")); got.status != 401 || got.code(t) != "client-certificate-held" {
 		t.Errorf("with a certificate that is on hold: status %d, %s", got.status, got.body)
 	}
 	count("release", person("rita"), api.RevocationsRequest{Person: carol, RevocationRequest: reason("removeFromCRL")}, 4)
 	since := time.Now().Add(-time.Hour).UTC().Truncate(time.Second)
 	count("key", signing, api.RevocationsRequest{SPKISHA256: strings.ToUpper(key), RevocationRequest: api.RevocationRequest{Reason: "superseded"}}, 1)
 	for _, body := range []any{reason("keyCompromise"), reason("superseded")} {
-		if got := r.ask(t, signing, http.MethodPost, path(second.Certificates[0])+"/revoke", body); got.status != 401 || got.code(t) != "client-certificate" {
+		if got := r.ask(t, signing, http.MethodPost, path(second.Certificates[0])+"/revoke", body); got.status != 401 || got.code(t) != "client-certificate-revoked" {
 			t.Errorf("with a revoked certificate: status %d, %s", got.status, got.body)
 		}
 	}

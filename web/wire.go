@@ -26,7 +26,14 @@ import (
 func utc(t time.Time) time.Time { return t.UTC().Truncate(time.Microsecond) }
 
 func policyOf(p *enroll.Policy) api.Policy {
-	out := api.Policy{Person: personOf(p.Person), Enrolments: make([]api.Enrolment, len(p.Plans)), RenewAfter: p.RenewAfter}
+	out := api.Policy{IssuedAt: p.IssuedAt, Ends: p.Ends, Person: personOf(p.Person), Enrolments: make([]api.Enrolment, len(p.Plans)), RenewAfter: p.Renewal.From,
+		Renewal: renewalOf(p), Old: api.OldKeys{SigningKeys: "forget", EncryptionKeys: "keep", RevokeAfterDays: int(p.Old.RevokeAfter / (24 * time.Hour))}}
+	if p.Old.KeepSigning {
+		out.Old.SigningKeys = "keep"
+	}
+	if p.Machine != uuid.Nil {
+		out.Machine = &p.Machine
+	}
 	if p.Exchange != nil {
 		out.Exchange = exchangeOf(p.Offer)
 	}
@@ -34,6 +41,23 @@ func policyOf(p *enroll.Policy) api.Policy {
 	for i, plan := range p.Plans {
 		out.Enrolments[i] = api.Enrolment{Name: plan.Name, Title: plan.Title, Endorsed: plan.Endorsement,
 			Signing: planOf(plan.SigningProfile, plan.Protection), Encryption: planOf(plan.EncryptionProfile, enroll.Protection{Passphrase: plan.Protection.Passphrase})}
+	}
+	return out
+}
+
+func renewalOf(p *enroll.Policy) api.Renewal {
+	out := api.Renewal{From: p.Renewal.From, Until: p.Renewal.Until, Certificates: make([]api.Due, len(p.Due))}
+	for i, d := range p.Due {
+		c := d.Certificate
+		w := api.Due{CertificateName: api.CertificateName{Issuer: c.Issuer, Serial: c.Serial.String()}, RenewAt: utc(d.RenewAt), LateAt: utc(d.LateAt),
+			Why: d.Why, Say: d.Say, Status: certificateGood}
+		switch {
+		case c.Status.State == ca.Revoked && c.Status.Reason == ca.CertificateHold:
+			w.Status = certificateHeld
+		case c.Status.State == ca.Revoked:
+			w.Status = certificateRevoked
+		}
+		out.Certificates[i] = w
 	}
 	return out
 }
@@ -112,6 +136,7 @@ const (
 	certificateGood    = "good"
 	certificateRevoked = "revoked"
 	certificateExpired = "expired"
+	certificateHeld    = "held" // in policies alone; elsewhere it is revoked, with its reason
 )
 
 func (s *Server) statusOf(c ca.Certificate) string {

@@ -106,7 +106,7 @@ func TestAgentDiskFull(t *testing.T) {
 	if left, err := filepath.Glob(d.file("*", ".*")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
-	if left, err := filepath.Glob(d.file("state", "*", "[.p]*")); err != nil || len(left) > 0 {
+	if left, err := filepath.Glob(d.file("state", "*", "pending.json")); err != nil || len(left) > 0 {
 		t.Errorf("left behind: %v, %v", left, err)
 	}
 }

@@ -57,8 +57,8 @@ func TestAgentJourney(t *testing.T) {
 	}
 	d.answers("signing.pem", "revoked", "certificate revoked")
 	d.answers("encryption.pem", "good", "OK")
-	fails(t, d.byCertificate("list"), "client-certificate")
-	fails(t, d.byCertificate("renew --force"), "client-certificate")
+	fails(t, d.byCertificate("list"), "client-certificate-revoked")
+	fails(t, d.byCertificate("renew --force"), "signing-certificate-revoked")
 	d.count(4, 2)
 }
 

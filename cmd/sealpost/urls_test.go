@@ -32,7 +32,7 @@ func TestEveryAddressAnswers(t *testing.T) {
 	issuing := parseFile(t, i.path("pki/issuing.pem"))
 	i.public = host(t, issuing.CRLDistributionPoints[0]) // where `init` was told that this installation would be
 	i.complete(t)
-	i.db.Exec(t, `delete from enroll.exchange`) // it names the first installation's directory
+	i.db.Exec(t, `delete from enroll.server_key`) // it names the first installation's directory
 	before := i.db.Count(t, `select coalesce(max(number), 0) from ca.certificate`)
 	i.everyKind(t)
 	var profiles []string

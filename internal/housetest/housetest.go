@@ -97,7 +97,7 @@ func On(t testing.TB, database pgtest.Database, slapd *slapdtest.Server) *House 
 		}}
 	h.Enroll, err = enroll.New(h.Config)
 	must(t, err)
-	must(t, h.Enroll.EnsureExchange(t.Context()))
+	must(t, h.Enroll.EnsureKeys(t.Context()))
 	h.Recovery, err = recovery.New(recovery.Config{Archive: h.Archive, Authority: h.PKI.Authority, Directory: h.Directory, Jobs: h.PKI.Jobs, Audit: h.Audit, Now: h.Clock.Now})
 	must(t, err)
 	return h
@@ -165,7 +165,7 @@ func (h *House) SubmissionWith(t testing.TB, by audit.Actor, plan string, k Keys
 // Escrow encrypts a private key to the exchange certificate, bound to the submission's CSRs.
 func (h *House) Escrow(t testing.TB, by audit.Actor, s enroll.Submission, key crypto.PrivateKey) []byte {
 	t.Helper()
-	policy, err := h.Enroll.Policy(context.WithoutCancel(t.Context()), by)
+	policy, err := h.Enroll.Policy(context.WithoutCancel(t.Context()), by, uuid.Nil)
 	must(t, err)
 	pkcs8, err := x509.MarshalPKCS8PrivateKey(key)
 	must(t, err)

@@ -98,7 +98,7 @@ func (p *Portal) stateOf(c ca.Certificate) string {
 
 // renewalOf is from when on a certificate is renewed: the agent does it at the same time.
 func (p *Portal) renewalOf(c ca.Certificate) time.Time {
-	return c.NotBefore.Add(time.Duration(p.Registry.RenewAfter * float64(c.NotAfter.Sub(c.NotBefore))))
+	return c.NotBefore.Add(time.Duration(p.Registry.Renewal.From * float64(c.NotAfter.Sub(c.NotBefore))))
 }
 
 // statePill is the kind of pill for a certificate's state.

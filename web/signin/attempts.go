@@ -131,7 +131,7 @@ func (a *Attempts) succeeded(who loginFrom) {
 func normalLogin(s string) string { return strings.ToLower(strings.Join(strings.Fields(s), " ")) }
 
 // unproven are the faults of those who did not show who they are: with what they offered, or because they offered nothing.
-var unproven = []*fault.Error{ErrMissing, ErrCertificate, directory.ErrCredentials, enroll.ErrToken, session.ErrEnded,
+var unproven = []*fault.Error{ErrMissing, ErrCertificate, ErrRevoked, ErrHeld, directory.ErrCredentials, enroll.ErrToken, session.ErrEnded,
 	ErrTicket, ErrTicketEnded, ErrClock, ErrReplay, ErrNTLM, ErrIDToken, ErrIDTokenEnded}
 
 // Unproven reports whether an error says that somebody did not show who they are.

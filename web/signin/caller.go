@@ -15,7 +15,11 @@ var (
 	ErrProof         = fault.New(fault.Denied, "proof-needed", "This needs that you show once more who you are: sign in again, then repeat it.")
 	ErrNoCertificate = fault.New(fault.Denied, "client-certificate-missing", "There is no client certificate.")
 	ErrCertificate   = fault.New(fault.Denied, "client-certificate", "The client certificate is not accepted.")
+	ErrRevoked       = fault.New(fault.Denied, "client-certificate-revoked", "The client certificate is revoked, and shows nobody who you are any more. Use login and password, or an enrolment token.")
 )
+
+// ErrHeld means that somebody showed a certificate that may yet be released.
+var ErrHeld = fault.New(fault.Denied, "client-certificate-held", "The client certificate is on hold. Ask a registrar, or use login and password.")
 
 // ErrNotOffered says that a request does not even try a way.
 var ErrNotOffered = errors.New("no credentials of this kind")

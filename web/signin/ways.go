@@ -87,7 +87,10 @@ func (w *Certificate) verify(leaf *x509.Certificate) error {
 // fit checks what we know of the certificate.
 func (w *Certificate) fit(c ca.Certificate) error {
 	if c.Status.State != ca.Good {
-		return ErrCertificate.Withf("The client certificate is revoked. Use login and password, or an enrolment token.")
+		if c.Status.Reason == ca.CertificateHold {
+			return ErrHeld.Withf("The client certificate is on hold since %s. Ask a registrar, or use login and password.", c.Status.At.UTC().Format(time.DateOnly))
+		}
+		return ErrRevoked.Withf("The client certificate was revoked on %s (%s). Use login and password, or an enrolment token.", c.Status.At.UTC().Format(time.DateOnly), c.Status.Reason)
 	}
 	profile, err := w.authority.Profile(c.Profile)
 	if err != nil {

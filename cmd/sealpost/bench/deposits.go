@@ -146,7 +146,7 @@ func offered(ctx context.Context, s *server.Server, who string) (audit.Actor, *p
 		return audit.Actor{}, nil, err
 	}
 	by := person.Actor(audit.MethodPassword, audit.StrengthPassword)
-	told, err := s.Enroll.Policy(ctx, by)
+	told, err := s.Enroll.Policy(ctx, by, uuid.Nil)
 	if err != nil {
 		return by, nil, err
 	}

@@ -177,11 +177,25 @@ func (p LDAPPoint) ForEverybody() bool { return p.host() != "" }
 
 // Enrolment says what people may ask for.
 type Enrolment struct {
-	Plans      []enroll.Plan `yaml:"plans"`       // empty: "smime", a dual pair, without endorsement
-	Issuer     string        `yaml:"issuer"`      // of the exchange certificate; "" means the first
-	RenewAfter float64       `yaml:"renew_after"` // part of a certificate's life; 0 means 0.75
+	Plans   []enroll.Plan `yaml:"plans"`  // empty: "smime", a dual pair, without endorsement
+	Issuer  string        `yaml:"issuer"` // of the exchange certificate; "" means the first
+	Renewal Renewal       `yaml:"renewal"`
+	Old     Old           `yaml:"old"`
 	// Attestation says whom the server believes where a key was made, for plans whose keys have to be attested.
 	Attestation Attestation `yaml:"attestation"`
+}
+
+// Renewal says when clients renew: each at a moment of its own between two parts of a certificate's life, so that certificates that were
+// issued together are not renewed together.
+type Renewal struct {
+	From  float64 `yaml:"from"`  // 0 means 0.7
+	Until float64 `yaml:"until"` // 0 means halfway between from and the end
+}
+
+// Old says what clients do with keys and certificates that newer ones have taken the place of. Encryption keys stay always.
+type Old struct {
+	KeepSigningKeys bool `yaml:"keep_signing_keys"` // false: an old signing key is erased as soon as there is a new one
+	RevokeAfterDays int  `yaml:"revoke_after_days"` // old certificates to sign with are revoked then; 0: never, they just end
 }
 
 // Attestation names files with certificates, PEM.

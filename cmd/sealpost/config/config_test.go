@@ -44,7 +44,7 @@ public_url: https://secure.example.com
 database: {url: a, url_file: b}
 listen: {public: nowhere, api: "127.0.0.1:1", hosts: [x], certificate: y, key: z}
 issuers: [{id: "Not Good"}, {id: a, certificate: x, key: y, ldap: {url: "ldaps://x"}}, {id: a, certificate: x, key: y}]
-enrolment: {issuer: nobody, renew_after: 2, plans: [{name: a, signing: x, protection: {places: [tpm, tmp, tpm, software], attested: true, pin: 65, passphrase: -1}},
+enrolment: {issuer: nobody, renewal: {from: 2}, plans: [{name: a, signing: x, protection: {places: [tpm, tmp, tpm, software], attested: true, pin: 65, passphrase: -1}},
   {name: b, signing: x, protection: {attested: true}}, {name: c, encryption: y, protection: {places: [tpm]}}]}
 archive: {roster_pins: [xyz]}
 crl: {period: 72h, lifetime: 1h}
@@ -65,7 +65,7 @@ finding: {store: {show: all}, vcard: {show: domains}, smimea: {domains: [example
 		"issuers[1].ldap: needs both", "issuers[1].ldap.url: must be ldap://", `issuers[2].id: "a" is used twice`, `enrolment.issuer: there is no issuer "nobody"`,
 		`enrolment.plans[0].protection.places[1]: unknown place "tmp"`, `enrolment.plans[0].protection.places[2]: "tpm" is there twice`, `enrolment.plans[0].protection.places[3]: keys in "software" cannot be attested`,
 		"enrolment.plans[0].protection.attested: keys in a tpm need enrolment.attestation.tpm_roots", "enrolment.plans[0].protection.pin: must be", "enrolment.plans[0].protection.passphrase: must be", "enrolment.plans[1].protection.attested: needs places", "enrolment.plans[2].protection.places: places, attested and pin are for keys to sign with",
-		"enrolment.renew_after", "archive.roster_pins[0]: must be 64", "archive.wrapping_keys: names no file", "archive.receipt_key: is missing", "directory.urls: names no server",
+		"enrolment.renewal", "archive.roster_pins[0]: must be 64", "archive.wrapping_keys: names no file", "archive.receipt_key: is missing", "directory.urls: names no server",
 		"crl.lifetime: must be longer", "publications[0].path: must begin", "publications[0].file: is missing", "audit.origin: is missing", "audit: names no place", "log.level: must be", `leavers.disabled: "shrug" is not ask, revoke or ignore`, "leavers.limit: must lie",
 		`finding.store.show: "all" is not`, "finding.vcard.domains: names none", "finding.smimea.domains: are shown only", "finding.burst: must not be negative"} {
 		if !strings.Contains(err.Error(), want) {

@@ -76,8 +76,11 @@ func (c *Config) Validate() error {
 			}
 		}
 	}
-	if c.Enrolment.RenewAfter < 0 || c.Enrolment.RenewAfter >= 1 {
-		f.say("enrolment.renew_after", "must lie between 0 and 1")
+	if r := c.Enrolment.Renewal; r.From < 0 || r.From >= 1 || r.Until < 0 || r.Until >= 1 || r.Until != 0 && r.Until <= r.From {
+		f.say("enrolment.renewal", "from and until must lie between 0 and 1, and from before until")
+	}
+	if d := c.Enrolment.Old.RevokeAfterDays; d < 0 || d > 3650 {
+		f.say("enrolment.old.revoke_after_days", "must lie between 0 and 3650")
 	}
 	var level slog.Level
 	if level.UnmarshalText([]byte(c.Log.Level)) != nil {

@@ -126,7 +126,9 @@ func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 		return fmt.Errorf("enrolment.attestation.yubikey_roots: %w", err)
 	}
 	s.Enroll, err = enroll.New(enroll.Config{DB: s.DB, Authority: s.Authority, Archive: s.Archive, Directory: s.Directory, Jobs: s.Jobs, Audit: s.Audit,
-		Plans: e.Plans, Attestation: trusted, Issuer: e.Issuer, RenewAfter: e.RenewAfter, After: hooks.AfterStep, Now: s.now, Log: s.Log,
+		Plans: e.Plans, Attestation: trusted, Issuer: e.Issuer, Renewal: enroll.Renewal{From: e.Renewal.From, Until: e.Renewal.Until},
+		Old:   enroll.Old{KeepSigning: e.Old.KeepSigningKeys, RevokeAfter: time.Duration(e.Old.RevokeAfterDays) * 24 * time.Hour},
+		After: hooks.AfterStep, Now: s.now, Log: s.Log,
 		SealKey:   func(b []byte) ([]byte, error) { return keys.SealSecret(b, exchangeLabel, s.Unlock) },
 		UnsealKey: func(b []byte) ([]byte, error) { return keys.UnsealSecret(b, exchangeLabel, s.Unlock) },
 	})
@@ -141,10 +143,7 @@ func (s *Server) openEnroll(ctx context.Context, hooks Hooks) (err error) {
 	if s.Fleet, err = fleet.New(fleet.Config{DB: s.DB, Audit: s.Audit, Policy: s.Config.Fleet, Left: s.Leavers.Left, Now: s.now, Log: s.Log}); err != nil {
 		return fmt.Errorf("fleet: %w", err)
 	}
-	if s.Archive == nil {
-		return nil
-	}
-	return s.Enroll.EnsureExchange(ctx)
+	return s.Enroll.EnsureKeys(ctx)
 }
 
 func (s *Server) openPublishers(ctx context.Context) (err error) {
@@ -306,14 +305,11 @@ func (s *Server) register() {
 		return errors.Join(err, s.Enroll.Resume(ctx))
 	})
 	jobs.Handle(s.Jobs, jobTimeout, func(ctx context.Context, _ jobs.RenewServiceCertificates) error {
-		var errs []error
+		err := s.Enroll.EnsureKeys(ctx)
 		if s.TestMail != nil {
-			errs = append(errs, s.TestMail.EnsureCertificates(ctx))
+			err = errors.Join(err, s.TestMail.EnsureCertificates(ctx))
 		}
-		if s.Archive != nil {
-			errs = append(errs, s.Enroll.EnsureExchange(ctx))
-		}
-		return errors.Join(errs...)
+		return err
 	})
 	if s.Archive != nil {
 		jobs.Handle(s.Jobs, rewrapTimeout, func(ctx context.Context, _ jobs.RewrapRecords) error {

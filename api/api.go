@@ -47,6 +47,8 @@ type Policy struct {
 	RenewAfter float64     `json:"renew_after" doc:"The part of a certificate's life after which it is renewed where nothing else says when, between 0 and 1."`
 	Renewal    Renewal     `json:"renewal"`
 	Old        OldKeys     `json:"old"`
+	// AnswerWithin is how long any request may take.
+	AnswerWithin int `json:"answer_within" doc:"Seconds within which each request is answered, if only with 503 and when to come back."`
 
 	Advertise []CertificateName `json:"advertise,omitempty" doc:"Certificates for which the person's program, if it has them, should sign what the directory entry says, and hand it in. Absent if there are none, or the directory shows no such values."`
 }

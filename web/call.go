@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"runtime"
 	"runtime/debug"
 	"time"
 
@@ -49,6 +50,9 @@ type Limits struct {
 	Idle time.Duration `yaml:"idle_timeout"`
 	// AtOnce is how many requests a listener works on at the same time, 1024. More are told to come back.
 	AtOnce int `yaml:"at_once"`
+	// Turns is how many policies and enrolments are worked on at the same time, 8 for each processor. Others wait for theirs, for half of
+	// Call at most, and are then told to come back: a company whose computers are all switched on at eight takes no more memory.
+	Turns int `yaml:"turns"`
 }
 
 func (l Limits) orDefaults() Limits {
@@ -64,7 +68,24 @@ func (l Limits) orDefaults() Limits {
 	if l.AtOnce <= 0 {
 		l.AtOnce = 1024
 	}
+	if l.Turns <= 0 {
+		l.Turns = 8 * runtime.GOMAXPROCS(0)
+	}
 	return l
+}
+
+// turn waits until this request may be worked on, and returns what ends that.
+func (s *Server) turn(ctx context.Context) (end func(), err error) {
+	patience := time.NewTimer(s.Limits.Call / 2)
+	defer patience.Stop()
+	select {
+	case s.turns <- struct{}{}:
+		return func() { <-s.turns }, nil
+	case <-patience.C:
+		return nil, ErrBusy
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // maxHeader is how many bytes the head of a request may have.

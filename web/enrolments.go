@@ -18,7 +18,7 @@ import (
 )
 
 func (s *Server) enrolmentOperations() {
-	register(s, operation{id: "getPolicy", method: http.MethodGet, path: "/policy", tag: tagEnrol, who: enrolling,
+	register(s, operation{id: "getPolicy", method: http.MethodGet, path: "/policy", tag: tagEnrol, who: enrolling, turns: true,
 		summary: "What you should have, and how to ask for it",
 		about: "Begin here. The answer names the certificates that you may ask for, the keys they take, and the exchange certificate " +
 			"to which the private encryption key is sent, and says when what you have is to be renewed. Fetch it anew for every enrolment: the nonce in it is for you alone and ends. " +
@@ -27,7 +27,7 @@ func (s *Server) enrolmentOperations() {
 			"anybody watching should ask for that, follow it until it ends, and take no older one after it.",
 		faults: []*fault.Error{directory.ErrUnknownPerson, directory.ErrUnavailable, enroll.ErrPolicyUnsigned}, media: []string{api.PolicyMedia}, cached: true, answer: examplePolicy}, s.getPolicy)
 
-	register(s, operation{id: "enrol", method: http.MethodPost, path: "/enrolments", tag: tagEnrol, who: enrolling, lenient: true,
+	register(s, operation{id: "enrol", method: http.MethodPost, path: "/enrolments", tag: tagEnrol, who: enrolling, lenient: true, turns: true,
 		status: http.StatusCreated, summary: "Ask for certificates",
 		about: "All certificates of the enrolment are issued, or none. Names and addresses in them come from the directory; what the " +
 			"certificate requests say is only compared. With the state `submitted` a registrar has to agree first: ask for the enrolment " +

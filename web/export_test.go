@@ -28,6 +28,9 @@ func Routes(s *Server) (out []string) {
 	return out
 }
 
+// TakeTurn takes one of Limits.Turns, as a request does.
+func TakeTurn(ctx context.Context, s *Server) (end func(), err error) { return s.turn(ctx) }
+
 // nothing returns a map that nothing can be put into.
 func nothing() map[string]int { return nil }
 

@@ -38,6 +38,7 @@ type operation struct {
 	// checked. It also saves decoding the body twice, which counts where bodies are large.
 	lenient bool
 	proof   bool     // who is signed in must have shown lately who they are
+	turns   bool     // many ask at the same moment: see Limits.Turns
 	large   bool     // the body may have api.MaxCaseBody bytes
 	media   []string // of the answer, if it is not JSON alone
 	cached  bool     // clients that have the answer are told so
@@ -72,6 +73,13 @@ func register[I, O any](s *Server, o operation, do func(context.Context, signin.
 	}
 	op.Responses = o.responses(s.api.OpenAPI().Components.Schemas)
 	huma.Register(s.api, op, func(ctx context.Context, in *I) (*O, error) {
+		if o.turns {
+			end, err := s.turn(ctx)
+			if err != nil {
+				return nil, problemOf(ctx, err)
+			}
+			defer end()
+		}
 		out, err := do(ctx, callOf(ctx).caller, in)
 		if err != nil {
 			return nil, problemOf(ctx, err)

@@ -45,6 +45,7 @@ func (s *Server) getPolicy(ctx context.Context, by signin.Caller, in *policyInpu
 		return nil, err
 	}
 	told := policyOf(p)
+	told.AnswerWithin = int(s.Limits.Call / time.Second)
 	if told.Advertise, err = s.wanted(ctx, by); err != nil {
 		return nil, err
 	}

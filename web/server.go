@@ -114,6 +114,7 @@ type Server struct {
 	kerberos       *signin.Kerberos // nil: no tickets are taken
 	lookups        lookups
 	failures       *failureCount
+	turns          chan struct{} // see Limits.Turns
 	metrics        *metrics
 	health         *health
 
@@ -135,7 +136,7 @@ func New(c Config) (*Server, error) {
 		c.Log = slog.New(slog.DiscardHandler)
 	}
 	c.Limits = c.Limits.orDefaults()
-	s := &Server{Config: c, lookups: newLookups(c.Finding.Lookups, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
+	s := &Server{Config: c, turns: make(chan struct{}, c.Limits.Turns), lookups: newLookups(c.Finding.Lookups, c.Now), health: newHealth(c.Parts, c.Version, c.Log)}
 	var err error
 	if s.metrics, err = newMetrics(c.Metrics); err != nil {
 		return nil, err

@@ -126,7 +126,7 @@ func (s *session) receive(ctx context.Context, passwordFile string, stores store
 	if id := r.Identity; !id.Stores.None() || !stores.stores().None() {
 		filled, failed = a.Fill(ctx, agent.FillOptions{Person: id.Person.ID, Password: password, Stores: stores.stores()})
 	}
-	one, err := viewIdentity(r.Identity)
+	one, err := s.viewIdentity(r.Identity)
 	if err != nil {
 		return err
 	}

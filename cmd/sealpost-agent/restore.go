@@ -116,7 +116,7 @@ func (s *session) restored(ctx context.Context, a *agent.Agent, r *agent.Restore
 	if id := r.Identity; !id.Stores.None() {
 		filled, failed = a.Fill(ctx, agent.FillOptions{Person: id.Person.ID, Password: o.Password, Stores: id.Stores})
 	}
-	one, err := viewIdentity(r.Identity)
+	one, err := s.viewIdentity(r.Identity)
 	if err != nil {
 		return err
 	}

@@ -148,7 +148,7 @@ func (s *session) showRan(r *agent.Ran) error {
 	v := ranJSON{Early: r.Early, Enrolled: r.Enrolled, Renewed: r.Renewed, Restored: r.Restored, Waiting: notNil(r.Waiting),
 		Stores: viewFilled(r.Filled), Identities: []identityJSON{}, Next: r.Next}
 	for _, id := range r.Identities {
-		one, err := viewIdentity(id)
+		one, err := s.viewIdentity(id)
 		if err != nil {
 			return err
 		}

@@ -39,7 +39,9 @@ type session struct {
 	tpm, token, pinFile  string
 	passphraseFile       string
 	json, quiet, verbose bool
-	daemonRuns           bool // this process is the daemon
+
+	made       *agent.Agent // of this run, once there is one
+	daemonRuns bool         // this process is the daemon
 }
 
 func (s *session) addFlags(c *cobra.Command) {
@@ -154,8 +156,9 @@ func (s *session) agentWith(settings agent.Settings, credentials client.Config, 
 		log = slog.New(slog.NewTextHandler(s.stderr, nil))
 	}
 	credentials.Log = log
-	return agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Places: s.places(settings), Passphrase: s.passphrase,
+	s.made, err = agent.New(agent.Config{Dir: dir, Server: credentials, Unattended: unattended, Anchors: anchors, Places: s.places(settings), Passphrase: s.passphrase,
 		Schedule: s.scheduled(), Progress: s.progress, Log: log})
+	return s.made, err
 }
 
 // open makes the agent for commands that come after enrolment.

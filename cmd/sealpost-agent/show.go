@@ -73,7 +73,7 @@ func (s *session) write(v any, table func(io.Writer)) error {
 }
 
 func (s *session) show(id *agent.Identity, filled []agent.Filled) error {
-	v, err := viewIdentity(id)
+	v, err := s.viewIdentity(id)
 	if err != nil {
 		return err
 	}
@@ -86,14 +86,16 @@ func (s *session) showFilled(filled []agent.Filled) error {
 	return s.write(v, func(w io.Writer) { printFilled(w, v) })
 }
 
-func viewIdentity(id *agent.Identity) (v identityJSON, err error) {
+func (s *session) viewIdentity(id *agent.Identity) (v identityJSON, err error) {
 	v = identityJSON{Person: id.Person, Server: id.Server, Folder: id.Folder, P12: filepath.Join(id.Folder, agent.P12File)}
 	if !id.OwnPassword {
 		v.PasswordFile = filepath.Join(id.Folder, agent.PasswordFile)
 	}
-	if v.RenewAt, err = id.Due(); err != nil {
+	due, err := s.made.NextDue(id)
+	if err != nil {
 		return v, err
 	}
+	v.RenewAt = due.At
 	for _, pair := range id.Pairs {
 		p := pairJSON{Enrolment: pair.Enrolment, Request: pair.Request, KeptAt: pair.KeptAt}
 		if pair.Receipt != nil {

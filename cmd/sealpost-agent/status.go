@@ -91,7 +91,7 @@ func (s *session) viewStatus(a *agent.Agent) (statusJSON, error) {
 		return v, err
 	}
 	for _, id := range ids {
-		one, err := viewIdentity(id)
+		one, err := s.viewIdentity(id)
 		if err != nil {
 			return v, err
 		}

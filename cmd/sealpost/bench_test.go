@@ -164,7 +164,7 @@ func saneArchive(t *testing.T, a *bench.Archive) {
 
 func saneWorkstations(t *testing.T, w *bench.Workstations) {
 	t.Helper()
-	if w == nil || w.Number != 12 || len(w.Waves) != 4 {
+	if w == nil || w.Number != 12 || w.Within <= 0 || len(w.Waves) != 4 {
 		t.Fatalf("workstations: %+v", w)
 	}
 	for _, wave := range w.Waves {

@@ -25,6 +25,7 @@ import (
 //	runs.json                  when to run by itself again, and what the last runs came to
 //	failures.json              what went wrong lately, until it has been told
 //	status.json                what the program last said of its state
+//	behalf.json                for whom a registrar began an enrolment here, with which token; see EnrolFor
 //	lock                       held while an agent is at work
 //	PERSON/policy.json         what the server last said that the person should have
 //	PERSON/pending.json        a request that was begun, with its keys

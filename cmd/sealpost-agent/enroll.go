@@ -16,6 +16,7 @@ type enrollFlags struct {
 	agent.EnrolOptions
 	storeFlags
 	p12Password string
+	onBehalf    string
 }
 
 func enrollCommand(s *session) *cobra.Command {
@@ -32,15 +33,26 @@ func enrollCommand(s *session) *cobra.Command {
   gpgsm/NN.p12       one key each, for gpgsm 2.2
 
 If anything stops it, run the same command again: it goes on with the same keys. If you have valid certificates
-already, nothing is asked for.`,
+already, nothing is asked for.
+
+A registrar may enrol for somebody else with --on-behalf ADDRESS, showing who they are themselves (--login, --openid, or their own
+certificate here). The other's keys are made on this computer, all in --out, a new folder; what is to be done with them is
+said at the end, and the record names who did it.`,
 		Example: `  sealpost-agent enroll --server https://ca.example.com:8443 --roots root.pem --login alice
   sealpost-agent enroll --kerberos        # with the ticket of this computer's login
   sealpost-agent enroll --openid          # with your account at the organisation's identity provider
-  sealpost-agent enroll --token-file token.txt --nss ~/.thunderbird/abcd.default --gpgsm --gpgsm-trust`,
+  sealpost-agent enroll --token-file token.txt --nss ~/.thunderbird/abcd.default --gpgsm --gpgsm-trust
+  sealpost-agent enroll --on-behalf bob@example.com --out for-bob --login rita`,
 		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error { return s.enroll(cmd.Context(), o) },
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.onBehalf != "" {
+				return s.enrollFor(cmd.Context(), o)
+			}
+			return s.enroll(cmd.Context(), o)
+		},
 	}
 	f := c.Flags()
+	f.StringVar(&o.onBehalf, "on-behalf", "", "as a registrar: mail address of the person to enrol for; needs --out, a new folder")
 	f.StringVar(&o.Enrolment, "enrolment", "", "what to enrol for, where the server offers several things")
 	f.StringVar(&o.Folder, "out", "", "folder for the files (remembered; default a folder in --state)")
 	f.StringVar(&o.p12Password, "p12-password-file", "", `file with a password of your own for identity.p12`)

@@ -127,6 +127,13 @@ func (c *company) commands() map[string]func(*testscript.TestScript, bool, []str
 			ts.Check(err)
 			ts.Check(os.WriteFile(ts.MkAbs(args[0]), []byte(token.Secret+"\n"), 0o600))
 		},
+		// behalf PERSON OFFICER N: the record has it N times that the officer had a token made to use it for the person, and that it was used.
+		"behalf": func(ts *testscript.TestScript, _ bool, args []string) {
+			made, spent := c.onBehalf(args[0], args[1])
+			if args[2] != strconv.Itoa(made) || made != spent {
+				ts.Fatalf("%d tokens made, %d spent, want %s", made, spent, args[2])
+			}
+		},
 		// approve LOGIN…: officers approve every case that waits.
 		"approve": func(ts *testscript.TestScript, _ bool, args []string) {
 			for _, login := range args {
@@ -207,6 +214,16 @@ func (c *company) approve(login string) error {
 	return nil
 }
 
+// onBehalf counts the events of tokens that an officer made to use for a person, and of their use.
+func (c *company) onBehalf(person, officer string) (made, spent int) {
+	whom, by := c.Actor(c.t, person).Person, c.Actor(c.t, officer).Person
+	made = int(c.Database.Count(c.t, `select count(*) from audit.event where body::jsonb @> jsonb_build_object('kind', 'enrolment.token', 'person', $1::text)
+		and body::jsonb @> jsonb_build_object('data', jsonb_build_object('use', 'behalf')) and body::jsonb @> jsonb_build_object('actor', jsonb_build_object('person', $2::text))`, whom.String(), by.String()))
+	spent = int(c.Database.Count(c.t, `select count(*) from audit.event where body::jsonb @> jsonb_build_object('kind', 'enrolment.token-spent', 'person', $1::text)
+		and body::jsonb @> jsonb_build_object('data', jsonb_build_object('use', 'behalf', 'made_by', $2::text))`, whom.String(), by.String()))
+	return made, spent
+}
+
 func (c *company) issued() int {
 	return int(c.Database.Count(c.t, `select count(*) from ca.certificate c join ca.prepared p using (issuer, serial) where p.profile like 'smime-%'`))
 }
@@ -219,25 +236,7 @@ func TestKilledAtAnyMoment(t *testing.T) {
 	dir := t.TempDir()
 	must(t, link(dir))
 	must(t, c.writeRoot(filepath.Join(dir, "root.pem")))
-	run := func(kill time.Duration) error {
-		cmd := exec.Command(filepath.Join(dir, program), "enroll", "--server", c.url, "--roots", "root.pem", "--login", "alice", "--state", "state", "--encryption-key", "P-256")
-		cmd.Dir = dir
-		cmd.Env = append(os.Environ(), "SEALPOST_PASSWORD="+slapdtest.Password("alice"))
-		var out strings.Builder
-		cmd.Stdout, cmd.Stderr = &out, &out
-		must(t, cmd.Start())
-		timer := time.AfterFunc(kill, func() { _ = cmd.Process.Signal(syscall.SIGKILL) }) // it may have ended
-		defer timer.Stop()
-		err := cmd.Wait()
-		if err != nil && cmd.ProcessState.Exited() {
-			t.Fatalf("after up to %v: %v\n%s", kill, err, out.String())
-		}
-		return err
-	}
-	kills := 0
-	for kill := 5 * time.Millisecond; run(kill) != nil; kill += max(5*time.Millisecond, kill/10) {
-		kills++
-	}
+	kills := c.kill(dir, "alice", "enroll", "--server", c.url, "--roots", "root.pem", "--login", "alice", "--state", "state", "--encryption-key", "P-256")
 	t.Logf("killed %d times", kills)
 	if kills == 0 {
 		t.Error("it was never killed")
@@ -249,6 +248,55 @@ func TestKilledAtAnyMoment(t *testing.T) {
 		t.Errorf("%d archived keys, want 1", n)
 	}
 	c.Settled(t)
+}
+
+// A registrar who is killed while she enrols for somebody goes on by the same command: one pair, one token that was used, and none that is
+// left for somebody to use.
+func TestKilledOnBehalf(t *testing.T) {
+	t.Parallel()
+	c := startCompany(t)
+	dir := t.TempDir()
+	must(t, link(dir))
+	must(t, c.writeRoot(filepath.Join(dir, "root.pem")))
+	kills := c.kill(dir, "rita", "enroll", "--server", c.url, "--roots", "root.pem", "--login", "rita", "--state", "rita", "--on-behalf", "alice@example.test", "--out", "alice", "--encryption-key", "P-256")
+	t.Logf("killed %d times", kills)
+	if kills == 0 {
+		t.Error("it was never killed")
+	}
+	if n := c.issued(); n != 2 {
+		t.Errorf("%d certificates, want 2", n)
+	}
+	if made, spent := c.onBehalf("alice", "rita"); spent != 1 || made < 1 {
+		t.Errorf("%d tokens made, %d spent, want 1", made, spent)
+	}
+	if open, _, err := c.Enroll.Tokens(t.Context(), c.Actor(t, "rita"), enroll.WhichTokens{}); err != nil || len(open) != 0 {
+		t.Errorf("left to be used: %v, %v", open, err)
+	}
+	c.Settled(t)
+}
+
+// kill runs the program as somebody, kills it ever later until it ends by itself, and returns how often it was killed.
+func (c *company) kill(dir, login string, args ...string) (kills int) {
+	c.t.Helper()
+	run := func(kill time.Duration) error {
+		cmd := exec.Command(filepath.Join(dir, program), args...)
+		cmd.Dir = dir
+		cmd.Env = append(os.Environ(), "SEALPOST_PASSWORD="+slapdtest.Password(login))
+		var out strings.Builder
+		cmd.Stdout, cmd.Stderr = &out, &out
+		must(c.t, cmd.Start())
+		timer := time.AfterFunc(kill, func() { _ = cmd.Process.Signal(syscall.SIGKILL) }) // it may have ended
+		defer timer.Stop()
+		err := cmd.Wait()
+		if err != nil && cmd.ProcessState.Exited() {
+			c.t.Fatalf("after up to %v: %v\n%s", kill, err, out.String())
+		}
+		return err
+	}
+	for kill := 5 * time.Millisecond; run(kill) != nil; kill += max(5*time.Millisecond, kill/10) {
+		kills++
+	}
+	return kills
 }
 
 func must(t testing.TB, err error) {

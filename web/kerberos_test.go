@@ -50,9 +50,15 @@ func withTickets(t testing.TB, keytabFile string, change ...func(*signin.Kerbero
 // negotiate asks for the policy with curl and a ticket cache.
 func (r *rig) negotiate(t testing.TB, realm *kdctest.Realm, cache string, more ...string) (status, said string) {
 	t.Helper()
+	return r.negotiateIn(t, realm.Env(cache), more...)
+}
+
+// negotiateIn is negotiate in an environment that names realm and cache.
+func (r *rig) negotiateIn(t testing.TB, env []string, more ...string) (status, said string) {
+	t.Helper()
 	args := append([]string{"--silent", "--show-error", "--include", "--negotiate", "--user", ":", "--cacert", r.CAFile, "--max-time", "20", "--write-out", "\n%{http_code}"}, more...)
 	cmd := exec.CommandContext(t.Context(), "curl", append(args, r.API+"/api/v1/policy")...)
-	cmd.Env = realm.Env(cache)
+	cmd.Env = env
 	out, err := cmd.CombinedOutput()
 	if err != nil {
 		t.Fatalf("curl: %v\n%s", err, out)

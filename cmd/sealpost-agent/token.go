@@ -51,13 +51,13 @@ func tokenCommand(s *session) *cobra.Command {
 		Use:   "make",
 		Short: "Make enrolment tokens, for one person or for many",
 		Long: `Makes enrolment tokens, each for one enrolment of one person: for those named with --for, or for everybody in a list, a CSV file
-whose first line has a column mailbox. Hand each over on a way that you trust.
+whose first line has a column mailbox. Hand each over on a way that you trust. A Kerberos ticket alone is not enough for this (proof-needed).
 
 With --out the tokens are written into a new file that nobody else may read (CSV: mailbox, token, number, ends, code, detail), else to standard
 output. The server makes no second token for the same person by the same list: should the answer be lost, run the same command again, and it
 says which tokens were made and are not known; withdraw them by their numbers. Another round with the same list needs another --name.`,
 		Example: `  sealpost-agent token make --login rita --for alice@example.com
-  sealpost-agent token make --kerberos --list people.csv --out tokens.csv --hours 168`,
+  sealpost-agent token make --login rita --list people.csv --out tokens.csv --hours 168`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.makeTokens(cmd.Context(), o) },
 	}

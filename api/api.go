@@ -65,7 +65,7 @@ type Due struct {
 	CertificateName
 	RenewAt time.Time `json:"renew_at" doc:"The moment of this machine. Not earlier, and as soon as possible after it."`
 	LateAt  time.Time `json:"late_at" doc:"It should have been renewed by then."`
-	Why     string    `json:"why" enum:"age,revoked" doc:"age: most of its life is over. revoked: it serves nothing any more."`
+	Why     string    `json:"why" enum:"age,revoked,ordered" doc:"age: most of its life is over. revoked: it serves nothing any more. ordered: an order has it replaced before its time."`
 	Say     string    `json:"say,omitempty" doc:"What the person is told about it."`
 	Status  string    `json:"status" enum:"good,held,revoked"`
 }

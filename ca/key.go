@@ -97,3 +97,15 @@ func (a KeyAlgorithm) rsa() bool { return a == RSA2048 || a == RSA3072 || a == R
 func (a KeyAlgorithm) known() bool {
 	return a.rsa() || a == P256 || a == P384 || a == Ed25519
 }
+
+// Known reports whether a is a kind of key that can be certified.
+func (a KeyAlgorithm) Known() bool { return a.known() }
+
+// Algorithm returns the kind of the certificate's key.
+func (c Certificate) Algorithm() (KeyAlgorithm, error) {
+	leaf, err := x509.ParseCertificate(c.DER)
+	if err != nil {
+		return "", fmt.Errorf("read certificate %s of %s: %w", c.Serial, c.Issuer, err)
+	}
+	return algorithmOf(leaf.PublicKey)
+}

@@ -105,6 +105,7 @@ type Registry struct {
 	plans    map[string]plan
 	exchange *exchange
 	signer   *serverKeys // of policies
+	orders   openOrders
 }
 
 // plan is a Plan with its profiles resolved.

@@ -53,7 +53,8 @@ type Offer struct {
 // PlanPolicy is a plan with its profiles.
 type PlanPolicy struct {
 	Plan
-	SigningProfile, EncryptionProfile *ca.Profile // nil where there is none
+	SigningProfile, EncryptionProfile *ca.Profile       // nil where there is none
+	SigningKeys, EncryptionKeys       []ca.KeyAlgorithm // that are taken now, the preferred one first
 }
 
 // Policy returns the policy for the person by at one of their machines, uuid.Nil for one that did not say which it is.
@@ -75,9 +76,14 @@ func (r *Registry) Policy(ctx context.Context, by audit.Actor, machine uuid.UUID
 		return nil, err
 	}
 	out.Person = person
+	orders, err := r.openOrders(ctx)
+	if err != nil {
+		return nil, err
+	}
 	for _, p := range r.Config.Plans {
 		resolved := r.plans[p.Name]
-		out.Plans = append(out.Plans, PlanPolicy{Plan: p, SigningProfile: resolved.signing, EncryptionProfile: resolved.encryption})
+		out.Plans = append(out.Plans, PlanPolicy{Plan: p, SigningProfile: resolved.signing, EncryptionProfile: resolved.encryption,
+			SigningKeys: keysOf(resolved.signing, orders), EncryptionKeys: keysOf(resolved.encryption, orders)})
 	}
 	if out.Due, err = r.due(ctx, person.ID, machine); err != nil {
 		return nil, err

@@ -45,6 +45,7 @@ type Old struct {
 const (
 	DueAge     = "age"     // it has lived most of its life
 	DueRevoked = "revoked" // it is revoked, and serves nothing any more
+	DueOrdered = "ordered" // an order says so
 )
 
 // Due says when a certificate is to be renewed.
@@ -66,6 +67,10 @@ func (r *Registry) due(ctx context.Context, person, machine uuid.UUID) ([]Due, e
 	if err != nil {
 		return nil, err
 	}
+	orders, err := r.openOrders(ctx)
+	if err != nil {
+		return nil, err
+	}
 	out := make([]Due, 0, len(found))
 	for _, c := range found {
 		if !r.planned(c.Profile) {
@@ -77,6 +82,8 @@ func (r *Registry) due(ctx context.Context, person, machine uuid.UUID) ([]Due, e
 		if c.Status.State == ca.Revoked && c.Status.Reason != ca.CertificateHold {
 			d.Why, d.RenewAt, d.LateAt = DueRevoked, c.Status.At, c.Status.At
 			d.Say = fmt.Sprintf("The certificate was revoked on %s (%s).", c.Status.At.UTC().Format(time.DateOnly), c.Status.Reason)
+		} else if err := hasten(orders, &d, machine); err != nil {
+			return nil, err
 		}
 		out = append(out, d)
 	}

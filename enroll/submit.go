@@ -19,6 +19,7 @@ import (
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/internal/audit"
 	"github.com/sealpost/sealpost/internal/fault"
+	"github.com/sealpost/sealpost/internal/keyuse"
 	"github.com/sealpost/sealpost/internal/pg"
 )
 
@@ -52,7 +53,7 @@ func (s Submission) hash() [32]byte {
 // it yielded.
 //
 // It returns ErrUnknownEnrolment, ErrPair, ErrAddress, ErrNoMailbox, ErrEscrowMissing, ErrEscrowUnasked,
-// ErrEscrowRefused, ErrAttestationMissing, ErrAttestationKind, ErrIdempotency, ErrToken, the faults of attest, the faults of ca.ParseCSR, archive.Deposit and ca.Prepare, and
+// ErrEscrowRefused, ErrAttestationMissing, ErrAttestationKind, ErrOrderedAway, ErrIdempotency, ErrToken, the faults of attest, the faults of ca.ParseCSR, archive.Deposit and ca.Prepare, and
 // directory.ErrUnavailable. After any of them nothing is issued and nothing stays archived.
 func (r *Registry) Submit(ctx context.Context, by audit.Actor, s Submission) (*Request, error) {
 	req, keys, err := r.check(ctx, by, s)
@@ -102,11 +103,15 @@ func (r *Registry) check(ctx context.Context, by audit.Actor, s Submission) (*Re
 	if err != nil {
 		return nil, pair, err
 	}
+	orders, err := r.openOrders(ctx)
+	if err != nil {
+		return nil, pair, err
+	}
 	var claimed []Claim
-	if pair.signing, err = parseCSR(p.signing, s.SigningCSR, person, &claimed); err != nil {
+	if pair.signing, err = parseCSR(p.signing, s.SigningCSR, person, orders, &claimed); err != nil {
 		return nil, pair, fmt.Errorf("signing request: %w", err)
 	}
-	if pair.encryption, err = parseCSR(p.encryption, s.EncryptionCSR, person, &claimed); err != nil {
+	if pair.encryption, err = parseCSR(p.encryption, s.EncryptionCSR, person, orders, &claimed); err != nil {
 		return nil, pair, fmt.Errorf("encryption request: %w", err)
 	}
 	origin, err := r.origin(ctx, person.ID, p.Protection, s.Attestation, pair.signing)
@@ -140,7 +145,7 @@ func (r *Registry) person(ctx context.Context, id uuid.UUID) (directory.Person, 
 }
 
 // parseCSR checks a CSR for a profile, returns its key and notes what it names. Without a profile it returns nil.
-func parseCSR(profile *ca.Profile, der []byte, person directory.Person, claimed *[]Claim) (spki []byte, err error) {
+func parseCSR(profile *ca.Profile, der []byte, person directory.Person, orders []*Order, claimed *[]Claim) (spki []byte, err error) {
 	if profile == nil {
 		return nil, nil
 	}
@@ -150,6 +155,12 @@ func parseCSR(profile *ca.Profile, der []byte, person directory.Person, claimed 
 	}
 	if !slices.Contains(profile.Keys(), csr.Algorithm) {
 		return nil, ca.ErrKeyNotAllowed.Withf("A key of the kind %s is not allowed here. Allowed are: %v.", csr.Algorithm, profile.Keys())
+	}
+	for _, o := range orders {
+		if o.refuses(csr.Algorithm, profile) || o.Key != nil && *o.Key == keyuse.HashOf(csr.PublicKey) {
+			return nil, ErrOrderedAway.Withf("Keys of the kind %s, or this one, are not taken any more (%s). Fetch the policy again and make another key. Kinds that are taken: %v.",
+				csr.Algorithm, o.Reason, keysOf(profile, orders))
+		}
 	}
 	for _, m := range csr.Mailboxes {
 		if !slices.ContainsFunc(person.Mailboxes, func(have string) bool { return strings.EqualFold(have, m) }) {

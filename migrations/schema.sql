@@ -506,6 +506,36 @@ CREATE TABLE enroll.leaver_sweep (
     CONSTRAINT leaver_sweep_single_check CHECK (single)
 );
 
+CREATE TABLE enroll.renewal_order (
+    number bigint NOT NULL,
+    made_by jsonb NOT NULL,
+    made_at timestamp with time zone NOT NULL,
+    reason text NOT NULL,
+    algorithm text,
+    spki_sha256 bytea,
+    issuer text,
+    profile text,
+    person uuid,
+    issued_before timestamp with time zone,
+    hours integer NOT NULL,
+    withdrawn_by jsonb,
+    withdrawn_at timestamp with time zone,
+    CONSTRAINT renewal_order_check CHECK ((num_nonnulls(algorithm, spki_sha256, issuer, profile, person) > 0)),
+    CONSTRAINT renewal_order_check1 CHECK (((withdrawn_at IS NULL) = (withdrawn_by IS NULL))),
+    CONSTRAINT renewal_order_hours_check CHECK (((hours >= 0) AND (hours <= 2160))),
+    CONSTRAINT renewal_order_reason_check CHECK (((length(reason) >= 1) AND (length(reason) <= 500))),
+    CONSTRAINT renewal_order_spki_sha256_check CHECK ((length(spki_sha256) = 32))
+);
+
+ALTER TABLE enroll.renewal_order ALTER COLUMN number ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME enroll.renewal_order_number_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
 CREATE TABLE enroll.request (
     id uuid NOT NULL,
     person uuid NOT NULL,
@@ -991,6 +1021,9 @@ ALTER TABLE ONLY enroll.leaver
 ALTER TABLE ONLY enroll.leaver_sweep
     ADD CONSTRAINT leaver_sweep_pkey PRIMARY KEY (single);
 
+ALTER TABLE ONLY enroll.renewal_order
+    ADD CONSTRAINT renewal_order_pkey PRIMARY KEY (number);
+
 ALTER TABLE ONLY enroll.request
     ADD CONSTRAINT request_key_challenge UNIQUE (key_challenge);
 
@@ -1149,6 +1182,8 @@ CREATE INDEX revocation_time ON ca.revocation USING btree (revoked_at);
 CREATE INDEX change_target_number_idx ON directory.change USING btree (target, number) WHERE (told_at IS NULL);
 
 CREATE INDEX leaver_state_number_idx ON enroll.leaver USING btree (state, number);
+
+CREATE INDEX renewal_order_open ON enroll.renewal_order USING btree (number) WHERE (withdrawn_at IS NULL);
 
 CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) WHERE (state = ANY (ARRAY['received'::text, 'endorsed'::text]));
 
@@ -1428,6 +1463,12 @@ GRANT SELECT,INSERT,UPDATE ON TABLE directory.watermark TO sealpost_directory;
 GRANT SELECT,INSERT,DELETE,UPDATE ON TABLE enroll.leaver TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.leaver_sweep TO sealpost_enroll;
+
+GRANT SELECT,INSERT ON TABLE enroll.renewal_order TO sealpost_enroll;
+
+GRANT UPDATE(withdrawn_by) ON TABLE enroll.renewal_order TO sealpost_enroll;
+
+GRANT UPDATE(withdrawn_at) ON TABLE enroll.renewal_order TO sealpost_enroll;
 
 GRANT SELECT,INSERT,UPDATE ON TABLE enroll.request TO sealpost_enroll;
 

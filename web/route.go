@@ -28,6 +28,7 @@ func (s *Server) route() error {
 	})
 	s.enrolmentOperations()
 	s.tokenOperations()
+	s.renewalOperations()
 	s.advertisementOperations()
 	s.certificateOperations()
 	s.findingOperations()

@@ -40,7 +40,7 @@ func policyOf(p *enroll.Policy) api.Policy {
 	out.Person.Restricted = p.Restricted
 	for i, plan := range p.Plans {
 		out.Enrolments[i] = api.Enrolment{Name: plan.Name, Title: plan.Title, Endorsed: plan.Endorsement,
-			Signing: planOf(plan.SigningProfile, plan.Protection), Encryption: planOf(plan.EncryptionProfile, enroll.Protection{Passphrase: plan.Protection.Passphrase})}
+			Signing: planOf(plan.SigningProfile, plan.SigningKeys, plan.Protection), Encryption: planOf(plan.EncryptionProfile, plan.EncryptionKeys, enroll.Protection{Passphrase: plan.Protection.Passphrase})}
 	}
 	return out
 }
@@ -66,13 +66,13 @@ func exchangeOf(o enroll.Offer) *api.Exchange {
 	return &api.Exchange{Certificate: o.Exchange.Raw, Chain: derOf(o.Chain), Nonce: o.Nonce, NonceEnds: utc(o.NonceEnds)}
 }
 
-func planOf(p *ca.Profile, how enroll.Protection) *api.KeyPlan {
+func planOf(p *ca.Profile, keys []ca.KeyAlgorithm, how enroll.Protection) *api.KeyPlan {
 	if p == nil {
 		return nil
 	}
 	out := &api.KeyPlan{Profile: p.Name(), Escrowed: p.EscrowRequired(), ValidityDays: int(p.Validity() / (24 * time.Hour)),
 		Places: how.Places, Attested: how.Attested, PIN: how.PIN, Passphrase: how.Passphrase}
-	for _, k := range p.Keys() {
+	for _, k := range keys {
 		out.Algorithms = append(out.Algorithms, string(k))
 	}
 	return out

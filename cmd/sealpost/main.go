@@ -66,6 +66,6 @@ func commands() *cobra.Command {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(initCommand(), migrateCommand(), checkCommand(), serveCommand(), rosterCommand(), wrappingCommand(), archiveCommand(), rootCommand(), auditCommand(), revokeCommand(), leaversCommand(), crlCommand(), galCommand(), fleetCommand(), findCommand(), smimeaCommand(), demoCommand(), benchCommand())
+	root.AddCommand(initCommand(), migrateCommand(), checkCommand(), serveCommand(), rosterCommand(), wrappingCommand(), archiveCommand(), rootCommand(), auditCommand(), revokeCommand(), leaversCommand(), crlCommand(), galCommand(), fleetCommand(), renewalsCommand(), findCommand(), smimeaCommand(), demoCommand(), benchCommand())
 	return root
 }

@@ -64,7 +64,7 @@ refused if no kind of key would be left.`,
 			if err != nil {
 				return err
 			}
-			made, err := s.Registry.OrderRenewal(cmd.Context(), operator(), order)
+			made, err := s.Enroll.OrderRenewal(cmd.Context(), operator(), order)
 			if err != nil {
 				return err
 			}
@@ -81,7 +81,7 @@ func renewalsListCommand() *cobra.Command {
 	asJSON := c.Flags().Bool("json", false, "print one JSON object a line")
 	c.RunE = func(cmd *cobra.Command, _ []string) error {
 		return withServer(cmd.Context(), *path, func(s *server.Server) error {
-			found, err := s.Registry.RenewalOrders(cmd.Context(), operator(), *open, 0, 500)
+			found, err := s.Enroll.RenewalOrders(cmd.Context(), operator(), *open, 0, 500)
 			if err != nil {
 				return err
 			}
@@ -100,11 +100,11 @@ func renewalsShowCommand() *cobra.Command {
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = renewalCommand(path, func(cmd *cobra.Command, s *server.Server, number int64) error {
-		o, err := s.Registry.RenewalOrder(cmd.Context(), operator(), number)
+		o, err := s.Enroll.RenewalOrder(cmd.Context(), operator(), number)
 		if err != nil {
 			return err
 		}
-		p, err := s.Registry.RenewalProgress(cmd.Context(), o)
+		p, err := s.Enroll.RenewalProgress(cmd.Context(), o)
 		if err != nil {
 			return err
 		}
@@ -127,7 +127,7 @@ func renewalsWithdrawCommand() *cobra.Command {
 	path := configFlag(c)
 	asJSON := c.Flags().Bool("json", false, "print JSON")
 	c.RunE = renewalCommand(path, func(cmd *cobra.Command, s *server.Server, number int64) error {
-		o, err := s.Registry.WithdrawRenewalOrder(cmd.Context(), operator(), number)
+		o, err := s.Enroll.WithdrawRenewalOrder(cmd.Context(), operator(), number)
 		if err != nil {
 			return err
 		}

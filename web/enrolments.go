@@ -34,7 +34,7 @@ func (s *Server) enrolmentOperations() {
 			"again later.\n\nTo renew, send this with the certificate that is being renewed as the client certificate, and with new keys.\n\n" +
 			"The Idempotency-Key is your own name for the request. When no answer comes, repeat it with the same key and certificate " +
 			"requests: work that was begun is continued, and what was issued is returned.",
-		faults: []*fault.Error{enroll.ErrUnknownEnrolment, enroll.ErrPair, enroll.ErrAddress, enroll.ErrNoMailbox, enroll.ErrEscrowMissing,
+		faults: []*fault.Error{enroll.ErrUnknownEnrolment, enroll.ErrPair, enroll.ErrAddress, enroll.ErrNoMailbox, enroll.ErrOrderedAway, enroll.ErrEscrowMissing,
 			enroll.ErrEscrowUnasked, enroll.ErrEscrowRefused, enroll.ErrAttestationMissing, enroll.ErrAttestationKind, attest.ErrStatement,
 			attest.ErrEndorsed, attest.ErrAttestKey, attest.ErrSignature, attest.ErrChallenge, attest.ErrOtherKey, attest.ErrCopyable, attest.ErrNotSigning, attest.ErrPolicy, enroll.ErrIdempotency, enroll.ErrIdempotencyKey, enroll.ErrState, enroll.ErrToken,
 			ca.ErrCSRTooLarge, ca.ErrCSRMalformed, ca.ErrCSRAlgorithm, ca.ErrCSRSignature, ca.ErrKeyAlgorithm, ca.ErrKeyEncoding, ca.ErrKeySize,

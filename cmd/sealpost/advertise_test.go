@@ -219,9 +219,14 @@ func TestSignedDirectoryEntryInTheEnd(t *testing.T) {
 	i.entry(t, "bob", nil, bob.signedBy)
 }
 
-// unasked makes the agent forget when it last asked.
+// unasked makes the agent forget when it last asked, and what the server said then.
 func (d *desk) unasked() {
 	d.t.Helper()
+	policies, err := filepath.Glob(d.file("state", "*", "policy.json"))
+	must(d.t, err)
+	for _, f := range policies {
+		must(d.t, os.Remove(f))
+	}
 	files, err := filepath.Glob(d.file("state", "*", "identity.json"))
 	must(d.t, err)
 	for _, f := range files {

@@ -54,7 +54,7 @@ var unsettled = map[string]string{
 	"a record of a failed request":              `select q.id::text from archive.record r join enroll.request q on q.id = r.request where q.state in ('failed', 'rejected')`,
 	"a record not kept for ever":                `select q.id::text from archive.record r join enroll.request q on q.id = r.request where r.state = 'held' and q.state = 'issued'`,
 	"an event without a place in the log":       `select event::text from audit.pending`,
-	"a key of the server's without certificate": `select id::text from enroll.server_key where certificate is null`,
+	"a server key without certificate": `select id::text from enroll.server_key where certificate is null`,
 }
 
 // psql asks the database as an outsider would, and returns the lines.

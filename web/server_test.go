@@ -43,7 +43,7 @@ func TestAddressesThatAreNone(t *testing.T) {
 		{"GET", "/../../etc/passwd", 404, "unknown-operation", ""},
 		{"DELETE", "/policy", 405, "method-not-allowed", "GET, HEAD"},
 		{"PUT", "/enrolments", 405, "method-not-allowed", "GET, HEAD, POST"},
-		{"GET", "/tokens", 405, "method-not-allowed", "POST"},
+		{"GET", "/attestations", 405, "method-not-allowed", "POST"},
 		{"TRACE", "/policy", 405, "method-not-allowed", "GET, HEAD"},
 		{"HACK", "/policy", 405, "method-not-allowed", "GET, HEAD"},
 	} {

@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"io/fs"
 	"os"
+	"os/exec"
 	"path"
 	"path/filepath"
 	"slices"
@@ -110,4 +111,27 @@ func readText(t testing.TB, p string) string {
 		t.Fatal(err)
 	}
 	return string(b)
+}
+
+// What is built is not kept beside what it is built from.
+func TestNoProgramIsKept(t *testing.T) {
+	t.Parallel()
+	out, err := exec.Command("git", "-c", "safe.directory=*", "ls-files", "-z").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range strings.Split(strings.TrimRight(string(out), "\x00"), "\x00") {
+		f, err := os.Open(name)
+		if err != nil { // removed, and not yet so in the index
+			continue
+		}
+		magic := make([]byte, 4)
+		n, _ := f.Read(magic) // an empty file is no program
+		if err := f.Close(); err != nil {
+			t.Error(err)
+		}
+		if string(magic[:n]) == "\x7fELF" {
+			t.Errorf("%s is a program", name)
+		}
+	}
 }

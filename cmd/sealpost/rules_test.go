@@ -49,12 +49,12 @@ var offences = map[string]string{
 
 // unsettled are rows that a crash may leave, and that are gone when the server has had its time.
 var unsettled = map[string]string{
-	"a request that goes no further":            `select id::text || ' ' || state from enroll.request where state in ('received', 'endorsed')`,
-	"a serial neither signed nor revoked":       `select serial::text from ca.prepared where state = 'prepared'`,
-	"a record of a failed request":              `select q.id::text from archive.record r join enroll.request q on q.id = r.request where q.state in ('failed', 'rejected')`,
-	"a record not kept for ever":                `select q.id::text from archive.record r join enroll.request q on q.id = r.request where r.state = 'held' and q.state = 'issued'`,
-	"an event without a place in the log":       `select event::text from audit.pending`,
-	"a server key without certificate": `select id::text from enroll.server_key where certificate is null`,
+	"a request that goes no further":      `select id::text || ' ' || state from enroll.request where state in ('received', 'endorsed')`,
+	"a serial neither signed nor revoked": `select serial::text from ca.prepared where state = 'prepared'`,
+	"a record of a failed request":        `select q.id::text from archive.record r join enroll.request q on q.id = r.request where q.state in ('failed', 'rejected')`,
+	"a record not kept for ever":          `select q.id::text from archive.record r join enroll.request q on q.id = r.request where r.state = 'held' and q.state = 'issued'`,
+	"an event without a place in the log": `select event::text from audit.pending`,
+	"a server key without certificate":    `select id::text from enroll.server_key where certificate is null`,
 }
 
 // psql asks the database as an outsider would, and returns the lines.

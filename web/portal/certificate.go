@@ -29,7 +29,7 @@ func (p *Portal) showCertificate(w http.ResponseWriter, r *http.Request, v *visi
 }
 
 // refusedThere are the faults that the other listener may name, because a link could name any.
-var refusedThere = []*fault.Error{signin.ErrNoCertificate, signin.ErrCertificate, directory.ErrDisabled, directory.ErrUnavailable}
+var refusedThere = []*fault.Error{signin.ErrNoCertificate, signin.ErrCertificate, signin.ErrRevoked, signin.ErrHeld, directory.ErrDisabled, directory.ErrUnavailable}
 
 // bringCertificate takes somebody who comes back from there.
 func (p *Portal) bringCertificate(w http.ResponseWriter, r *http.Request, v *visit) error {

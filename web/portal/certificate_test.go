@@ -143,5 +143,5 @@ func TestCertificateAsProof(t *testing.T) {
 	must(t, s.PKI.Authority.Revoke(t.Context(), s.Actor(t, "alice"), ca.Revocation{Issuer: pkitest.IssuerID, Serial: ca.SerialOf(c.SerialNumber), Reason: ca.KeyCompromise}))
 	again := s.browser(t)
 	again.show(keys.Signing, c)
-	again.get("/signin/certificate").is(t, "revoked", 401, "/signin/certificate/return?failed=client-certificate", "was not accepted")
+	again.get("/signin/certificate").is(t, "revoked", 401, "/signin/certificate/return?failed=client-certificate-revoked", "was revoked")
 }

@@ -23,29 +23,16 @@ func (p *Portal) auditorCertificates(w http.ResponseWriter, r *http.Request, v *
 			{Key: "issued", Title: "holdings.issued"}, {Key: "ends", Title: "holdings.ends"}, {Key: "state", Title: "holdings.state"}, {Key: "serial", Title: "holdings.serial"},
 			{Key: "issuer", Title: "holdings.issuer", Away: true}, {Key: "id", Title: "events.person", Away: true}, {Key: "begins", Title: "holdings.begins", Away: true},
 			{Key: "revoked", Title: "holdings.revoked", Away: true}, {Key: "reason", Title: "holdings.reason", Away: true}, {Key: "key", Title: "holdings.key", Away: true}}}
-	page := eventsPage{Tabs: auditorTabs(r.URL.Path)}
-	status := http.StatusOK
 	q, failed, err := p.holdingsQuery(r.Context(), l.ask(r.URL.Query()))
+	if err != nil {
+		return err
+	}
 	l.Page = func(ctx context.Context, a asked) ([][]cell, string, error) { return p.holdings(ctx, v, q, a) }
-	switch {
-	case err != nil:
-		return err
-	case failed != nil:
-		said, code, ok := p.refusal(r, v, failed)
-		if !ok {
-			return failed
-		}
-		page.Fault, status = said, code
-		l.Page = func(context.Context, asked) ([][]cell, string, error) { return nil, "", nil }
-	default:
-		if done, err := p.export(w, r, l); done || err != nil {
-			return err
-		}
-	}
-	if page.Table, err = p.table(r, l); err != nil {
+	found, done, err := p.search(w, r, v, l, failed)
+	if done || err != nil {
 		return err
 	}
-	return p.show(w, r, v, status, "auditor-certificates", "holdings.title", page)
+	return p.show(w, r, v, found.status, "auditor-certificates", "holdings.title", eventsPage{auditorTabs(r.URL.Path), found})
 }
 
 // holdingsQuery is what is asked for. failed says what of it cannot be understood.

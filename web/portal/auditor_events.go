@@ -27,9 +27,8 @@ var ErrWho = fault.New(fault.NotFound, "search-nobody", "Nobody and nothing of t
 
 // eventsPage is the list of what was done and refused.
 type eventsPage struct {
-	Tabs  []areaTab
-	Table *table
-	Fault string
+	Tabs []areaTab
+	searched
 }
 
 // events shows what was done and refused, the newest first.
@@ -38,22 +37,11 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v *visit) error 
 	if err != nil {
 		return err
 	}
-	page := eventsPage{Tabs: auditorTabs(r.URL.Path)}
-	status := http.StatusOK
-	if failed != nil {
-		said, code, ok := p.refusal(r, v, failed)
-		if !ok {
-			return failed
-		}
-		page.Fault, status = said, code
-		l.Page = func(context.Context, asked) ([][]cell, string, error) { return nil, "", nil }
-	} else if done, err := p.export(w, r, l); done || err != nil {
+	found, done, err := p.search(w, r, v, l, failed)
+	if done || err != nil {
 		return err
 	}
-	if page.Table, err = p.table(r, l); err != nil {
-		return err
-	}
-	return p.show(w, r, v, status, "auditor-events", "events.title", page)
+	return p.show(w, r, v, found.status, "auditor-events", "events.title", eventsPage{auditorTabs(r.URL.Path), found})
 }
 
 // eventList is the list that an address asks for. failed says what of the question cannot be understood.

@@ -65,8 +65,7 @@ type fleetShare struct {
 type fleetPage struct {
 	Tabs   []areaTab
 	Groups []fleetShares // while nothing narrows the list
-	Table  *table
-	Fault  string
+	searched
 }
 
 // fleetShares are machines by one thing that they have in common.
@@ -81,28 +80,16 @@ func (p *Portal) fleet(w http.ResponseWriter, r *http.Request, v *visit) error {
 		return ErrNoPage.Withf("%s", v.language.say("stand.fleet-unknown"))
 	}
 	l := p.fleetList()
-	page := fleetPage{Tabs: p.operatorTabs(r.URL.Path)}
-	status := http.StatusOK
 	which, failed, err := p.whichMachines(r.Context(), l.ask(r.URL.Query()))
+	if err != nil {
+		return err
+	}
 	l.Page = func(ctx context.Context, a asked) ([][]cell, string, error) { return p.machineRows(ctx, v, which, a) }
-	switch {
-	case err != nil:
-		return err
-	case failed != nil:
-		said, code, ok := p.refusal(r, v, failed)
-		if !ok {
-			return failed
-		}
-		page.Fault, status = said, code
-		l.Page = func(context.Context, asked) ([][]cell, string, error) { return nil, "", nil }
-	default:
-		if done, err := p.export(w, r, l); done || err != nil {
-			return err
-		}
-	}
-	if page.Table, err = p.table(r, l); err != nil {
+	found, done, err := p.search(w, r, v, l, failed)
+	if done || err != nil {
 		return err
 	}
+	page := fleetPage{Tabs: p.operatorTabs(r.URL.Path), searched: found}
 	if len(page.Table.Rows) > 0 && !page.Table.Narrowed && page.Table.First == "" {
 		sum, err := p.Fleet.Summary(r.Context(), v.Caller.Actor)
 		if err != nil {
@@ -110,7 +97,7 @@ func (p *Portal) fleet(w http.ResponseWriter, r *http.Request, v *visit) error {
 		}
 		page.Groups = v.language.shares(sum)
 	}
-	return p.show(w, r, v, status, "operator-fleet", "fleet.title", page)
+	return p.show(w, r, v, found.status, "operator-fleet", "fleet.title", page)
 }
 
 func (p *Portal) fleetList() list {

@@ -308,3 +308,28 @@ func asJSON(columns []column, rows [][]cell) ([]byte, error) {
 	}
 	return json.MarshalIndent(all, "", "  ")
 }
+
+// searched is a list as somebody asked for it; or without rows, and what of the question cannot be understood.
+type searched struct {
+	Table *table
+	Fault string
+
+	status int
+}
+
+// search answers a question for a list. failed says what of it cannot be understood. It reports whether the list was exported: then all is answered.
+func (p *Portal) search(w http.ResponseWriter, r *http.Request, v *visit, l list, failed error) (out searched, done bool, err error) {
+	out.status = http.StatusOK
+	if failed != nil {
+		said, code, ok := p.refusal(r, v, failed)
+		if !ok {
+			return out, false, failed
+		}
+		out.Fault, out.status = said, code
+		l.Page = func(context.Context, asked) ([][]cell, string, error) { return nil, "", nil }
+	} else if done, err := p.export(w, r, l); done || err != nil {
+		return out, done, err
+	}
+	out.Table, err = p.table(r, l)
+	return out, false, err
+}

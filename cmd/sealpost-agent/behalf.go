@@ -48,16 +48,12 @@ func (s *session) enrollFor(ctx context.Context, o enrollFlags) error {
 // officer makes the agent of whoever enrols for others: with the credentials of this run, or the certificate in the agent's folder. The
 // ticket of the computer's login is not looked for: for this the server wants more.
 func (s *session) officer() (*agent.Agent, error) {
-	settings, _, err := s.settings()
-	if err != nil {
-		return nil, err
-	}
-	credentials, err := s.credentials(settings)
+	settings, credentials, err := s.told()
 	if err != nil {
 		return nil, err
 	}
 	a, err := s.agent(settings, credentials)
-	if err != nil || credentials.Login != "" || credentials.IDToken != "" || credentials.Kerberos != nil {
+	if err != nil || isPerson(credentials) {
 		return a, err
 	}
 	if ids, err := a.Identities(); err != nil || len(ids) > 0 {

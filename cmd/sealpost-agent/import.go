@@ -105,15 +105,11 @@ func (s *session) importKeys(ctx context.Context, path string, o importFlags) er
 
 // importClient connects as the registrar, and fills in the roots that the exchange certificate must chain to.
 func (s *session) importClient(opt *foreign.Options) (*client.Client, error) {
-	settings, _, err := s.settings()
+	settings, credentials, err := s.told()
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := s.credentials(settings)
-	if err != nil {
-		return nil, err
-	}
-	if credentials.Login == "" && credentials.Kerberos == nil && credentials.IDToken == "" {
+	if !isPerson(credentials) {
 		return nil, errNoRegistrar
 	}
 	anchors, err := settings.Anchors()

@@ -15,7 +15,11 @@ import (
 
 	"github.com/sealpost/sealpost/agent"
 	"github.com/sealpost/sealpost/agent/schedule"
+	"github.com/sealpost/sealpost/internal/fault"
 )
+
+// errInstall is what install refuses by itself.
+var errInstall = fault.New(fault.Malformed, "install-options", "The options of install do not fit together.")
 
 // spreadPart of the time between two runs is how far chance moves them.
 const spreadPart = 4
@@ -138,32 +142,36 @@ func (s *session) install(ctx context.Context, o installFlags) error {
 	return errors.Join(err, s.showRan(r))
 }
 
-// schedule returns how this system is told.
-func (s *session) schedule(o installFlags) (schedule.Plan, error) {
+// job is what the system is to run: this program, with the options that say whose folder and which passphrase.
+func (s *session) job(o installFlags) (schedule.Job, error) {
 	self, err := os.Executable()
 	if err != nil {
-		return schedule.Plan{}, schedule.ErrSystem.Because(err)
+		return schedule.Job{}, schedule.ErrSystem.Because(err)
+	}
+	if s.state != "" && o.everybody {
+		return schedule.Job{}, errInstall.Withf("--state is one person's folder; it does not go with --all-users.")
 	}
 	options := []string{"--quiet"}
-	if s.state != "" {
-		if o.everybody {
-			return schedule.Plan{}, errInstall.Withf("--state is one person's folder; it does not go with --all-users.")
+	for _, path := range []struct{ option, value string }{{"--state", s.state}, {"--p12-password-file", o.passwordOf}} {
+		if path.value == "" {
+			continue
 		}
-		state, err := filepath.Abs(s.state)
+		value, err := filepath.Abs(path.value)
 		if err != nil {
-			return schedule.Plan{}, agent.ErrConfig.Because(err)
+			return schedule.Job{}, agent.ErrConfig.Because(err)
 		}
-		options = append(options, "--state", state)
+		options = append(options, path.option, value)
 	}
-	if o.passwordOf != "" {
-		file, err := filepath.Abs(o.passwordOf)
-		if err != nil {
-			return schedule.Plan{}, agent.ErrConfig.Because(err)
-		}
-		options = append(options, "--p12-password-file", file)
+	return schedule.Job{Program: self, Args: append([]string{"run"}, options...), Daemon: append([]string{"daemon"}, options...),
+		Every: o.every, Spread: o.every / spreadPart}, nil
+}
+
+// schedule returns how this system is told.
+func (s *session) schedule(o installFlags) (schedule.Plan, error) {
+	job, err := s.job(o)
+	if err != nil {
+		return schedule.Plan{}, err
 	}
-	job := schedule.Job{Program: self, Args: append([]string{"run"}, options...), Daemon: append([]string{"daemon"}, options...),
-		Every: o.every, Spread: o.every / spreadPart}
 	home, err := os.UserHomeDir()
 	if err != nil && !o.everybody {
 		return schedule.Plan{}, agent.ErrConfig.Withf("There is no home folder.").Because(err)

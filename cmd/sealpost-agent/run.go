@@ -11,7 +11,6 @@ import (
 
 	"github.com/sealpost/sealpost/agent"
 	"github.com/sealpost/sealpost/client"
-	"github.com/sealpost/sealpost/internal/fault"
 )
 
 func runCommand(s *session) *cobra.Command {
@@ -173,6 +172,3 @@ func (s *session) showRan(r *agent.Ran) error {
 		fmt.Fprintf(w, "next run %s\n", v.Next.Local().Format(time.DateTime))
 	})
 }
-
-// errInstall is what install refuses by itself.
-var errInstall = fault.New(fault.Malformed, "install-options", "The options of install do not fit together.")

@@ -46,6 +46,9 @@ func (s *session) credentials(settings agent.Settings) (c client.Config, err err
 	return c, err
 }
 
+// isPerson reports whether credentials are a person's own, not a token that somebody else made.
+func isPerson(c client.Config) bool { return c.Login != "" || c.Kerberos != nil || c.IDToken != "" }
+
 // ticket returns who is asking by their Kerberos ticket. No password is asked for, and none is taken.
 func (s *session) ticket() (c client.Config, err error) {
 	if s.login != "" || s.tokenFile != "" || s.passwordFile != "" {

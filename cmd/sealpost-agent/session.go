@@ -161,13 +161,18 @@ func (s *session) agentWith(settings agent.Settings, credentials client.Config, 
 	return s.made, err
 }
 
+// told returns what the agent was told, and who is asking, if this run says.
+func (s *session) told() (settings agent.Settings, credentials client.Config, err error) {
+	if settings, _, err = s.settings(); err != nil {
+		return settings, credentials, err
+	}
+	credentials, err = s.credentials(settings)
+	return settings, credentials, err
+}
+
 // open makes the agent for commands that come after enrolment.
 func (s *session) open() (*agent.Agent, error) {
-	settings, _, err := s.settings()
-	if err != nil {
-		return nil, err
-	}
-	credentials, err := s.credentials(settings)
+	settings, credentials, err := s.told()
 	if err != nil {
 		return nil, err
 	}

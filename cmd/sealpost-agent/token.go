@@ -236,15 +236,11 @@ func (s *session) withdrawTokens(ctx context.Context, numbers []string) error {
 
 // registrar connects as one.
 func (s *session) registrar() (*client.Client, error) {
-	settings, _, err := s.settings()
+	settings, credentials, err := s.told()
 	if err != nil {
 		return nil, err
 	}
-	credentials, err := s.credentials(settings)
-	if err != nil {
-		return nil, err
-	}
-	if credentials.Login == "" && credentials.Kerberos == nil && credentials.IDToken == "" {
+	if !isPerson(credentials) {
 		return nil, errNoRegistrar.Withf("Say who you are: with --login, --kerberos or --openid. You must be in the group of registrars.")
 	}
 	if credentials.Roots, err = settings.TLSRoots(); err != nil {

@@ -63,11 +63,14 @@ func (a *Agent) tryAdvertise(ctx context.Context, id *Identity, want Advertised,
 		return false, err
 	}
 	defer c.Close()
-	policy, known, err := a.fresh(id.Person.ID)
-	if err == nil && (fresh || !known) {
-		policy, err = a.ask(ctx, c, id.Person.ID, false)
-	}
+	kept, err := a.keptPolicy(id.Person.ID)
 	if err != nil {
+		return false, err
+	}
+	var policy api.Policy
+	if kept.fresh(a.cfg.Now()) && !fresh {
+		policy = kept.policy
+	} else if policy, err = a.ask(ctx, c, id.Person.ID, false); err != nil {
 		return false, err
 	}
 	changed = id.Person.outdated(policy.Person)

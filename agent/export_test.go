@@ -102,3 +102,18 @@ type Recorded struct {
 func (r *Recorded) withKeys() ([][]byte, error)           { return r.WithKeys, nil }
 func (r *Recorded) roots() ([][]byte, error)              { return r.Roots, nil }
 func (r *Recorded) add(p12 []byte, password string) error { return r.Add(p12, password) }
+
+// Due returns when the first of the current pairs is to be renewed where no policy says when.
+func (id *Identity) Due() (time.Time, error) {
+	var first time.Time
+	for _, name := range id.enrolments() {
+		due, err := id.current(name).RenewAt(id.RenewAfter)
+		if err != nil {
+			return first, err
+		}
+		if first.IsZero() || due.Before(first) {
+			first = due
+		}
+	}
+	return first, nil
+}

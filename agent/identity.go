@@ -106,21 +106,6 @@ func (id *Identity) enrolments() []string {
 	return out
 }
 
-// Due returns when the first of the current pairs is to be renewed.
-func (id *Identity) Due() (time.Time, error) {
-	var first time.Time
-	for _, name := range id.enrolments() {
-		due, err := id.current(name).RenewAt(id.RenewAfter)
-		if err != nil {
-			return first, err
-		}
-		if first.IsZero() || due.Before(first) {
-			first = due
-		}
-	}
-	return first, nil
-}
-
 // current returns the newest pair of an enrolment.
 func (id *Identity) current(enrolment string) *Pair {
 	for i := range id.Pairs {

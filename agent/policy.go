@@ -175,15 +175,9 @@ func (a *Agent) keepPolicy(person uuid.UUID, k *keptPolicy) {
 	}
 }
 
-// fresh returns the kept policy, if the server was asked lately whether it is still so.
-func (a *Agent) fresh(person uuid.UUID) (p api.Policy, known bool, err error) {
-	kept, err := a.keptPolicy(person)
-	if err != nil || kept == nil {
-		return p, false, err
-	}
-	now := a.cfg.Now()
-	known = !now.Before(kept.AskedAt) && now.Before(kept.AskedAt.Add(policyFresh)) && now.Before(kept.policy.Ends)
-	return kept.policy, known, nil
+// fresh reports whether the server was asked lately whether the policy is still so. None is not fresh.
+func (k *keptPolicy) fresh(now time.Time) bool {
+	return k != nil && !now.Before(k.AskedAt) && now.Before(k.AskedAt.Add(policyFresh)) && now.Before(k.policy.Ends)
 }
 
 // askAgain has the server asked at the next run, whenever that is: what it said is known to be no longer so.
@@ -199,12 +193,12 @@ func (a *Agent) askAgain(id *Identity) error {
 // consult returns what the identity's person should do now, as the server says, or said when it could last be asked. The zero policy means that
 // nothing is known.
 func (a *Agent) consult(ctx context.Context, id *Identity) (api.Policy, error) {
-	if p, known, err := a.fresh(id.Person.ID); known || err != nil {
-		return p, err
-	}
 	kept, err := a.keptPolicy(id.Person.ID)
 	if err != nil {
 		return api.Policy{}, err
+	}
+	if kept.fresh(a.cfg.Now()) {
+		return kept.policy, nil
 	}
 	c, err := a.dialNow(ctx, id)
 	if err != nil {

@@ -1,5 +1,5 @@
-// Package openidtest runs an OpenID provider in this process, with the device flow, for tests: zitadel's example of one, with
-// accounts of its own. It is imported by tests only.
+// Package openidtest runs an OpenID provider in this process, for programs (the device flow) or for a server's pages, for tests: zitadel's
+// example of one, with accounts of its own. It is imported by tests only.
 //
 // It owns the provider, its accounts and its clients, and it plays the person who signs in there. It knows nothing of who takes
 // the tokens.
@@ -54,11 +54,43 @@ type account struct {
 	EmailVerified                                                         bool
 }
 
-// New runs a provider with accounts of alice, dave and rita, of bob, whose address is not verified, and of mallory, whose is elsewhere.
+// New runs a provider for programs, by the device flow.
 func New(t testing.TB) *Provider {
 	t.Helper()
 	p := &Provider{faults: faults{authTime: -1}}
-	accounts := map[string]account{}
+	clients := map[string]*storage.Client{Client: storage.DeviceClient(Client, ""), Another: storage.DeviceClient(Another, "")}
+	users := accounts(t)
+	p.Issuer, _ = serve(t, "", func(issuer string) http.Handler {
+		return exampleop.SetupServer(issuer, &store{storage.NewStorageWithClients(users, clients), p}, slog.New(slog.DiscardHandler), false)
+	})
+	return p
+}
+
+// ForWeb runs a provider for one server's pages, whose client is "sealpost" with the secret "secret": it sends people back to one address.
+func ForWeb(t testing.TB, back string) (issuer string, stop func()) {
+	t.Helper()
+	clients := map[string]*storage.Client{"sealpost": storage.WebClient("sealpost", "secret", back)}
+	users := accounts(t)
+	return serve(t, "/", func(issuer string) http.Handler {
+		return exampleop.SetupServer(issuer, storage.NewStorageWithClients(users, clients), slog.New(slog.DiscardHandler), false)
+	})
+}
+
+// serve runs a provider whose issuer is its address with an ending, until the test ends.
+func serve(t testing.TB, ending string, handler func(issuer string) http.Handler) (issuer string, stop func()) {
+	t.Helper()
+	server := httptest.NewUnstartedServer(nil)
+	issuer = "http://" + strings.Replace(server.Listener.Addr().String(), "127.0.0.1", "localhost", 1) + ending
+	server.Config.Handler = handler(issuer)
+	server.Start()
+	t.Cleanup(server.Close)
+	return issuer, server.Close
+}
+
+// accounts are those of alice, dave and rita, of bob, whose address is not verified, and of mallory, whose is elsewhere.
+func accounts(t testing.TB) storage.UserStore {
+	t.Helper()
+	all := map[string]account{}
 	for name, a := range map[string]account{
 		"alice":   {Email: "alice@example.test", EmailVerified: true},
 		"bob":     {Email: "bob@example.test"},
@@ -67,21 +99,15 @@ func New(t testing.TB) *Provider {
 		"mallory": {Email: "mallory@elsewhere.test", EmailVerified: true},
 	} {
 		a.ID, a.Username, a.Password, a.FirstName, a.PreferredLanguage = name, name, Password(name), name, "en"
-		accounts[name] = a
+		all[name] = a
 	}
-	content, err := json.Marshal(accounts)
+	content, err := json.Marshal(all)
 	must(t, err)
 	file := filepath.Join(t.TempDir(), "users.json")
 	must(t, os.WriteFile(file, content, 0o600))
 	users, err := storage.StoreFromFile(file)
 	must(t, err)
-	clients := map[string]*storage.Client{Client: storage.DeviceClient(Client, ""), Another: storage.DeviceClient(Another, "")}
-	server := httptest.NewUnstartedServer(nil)
-	p.Issuer = "http://" + strings.Replace(server.Listener.Addr().String(), "127.0.0.1", "localhost", 1)
-	server.Config.Handler = exampleop.SetupServer(p.Issuer, &store{storage.NewStorageWithClients(users, clients), p}, slog.New(slog.DiscardHandler), false)
-	server.Start()
-	t.Cleanup(server.Close)
-	return p
+	return users
 }
 
 func must(t testing.TB, err error) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/chromedp/chromedp"
 
+	"github.com/sealpost/sealpost/internal/openidtest"
 	"github.com/sealpost/sealpost/web"
 	"github.com/sealpost/sealpost/web/portal"
 	"github.com/sealpost/sealpost/web/signin"
@@ -16,7 +17,7 @@ import (
 func TestSignInAtAProviderInTheBrowser(t *testing.T) {
 	var issuer string
 	s := setup(t, func(s *site, c *web.Config) {
-		issuer, _ = provider(t, s.url+portal.CallbackPath)
+		issuer, _ = openidtest.ForWeb(t, s.url+portal.CallbackPath)
 		var err error
 		c.OpenID, err = signin.NewOpenID(signin.OpenIDConfig{Secret: "secret", Redirect: s.url + portal.CallbackPath, Directory: s.Directory, Now: s.Clock.Now,
 			Policy: signin.OpenIDPolicy{Issuer: issuer, Name: "Example login", ClientID: "sealpost", ClientSecretFile: "openid.secret"}})

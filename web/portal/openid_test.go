@@ -1,62 +1,19 @@
 package portal_test
 
 import (
-	"encoding/json"
 	"io"
-	"log/slog"
-	"net"
 	"net/http"
 	"net/url"
-	"os"
-	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
 
-	"github.com/zitadel/oidc/v3/example/server/exampleop"
-	"github.com/zitadel/oidc/v3/example/server/storage"
-
 	"github.com/sealpost/sealpost/internal/audit"
+	"github.com/sealpost/sealpost/internal/openidtest"
 	"github.com/sealpost/sealpost/web"
 	"github.com/sealpost/sealpost/web/portal"
 	"github.com/sealpost/sealpost/web/signin"
 )
-
-// provider is a real OpenID provider with accounts of its own. It sends people back to one address.
-func provider(t *testing.T, back string) (issuer string, stop func()) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	_, port, err := net.SplitHostPort(l.Addr().String())
-	must(t, err)
-	issuer = "http://localhost:" + port + "/"
-	type account struct {
-		ID, Username, Password, FirstName, LastName, Email, PreferredLanguage string
-		EmailVerified                                                         bool
-	}
-	accounts := map[string]account{}
-	for name, a := range map[string]account{
-		"alice":   {Email: "alice@example.test", EmailVerified: true},
-		"bob":     {Email: "bob@example.test"},
-		"dave":    {Email: "dave@example.test", EmailVerified: true},
-		"mallory": {Email: "mallory@elsewhere.test", EmailVerified: true},
-	} {
-		a.ID, a.Username, a.Password, a.FirstName, a.PreferredLanguage = "id-"+name, name, "pw-"+name, name, "en"
-		accounts[a.ID] = a
-	}
-	content, err := json.Marshal(accounts)
-	must(t, err)
-	file := filepath.Join(t.TempDir(), "users.json")
-	must(t, os.WriteFile(file, content, 0o600))
-	users, err := storage.StoreFromFile(file)
-	must(t, err)
-	clients := map[string]*storage.Client{"sealpost": storage.WebClient("sealpost", "secret", back)}
-	server := &http.Server{Handler: exampleop.SetupServer(issuer, storage.NewStorageWithClients(users, clients), slog.New(slog.DiscardHandler), false)}
-	go func() { _ = server.Serve(l) }()
-	stop = func() { _ = server.Close() }
-	t.Cleanup(stop)
-	return issuer, stop
-}
 
 var hidden = regexp.MustCompile(`name="id" value="([^"]*)"`)
 
@@ -90,7 +47,7 @@ func TestSignInAtAProvider(t *testing.T) {
 	var issuer string
 	var stop func()
 	s := setup(t, func(s *site, c *web.Config) {
-		issuer, stop = provider(t, s.url+portal.CallbackPath)
+		issuer, stop = openidtest.ForWeb(t, s.url+portal.CallbackPath)
 		var err error
 		c.OpenID, err = signin.NewOpenID(signin.OpenIDConfig{Secret: "secret", Redirect: s.url + portal.CallbackPath, Directory: s.Directory,
 			Policy: signin.OpenIDPolicy{Issuer: issuer, Name: "Example login", ClientID: "sealpost", ClientSecretFile: "openid.secret", GroupsClaim: "preferred_username",

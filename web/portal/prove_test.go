@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/sealpost/sealpost/internal/openidtest"
 	"github.com/sealpost/sealpost/internal/slapdtest"
 	"github.com/sealpost/sealpost/web"
 	"github.com/sealpost/sealpost/web/portal"
@@ -64,7 +65,7 @@ func TestInterfaceWantsAProof(t *testing.T) {
 // At an identity provider people show anew who they are, even if it knows them still. One that did not ask them is not believed.
 func TestShowAnewAtAProvider(t *testing.T) {
 	s := setup(t, func(s *site, c *web.Config) {
-		issuer, _ := provider(t, s.url+portal.CallbackPath)
+		issuer, _ := openidtest.ForWeb(t, s.url+portal.CallbackPath)
 		var err error
 		c.OpenID, err = signin.NewOpenID(signin.OpenIDConfig{Secret: "secret", Redirect: s.url + portal.CallbackPath, Directory: s.Directory, Now: s.Clock.Now,
 			Policy: signin.OpenIDPolicy{Issuer: issuer, Name: "Example login", ClientID: "sealpost", ClientSecretFile: "openid.secret"}})

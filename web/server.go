@@ -152,25 +152,9 @@ func New(c Config) (*Server, error) {
 		}
 	}
 	s.failures = &failureCount{metrics: s.metrics}
-	attempts := signin.NewAttempts(c.Limits.Failures, c.Now)
-	password := signin.Password{Directory: c.Directory, Attempts: attempts}
-	s.authenticators = []signin.Authenticator{
-		signin.NewCertificate(c.Authority, c.Directory, c.Now),
-		signin.Token{Registry: c.Registry, Attempts: attempts},
-		password,
-	}
-	device, err := signin.NewDevice(signin.DeviceConfig{Policy: c.Device, Directory: c.Directory, Attempts: attempts, Now: c.Now})
+	password, err := s.openWays()
 	if err != nil {
-		return nil, fmt.Errorf("web: device_login: %w", err)
-	}
-	s.authenticators = append(s.authenticators, device)
-	if c.Kerberos.Configured() {
-		s.kerberos, err = signin.NewKerberos(signin.KerberosConfig{Policy: c.Kerberos, Keytab: c.Keytab, Dialect: c.Dialect, Directory: c.Directory,
-			Attempts: attempts, Certificate: c.Certificate, Now: c.Now})
-		if err != nil {
-			return nil, fmt.Errorf("web: kerberos: %w", err)
-		}
-		s.authenticators = append(s.authenticators, s.kerberos)
+		return nil, err
 	}
 	if c.Sessions != nil {
 		s.authenticators = append(s.authenticators, signin.Session{Sessions: c.Sessions, Directory: c.Directory})
@@ -188,6 +172,31 @@ func New(c Config) (*Server, error) {
 		s.router.Get(portal.CertificatePath, s.handOver)
 	}
 	return s, nil
+}
+
+// openWays opens the ways to show who one is, but for the portal's sessions. The password is the portal's way, too.
+func (s *Server) openWays() (password signin.Password, err error) {
+	c, attempts := s.Config, signin.NewAttempts(s.Limits.Failures, s.Now)
+	password = signin.Password{Directory: c.Directory, Attempts: attempts}
+	s.authenticators = []signin.Authenticator{
+		signin.NewCertificate(c.Authority, c.Directory, c.Now),
+		signin.Token{Registry: c.Registry, Attempts: attempts},
+		password,
+	}
+	device, err := signin.NewDevice(signin.DeviceConfig{Policy: c.Device, Directory: c.Directory, Attempts: attempts, Now: c.Now})
+	if err != nil {
+		return password, fmt.Errorf("web: device_login: %w", err)
+	}
+	s.authenticators = append(s.authenticators, device)
+	if c.Kerberos.Configured() {
+		s.kerberos, err = signin.NewKerberos(signin.KerberosConfig{Policy: c.Kerberos, Keytab: c.Keytab, Dialect: c.Dialect, Directory: c.Directory,
+			Attempts: attempts, Certificate: c.Certificate, Now: c.Now})
+		if err != nil {
+			return password, fmt.Errorf("web: kerberos: %w", err)
+		}
+		s.authenticators = append(s.authenticators, s.kerberos)
+	}
+	return password, nil
 }
 
 // standing is what operators are told in the portal, with what is known here.

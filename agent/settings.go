@@ -27,6 +27,8 @@ type Settings struct {
 
 	// For runs that nobody starts.
 	Kerberos  bool   `json:"kerberos,omitempty"`   // the ticket of the computer's login says who asks, where no certificate does
+	Keytab    string `json:"keytab,omitempty"`     // with Kerberos, the keys in this file in place of a ticket, for who may read it
+	Principal string `json:"principal,omitempty"`  // whose keys in Keytab
 	TokenFile string `json:"token_file,omitempty"` // or the enrolment token in this file
 	Restore   bool   `json:"restore,omitempty"`    // the officers are asked once for older keys
 	Stores    Stores `json:"stores,omitzero"`      // to fill from the first enrolment on
@@ -84,18 +86,27 @@ func (s Settings) Save(dir string) error {
 
 // SaveForAll writes the settings for everybody on the machine, who may read them.
 func (s Settings) SaveForAll(path string) error {
-	s.Version = stateVersion
-	if _, err := s.Anchors(); err != nil {
+	data, err := s.ForAll()
+	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return ErrDisk.Withf("The folder of %s cannot be made. Are you the administrator of this machine?", path).Because(err)
 	}
+	return disk.Write(path, data, 0o644)
+}
+
+// ForAll returns what SaveForAll writes.
+func (s Settings) ForAll() ([]byte, error) {
+	s.Version = stateVersion
+	if _, err := s.Anchors(); err != nil {
+		return nil, err
+	}
 	data, err := json.MarshalIndent(s, "", " ")
 	if err != nil {
-		return fmt.Errorf("encode %s: %w", path, err)
+		return nil, fmt.Errorf("encode the settings for everybody: %w", err)
 	}
-	return disk.Write(path, append(data, '\n'), 0o644)
+	return append(data, '\n'), nil
 }
 
 // SettingsForAll is where the settings for everybody on a machine are kept, on a system (runtime.GOOS): a place that only

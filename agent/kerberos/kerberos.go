@@ -46,13 +46,15 @@ const (
 	usual    = "/etc/krb5.conf"
 )
 
-// Login is a person's ticket on this computer. It is safe for concurrent use.
+// Login is a person's ticket on this computer, or a computer's keys. It is safe for concurrent use.
 type Login struct {
 	client *krb.Client
 	name   types.PrincipalName
 	realm  string
+	keys   bool // a keytab's: the KDC is asked for a ticket when one is needed
 	now    func() time.Time
 	mu     sync.Mutex // the library's client is used by one at a time
+	in     bool       // the KDC has given a ticket for the keys
 }
 
 // Open reads the ticket cache that env names (KRB5CCNAME, else the usual file) with its configuration (KRB5_CONFIG, else
@@ -83,8 +85,9 @@ func Open(env func(string) string, now func() time.Time) (*Login, error) {
 	return l, nil
 }
 
-// OpenKeytab gets a ticket with the keys of a computer's principal (host/laptop7.example.com@EXAMPLE.COM, LAPTOP7$@EXAMPLE.COM) from a
-// file, such as /etc/krb5.keytab, which only its administrator may read. KRB5_CONFIG is as for Open. now may be nil.
+// OpenKeytab reads the keys of a computer's principal (host/laptop7.example.com@EXAMPLE.COM, LAPTOP7$@EXAMPLE.COM) from a
+// file, such as /etc/krb5.keytab, which only its administrator may read. The KDC is not asked for anything yet. KRB5_CONFIG is as for
+// Open. now may be nil.
 func OpenKeytab(env func(string) string, file, principal string, now func() time.Time) (*Login, error) {
 	if now == nil {
 		now = time.Now
@@ -109,7 +112,6 @@ func OpenKeytab(env func(string) string, file, principal string, now func() time
 	if err != nil {
 		return nil, err
 	}
-	l := &Login{client: krb.NewWithKeytab(name, realm, keys, conf, krb.DisablePAFXFAST(true)), name: types.NewPrincipalName(nametype.KRB_NT_PRINCIPAL, name), realm: realm, now: now}
 	has := false
 	for _, e := range keys.Entries {
 		has = has || strings.Join(e.Principal.Components, "/") == name && e.Principal.Realm == realm
@@ -117,10 +119,15 @@ func OpenKeytab(env func(string) string, file, principal string, now func() time
 	if !has {
 		return nil, ErrKeytab.Withf("%s has no keys of %s. klist -k shows whose it has.", file, principal)
 	}
-	if err := l.client.Login(); err != nil {
-		return nil, l.explain("", err)
-	}
-	return l, nil
+	return &Login{client: krb.NewWithKeytab(name, realm, keys, conf, krb.DisablePAFXFAST(true)), name: types.NewPrincipalName(nametype.KRB_NT_PRINCIPAL, name),
+		realm: realm, keys: true, now: now}, nil
+}
+
+// Close forgets the tickets, and ends what would renew them. The Login is of no use any more.
+func (l *Login) Close() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.client.Destroy()
 }
 
 func readKeytab(content []byte) (keys *keytab.Keytab, err error) {
@@ -200,6 +207,12 @@ func readConf(names string) (*config.Config, error) {
 func (l *Login) Negotiate(_ context.Context, host string, server *x509.Certificate) (string, func(answer string) error, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if l.keys && !l.in {
+		if err := l.client.Login(); err != nil {
+			return "", nil, l.explain("", err)
+		}
+		l.in = true
+	}
 	ticket, key, err := l.client.GetServiceTicket("HTTP/" + host)
 	if err != nil {
 		return "", nil, l.explain(host, err)

@@ -80,6 +80,13 @@ func (s *session) enroll(ctx context.Context, o enrollFlags) error {
 			return err
 		}
 	}
+	if credentials.Kerberos != nil {
+		told, err := s.keepTicket(&settings)
+		if err != nil {
+			return err
+		}
+		changed = changed || told
+	}
 	if o.p12Password != "" {
 		if o.Password, err = s.secret("password of identity.p12", o.p12Password, ""); err != nil {
 			return err

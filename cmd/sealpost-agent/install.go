@@ -43,7 +43,7 @@ func installCommand(s *session) *cobra.Command {
 task scheduler; on a desktop without systemd, the agent is started with your session. Then it runs once.
 
 With --kerberos, nobody need enrol by hand: the ticket of the computer's login says who you are. With --token-file, the token there is used
-once. Otherwise run "enroll" first.
+once. With --kerberos --keytab FILE --principal NAME, the computer's own keys say so, to who may read them. Otherwise run "enroll" first.
 
 After the first enrolment on this machine the agent asks the officers once for your older encryption keys, unless --no-restore. They
 ring you, or you them; "restore status" shows the words to read to them.
@@ -97,22 +97,12 @@ func (s *session) install(ctx context.Context, o installFlags) error {
 	if err != nil {
 		return err
 	}
-	settings, _, err := s.settings()
+	settings, err := s.installed(o)
 	if err != nil {
 		return err
 	}
-	settings.Restore = !o.noRestore
-	settings.Kerberos = settings.Kerberos || s.kerberos
-	if s.tokenFile != "" {
-		if settings.TokenFile, err = filepath.Abs(s.tokenFile); err != nil {
-			return agent.ErrConfig.Because(err)
-		}
-	}
-	if settings.Stores, err = settings.Stores.With(o.stores()); err != nil {
-		return err
-	}
 	if o.print {
-		return s.showPlan(p)
+		return s.showPlan(p, settings, o.everybody)
 	}
 	if o.everybody {
 		if err := settings.SaveForAll(s.systemFile()); err != nil {
@@ -140,6 +130,33 @@ func (s *session) install(ctx context.Context, o installFlags) error {
 		return err
 	}
 	return errors.Join(err, s.showRan(r))
+}
+
+// installed returns the settings for the runs to come.
+func (s *session) installed(o installFlags) (agent.Settings, error) {
+	settings, _, err := s.settings()
+	if err != nil {
+		return settings, err
+	}
+	settings.Restore = !o.noRestore
+	if s.kerberos || s.keytab != "" || s.principal != "" {
+		if s.keytab != "" || s.principal != "" || s.tokenFile != "" { // what cannot be is said now, not to nobody later
+			if _, err := s.credentials(settings); err != nil {
+				return settings, err
+			}
+		}
+		if _, err := s.keepTicket(&settings); err != nil {
+			return settings, err
+		}
+	}
+	if s.tokenFile != "" {
+		settings.Kerberos, settings.Keytab, settings.Principal = false, "", ""
+		if settings.TokenFile, err = filepath.Abs(s.tokenFile); err != nil {
+			return settings, agent.ErrConfig.Because(err)
+		}
+	}
+	settings.Stores, err = settings.Stores.With(o.stores())
+	return settings, err
 }
 
 // job is what the system is to run: this program, with the options that say whose folder and which passphrase.
@@ -233,8 +250,16 @@ type planJSON struct {
 	Disable [][]string        `json:"disable"`
 }
 
-func (s *session) showPlan(p schedule.Plan) error {
+// showPlan shows what install would write and run. One person's settings are nobody else's business: those for all are shown.
+func (s *session) showPlan(p schedule.Plan, settings agent.Settings, everybody bool) error {
 	v := planJSON{System: p.System, Files: map[string]string{}, Enable: p.Enable, Disable: p.Disable}
+	if everybody {
+		text, err := settings.ForAll()
+		if err != nil {
+			return err
+		}
+		p.Files = append([]schedule.File{{Path: s.systemFile(), Text: string(text)}}, p.Files...)
+	}
 	for _, f := range p.Files {
 		v.Files[f.Path] = f.Text
 	}

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/kerberos"
 	"github.com/sealpost/sealpost/client"
 )
 
@@ -84,6 +86,9 @@ func (s *session) runOnce(ctx context.Context, o runFlags) (*agent.Ran, error) {
 		}
 	}
 	credentials, missing := s.unattended(settings)
+	if login, ok := credentials.Kerberos.(*kerberos.Login); ok {
+		defer login.Close()
+	}
 	a, err := s.agentWith(settings, credentials, true)
 	if err != nil {
 		return nil, err
@@ -101,13 +106,18 @@ func (s *session) runOnce(ctx context.Context, o runFlags) (*agent.Ran, error) {
 // unattended returns who is asking where no certificate will do, if the settings or this run say so; and why it cannot be had, which is no
 // fault as long as a certificate will do.
 func (s *session) unattended(settings agent.Settings) (client.Config, error) {
-	if s.login == "" && s.tokenFile == "" && !s.kerberos {
-		one := *s
+	remembered := s.login == "" && s.tokenFile == "" && !s.kerberos && s.keytab == "" && s.principal == ""
+	one := *s
+	if remembered {
 		one.openid = false // nobody is there
 		one.kerberos, one.tokenFile = settings.Kerberos, settings.TokenFile
-		s = &one
+		one.keytab, one.principal = settings.Keytab, settings.Principal
 	}
-	credentials, err := s.credentials(settings)
+	credentials, err := one.credentials(settings)
+	if remembered && errors.Is(err, fs.ErrPermission) && one.keytab != "" { // the computer's keys are its administrator's; others have a ticket of their own
+		one.keytab, one.principal = "", ""
+		credentials, err = one.credentials(settings)
+	}
 	if err != nil {
 		return client.Config{}, err
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"path/filepath"
 	"strings"
 
 	"golang.org/x/term"
@@ -65,6 +66,21 @@ func (s *session) ticket() (c client.Config, err error) {
 	}
 	c.Kerberos = login
 	return c, nil
+}
+
+// keepTicket has the runs that nobody starts show who is asking as this one does: with the ticket of the computer's login, or with keys.
+// It reports whether that is new.
+func (s *session) keepTicket(settings *agent.Settings) (bool, error) {
+	before := *settings
+	settings.Kerberos, settings.Keytab, settings.Principal, settings.TokenFile = true, "", s.principal, ""
+	if s.keytab != "" {
+		path, err := filepath.Abs(s.keytab)
+		if err != nil {
+			return false, errFile.Because(err)
+		}
+		settings.Keytab = path
+	}
+	return before.Kerberos != settings.Kerberos || before.Keytab != settings.Keytab || before.Principal != settings.Principal || before.TokenFile != settings.TokenFile, nil
 }
 
 // secret reads a secret from a file, the environment, or the person at the terminal.

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os"
-	"runtime/debug"
 
 	"github.com/spf13/cobra"
 
@@ -88,15 +86,9 @@ It stops on SIGINT and SIGTERM, after finishing the requests it has.`,
 	return c
 }
 
-// gcPercent is GOGC where the environment does not say otherwise. A server's live memory is some 15 MiB: collecting when
-// it has quadrupled, not doubled, saves a twentieth of its CPU time for 30 MiB.
-const gcPercent = 300
-
 // serve runs a server; ready, if not nil, is called when it listens.
 func serve(ctx context.Context, c *config.Config, hooks server.Hooks, ready func(*server.Server)) error {
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(gcPercent)
-	}
+	defer server.Headroom()()
 	log := server.Logger(c)
 	s, err := server.Open(ctx, c, log, hooks)
 	if err != nil {

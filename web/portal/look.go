@@ -8,6 +8,7 @@ import (
 	"html/template"
 	"io/fs"
 	"net/http"
+	"path"
 	"strconv"
 	"strings"
 	"time"
@@ -20,17 +21,19 @@ import (
 //go:embed templates/*.html
 var templateFiles embed.FS
 
-// look is how all pages look in one language.
-type look struct{ pages map[string]*template.Template }
+// look is how all pages look in one language: one set of templates, because a set for each page would hold the shared ones
+// as often. A page's "main" and "head" have its name and a slash before theirs.
+type look struct{ all *template.Template }
 
-// newLook reads the templates. Each page's file defines "main"; layout.html has what is around it, and parts.html what
-// several pages have.
+// newLook reads the templates. Each page's file defines "main", and "head" if it needs more there; layout.html has what is
+// around them, and parts.html what several pages have.
 func newLook(l language, a *assets) (*look, error) {
-	layout, err := template.New("layout.html").Funcs(template.FuncMap{
+	words := template.FuncMap{
 		"t": l.say, "date": l.date, "iso": func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
 		"exact": func(t time.Time) string { return t.UTC().Format("2006-01-02 15:04:05 UTC") },
 		"apart": apart, "pill": statePill, "asset": a.url, "integrity": a.integrity, "icon": a.icon,
-	}).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
+	}
+	all, err := template.New("layout.html").Funcs(words).ParseFS(templateFiles, "templates/layout.html", "templates/parts.html")
 	if err != nil {
 		return nil, err
 	}
@@ -38,21 +41,53 @@ func newLook(l language, a *assets) (*look, error) {
 	if err != nil {
 		return nil, err
 	}
-	out := &look{map[string]*template.Template{}}
 	for _, file := range files {
 		name := strings.TrimSuffix(strings.TrimPrefix(file, "templates/"), ".html")
 		if name == "layout" || name == "parts" {
 			continue
 		}
-		t, err := layout.Clone()
+		page, err := template.New(name).Funcs(words).ParseFS(templateFiles, file)
 		if err != nil {
 			return nil, err
 		}
-		if out.pages[name], err = t.ParseFS(templateFiles, file); err != nil {
+		for _, t := range page.Templates() {
+			as := t.Name()
+			switch as {
+			case name, path.Base(file): // what is around the definitions
+				continue
+			case "main", "head":
+				as = name + "/" + as
+			}
+			if all.Lookup(as) != nil {
+				return nil, fmt.Errorf("portal: %s defines %s, which is there already", file, as)
+			}
+			if _, err := all.AddParseTree(as, t.Tree); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return &look{all}, nil
+}
+
+// page makes a page: its own parts first, which the layout then has in it.
+func (k *look) page(name string, a around) ([]byte, error) {
+	made := func(part string) (template.HTML, error) {
+		var out strings.Builder
+		err := k.all.ExecuteTemplate(&out, name+"/"+part, a)
+		return template.HTML(out.String()), err // a template escaped what it was given
+	}
+	var err error
+	if a.Main, err = made("main"); err != nil {
+		return nil, err
+	}
+	if k.all.Lookup(name+"/head") != nil {
+		if a.Head, err = made("head"); err != nil {
 			return nil, err
 		}
 	}
-	return out, nil
+	var out bytes.Buffer
+	err = k.all.Execute(&out, a)
+	return out.Bytes(), err
 }
 
 // around is what the layout shows around a page.
@@ -67,6 +102,7 @@ type around struct {
 	At           string // this page's, without what is asked of it
 	Done         string // what was just done
 	Body         any
+	Head, Main   template.HTML // what the page's own templates made of it
 }
 
 // area is a part of the portal for those who have a role.
@@ -100,12 +136,8 @@ func (p *Portal) show(w http.ResponseWriter, r *http.Request, v *visit, status i
 	if v.signedIn {
 		a.Name, a.Areas, a.Done = v.Person.Name, v.areas(r.URL.Path), justDone(w, r, v.language)
 	}
-	t := p.looks[v.language].pages[name]
-	if t == nil {
-		return fmt.Errorf("portal: there is no template %s", name)
-	}
-	var out bytes.Buffer
-	if err := t.Execute(&out, a); err != nil { // before anything is sent
+	out, err := p.looks[v.language].page(name, a) // before anything is sent
+	if err != nil {
 		return err
 	}
 	h := w.Header()
@@ -113,10 +145,9 @@ func (p *Portal) show(w http.ResponseWriter, r *http.Request, v *visit, status i
 	h.Set("Content-Language", string(v.language))
 	h.Set("Vary", "Accept-Language, Cookie")
 	h.Set("Cache-Control", "no-store")
-	h.Set("Content-Length", strconv.Itoa(out.Len()))
+	h.Set("Content-Length", strconv.Itoa(len(out)))
 	w.WriteHeader(status)
-	_, err := w.Write(out.Bytes())
-	if err != nil {
+	if _, err := w.Write(out); err != nil {
 		p.Log.DebugContext(r.Context(), "page was not read to its end", "error", err)
 	}
 	return nil

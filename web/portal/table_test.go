@@ -137,7 +137,7 @@ func TestTableIsText(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out strings.Builder
-	if err := look.pages["home"].ExecuteTemplate(&out, "table", shown); err != nil {
+	if err := look.all.ExecuteTemplate(&out, "table", shown); err != nil {
 		t.Fatal(err)
 	}
 	if s := out.String(); strings.Contains(s, "<script") || strings.Contains(s, `href="javascript`) || !strings.Contains(s, "&lt;script&gt;") {

@@ -10,7 +10,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-	"runtime/debug"
 	"runtime/pprof"
 	"time"
 
@@ -40,14 +39,11 @@ func (c *depositClock) after(step string) {
 	}
 }
 
-// serversGC is what `sealpost serve` sets.
-const serversGC = 300
-
 // measureDeposits lets the server's rooms, in this process, take enrolments, and measures the part that is the deposit:
 // opening the client's message and comparing what it is bound to, all checks of the key, sealing, storing, the receipt. It
 // counts what the whole process uses meanwhile: this thread, the database's driver, collecting garbage.
 func (b *bench) measureDeposits(ctx context.Context, s *server.Server, clock *depositClock) error {
-	defer debug.SetGCPercent(debug.SetGCPercent(serversGC))
+	defer server.Headroom()()
 	kinds := map[string]*depositRounds{}
 	for _, key := range b.Keys {
 		size, err := b.recordSize(key)

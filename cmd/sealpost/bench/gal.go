@@ -7,7 +7,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"runtime/debug"
 	"slices"
 	"time"
 
@@ -46,7 +45,7 @@ func (b *bench) measureGAL(ctx context.Context) error {
 	if b.GALEntries == 0 {
 		return nil
 	}
-	defer debug.SetGCPercent(debug.SetGCPercent(serversGC))
+	defer server.Headroom()()
 	g, err := b.openGAL(ctx)
 	if err != nil {
 		return err

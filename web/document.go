@@ -53,7 +53,7 @@ header Request-Id of every answer does. After 429 and 503 wait as Retry-After sa
 **Lists** come in pages: give ` + "`next`" + ` of one as ` + "`after`" + ` of the next.
 
 **Values.** Binary values are DER, as standard base64. Times are RFC 3339 in UTC. Unknown members and parameters are
-refused. A request's body has at most 256 KiB, and one that brings a recovery case, an answer to one or a parcel 8 MiB.`
+refused, but for members of a machine's report, which are left out. A request's body has at most 256 KiB, and one that brings a recovery case, an answer to one or a parcel 8 MiB.`
 
 // openAPI is the document without its operations.
 func openAPI() *huma.OpenAPI {

@@ -3,6 +3,7 @@ package web
 import (
 	"context"
 	"net/http"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -33,9 +34,14 @@ func (s *Server) machineOperations() {
 	register(s, op(operation{id: "getMachine", method: http.MethodGet, path: "/machines/{machine}", summary: "One machine",
 		about: "Your own, or for registrars, operators and auditors that of the person named.", answer: exampleMachine}, fleet.ErrUnknown), s.getMachine)
 	register(s, op(operation{id: "reportMachine", method: http.MethodPut, path: "/machines/{machine}", lenient: true, summary: "Say how things stand on a machine of yours",
-		about: "It takes the place of what was said before, and of at most 16 KiB. Codes that nobody knows are kept. Texts are made printable and cut; words, codes and " +
-			"serial numbers that are none, and lists that are too long, are refused.",
+		about: "It takes the place of what was said before, and of at most 16 KiB. Codes that nobody knows are kept, members that nobody knows are left out: a newer agent " +
+			"says more. Texts are made printable and cut; words, codes and serial numbers that are none, and lists that are too long, are refused.",
 		body: *exampleMachine.Report, answer: bare}, fleet.ErrReport, fleet.ErrID), s.reportMachine)
+	schemas := s.api.OpenAPI().Components.Schemas
+	for _, t := range []reflect.Type{reflect.TypeFor[api.MachineReport](), reflect.TypeFor[api.MachinePlace](), reflect.TypeFor[api.MachineStore](),
+		reflect.TypeFor[api.MachineCertificate](), reflect.TypeFor[api.MachineOldKeys](), reflect.TypeFor[api.MachineFailure]()} {
+		schemas.SchemaFromRef(schemas.Schema(t, true, "").Ref).AdditionalProperties = true
+	}
 	register(s, op(operation{id: "forgetMachine", method: http.MethodDelete, path: "/machines/{machine}", summary: "Forget a machine",
 		about:  "Your own, or for registrars that of the person named. Nothing is revoked by this, and a machine that reports again is known again.",
 		answer: exampleMachine}, fleet.ErrUnknown, fleet.ErrForget), s.forgetMachine)

@@ -80,7 +80,8 @@ func TestMachines(t *testing.T) {
 		{"no id", put(person("alice"), uuid.Nil, machineReport("")), 400, "machine-id"},
 		{"something else than an id", r.ask(t, person("alice"), http.MethodPut, "/machines/laptop", machineReport("")), 400, "request-invalid"},
 		{"no code", put(person("alice"), id, machineReport("No Code")), 400, "machine-report"},
-		{"an unknown member", put(person("alice"), id, `{"secret": 1,`+string(text[1:])), 400, "request-invalid"},
+		{"an unknown member of another type", put(person("alice"), id, `{"name": {"x": 1},`+string(text[1:])), 400, "request-invalid"},
+		{"something after it", put(person("alice"), id, string(text)+`{"more": 1}`), 400, "request-invalid"},
 		{"no JSON", r.ask(t, as{login: "alice", password: person("alice").password, header: http.Header{"Content-Type": {"text/plain"}}}, http.MethodPut, "/machines/"+id.String(), "x"), 415, "media-type"},
 		{"too much", put(person("alice"), id, func() api.MachineReport { m := machineReport(""); m.Name = strings.Repeat("x", 17<<10); return m }()), 400, "machine-report"},
 		{"far too much", put(person("alice"), id, strings.Repeat(" ", api.MaxBody+1)), 413, "request-too-large"},
@@ -106,6 +107,47 @@ func TestMachines(t *testing.T) {
 	read[api.Machine](t, r.ask(t, person("bob"), http.MethodDelete, "/machines/"+other.String(), nil))
 	if s := read[api.MachineSummary](t, get(person("operator"), "/machines/summary")); s.Machines != 0 {
 		t.Errorf("afterwards: %+v", s)
+	}
+}
+
+// An agent that is newer than the server says more than the server knows: the rest is kept. Nowhere else is a member taken that nobody knows.
+func TestReportOfANewerAgent(t *testing.T) {
+	r := setup(t)
+	id := uuid.New()
+	text, err := json.Marshal(machineReport("a-code-of-tomorrow"))
+	must(t, err)
+	newer := func(s, old, with string) string {
+		if !strings.Contains(s, old) {
+			t.Fatalf("%s has no %s", s, old)
+		}
+		return strings.Replace(s, old, with, 1)
+	}
+	body := newer(string(text), `{`, `{"mood": {"deep": [{"er": "secret-of-tomorrow"}]}, `)
+	body = newer(body, `"certificates":[{`, `"certificates":[{"colour": "secret-of-tomorrow", `)
+	body = newer(body, `"failures":[{`, `"failures":[{"remedy": "secret-of-tomorrow", `)
+	body = newer(body, `"old_keys":{`, `"old_keys":{"elsewhere": 7, `)
+	path := "/machines/" + id.String()
+	read[api.Machine](t, r.ask(t, person("alice"), http.MethodPut, path, body))
+	got := r.ask(t, person("alice"), http.MethodGet, path, nil)
+	m := read[api.Machine](t, got)
+	if m.Report == nil || m.Report.Name != "laptop-7" || m.Failure != "a-code-of-tomorrow" || len(m.Report.Certificates) != 1 ||
+		strings.Contains(string(got.body), "secret-of-tomorrow") {
+		t.Errorf("kept: %s", got.body)
+	}
+	if n := r.Database.Count(t, `select count(*) from fleet.machine m where m::text like '%secret-of-tomorrow%'`); n != 0 {
+		t.Error("what nobody knows is in the database")
+	}
+	if got := r.ask(t, person("alice"), http.MethodPut, path, newer(body, `{`, `{"much": "`+strings.Repeat("x", api.MaxBody)+`", `)); got.status != 413 || got.code(t) != "request-too-large" {
+		t.Errorf("too much of it: status %d", got.status)
+	}
+	for what, c := range map[string]struct{ who, path, body string }{
+		"a token":         {"rita", "/tokens", `{"mailbox": "bob@example.test", "hours": 1, "mood": 1}`},
+		"an order":        {"rita", "/renewals", `{"algorithm": "P-256", "reason": "x", "mood": 1}`},
+		"what is lenient": {"alice", "/cases/drafts", `{"kind": "restore", "mood": 1}`},
+	} {
+		if got := r.ask(t, person(c.who), http.MethodPost, c.path, c.body); got.status != 400 || got.code(t) != "request-invalid" {
+			t.Errorf("%s with a member that nobody knows: status %d, %s", what, got.status, got.body)
+		}
 	}
 }
 

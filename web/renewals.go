@@ -37,8 +37,8 @@ func (s *Server) renewalOperations() {
 	register(s, operation{id: "getRenewal", method: http.MethodGet, path: "/renewals/{renewal}", tag: tagDecide, who: known, summary: "One order to renew certificates, and how far it has come",
 		about:  "For registrars, operators and auditors. It looks at up to 20,000 certificates: do not ask every second.",
 		faults: []*fault.Error{enroll.ErrNotAllowed, enroll.ErrUnknownOrder}, answer: exampleOrderShown}, s.getRenewal)
-	register(s, operation{id: "withdrawRenewal", method: http.MethodDelete, path: "/renewals/{renewal}", tag: tagDecide, who: known, summary: "Withdraw an order to renew certificates",
-		about:  "For registrars and operators. What has not been renewed yet has its usual moment again, and a kind of key is taken again.",
+	register(s, operation{id: "withdrawRenewal", method: http.MethodDelete, proof: true, path: "/renewals/{renewal}", tag: tagDecide, who: known, summary: "Withdraw an order to renew certificates",
+		about:  "For registrars and operators. What has not been renewed yet has its usual moment again, and a kind of key is taken again: that weighs as much as the order.",
 		faults: []*fault.Error{enroll.ErrNotAllowed, enroll.ErrUnknownOrder, enroll.ErrOrderWithdrawn}, answer: exampleOrder}, s.withdrawRenewal)
 }
 

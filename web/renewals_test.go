@@ -6,11 +6,14 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/housetest"
+	"github.com/sealpost/sealpost/internal/openidtest"
+	"github.com/sealpost/sealpost/web"
 )
 
 // Registrars and operators order renewals, auditors see them, others are refused; the policy says so at once and offers no such key.
@@ -93,5 +96,31 @@ func TestRenewals(t *testing.T) {
 	}
 	if p := policy(); !slices.Contains(p.Enrolments[0].Signing.Algorithms, "P-256") {
 		t.Errorf("withdrawn: %v", p.Enrolments[0].Signing.Algorithms)
+	}
+}
+
+// Who was not asked lately who they are neither orders nor withdraws: taking back that a broken key is replaced weighs as much as having it replaced.
+func TestRenewalsWantAProof(t *testing.T) {
+	p := openidtest.New(t)
+	r := setup(t, withProvider(p, func(c *web.Config) { c.Device.AllRoles = true }))
+	want := api.RenewalRequest{Reason: "P-256 is broken.", Algorithm: "P-256", Profile: "smime-signing"}
+	o := read[api.RenewalOrder](t, r.ask(t, person("rita"), http.MethodPost, "/renewals", want))
+	at := "/renewals/" + strconv.FormatInt(o.Number, 10)
+	p.SignedIn(time.Hour)
+	stale := token(p.Token(t, "rita", openidtest.Client))
+	if got := r.ask(t, stale, http.MethodGet, at, nil); got.status != 200 {
+		t.Fatalf("she is not let in: status %d, %s", got.status, got.body)
+	}
+	for what, got := range map[string]reply{"orders": r.ask(t, stale, http.MethodPost, "/renewals", want), "withdraws": r.ask(t, stale, http.MethodDelete, at, nil)} {
+		if got.status != 403 || got.code(t) != "proof-needed" {
+			t.Errorf("%s: status %d, %s", what, got.status, got.body)
+		}
+	}
+	if got := read[api.RenewalOrder](t, r.ask(t, person("auditor"), http.MethodGet, at, nil)); got.WithdrawnAt != nil {
+		t.Errorf("withdrawn: %+v", got)
+	}
+	p.SignedIn(0)
+	if got := read[api.RenewalOrder](t, r.ask(t, token(p.Token(t, "rita", openidtest.Client)), http.MethodDelete, at, nil)); got.WithdrawnAt == nil {
+		t.Errorf("not withdrawn: %+v", got)
 	}
 }

@@ -54,12 +54,15 @@ func (s *Server) route() error {
 	return nil
 }
 
-// strictJSON refuses members that nobody knows, so that a misspelt one is not silently left out.
+// strictJSON refuses members that nobody knows, so that a misspelt one is not silently left out. A machine's report alone may have some: an
+// agent that is newer than the server says more, and what else it says must not be lost for that.
 var strictJSON = huma.Format{
 	Marshal: huma.DefaultJSONFormat.Marshal,
 	Unmarshal: func(data []byte, v any) error {
 		d := json.NewDecoder(bytes.NewReader(data))
-		d.DisallowUnknownFields()
+		if _, newer := v.(*api.MachineReport); !newer {
+			d.DisallowUnknownFields()
+		}
 		if err := d.Decode(v); err != nil {
 			return err
 		}

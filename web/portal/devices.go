@@ -53,11 +53,13 @@ type heldRow struct {
 
 type storeRow struct {
 	Name, Pill, State string
+	What              string // what goes wrong, in our words
 	At                time.Time
 }
 
 type failureRow struct {
 	api.MachineFailure
+	What  string // in our words; "" if there are none for the code
 	Ended time.Time
 }
 
@@ -92,7 +94,7 @@ func (p *Portal) machineView(v *visit, m *fleet.Machine) machineView {
 			row.Name += " (" + x.Name + ")"
 		}
 		if x.Code != "" {
-			row.Pill, row.State = "warn", x.Code
+			row.Pill, row.State, row.What = "warn", x.Code, v.language.wentWrong(x.Code)
 		}
 		if x.At != nil {
 			row.At = *x.At
@@ -100,13 +102,23 @@ func (p *Portal) machineView(v *visit, m *fleet.Machine) machineView {
 		out.Stores = append(out.Stores, row)
 	}
 	for _, f := range r.Failures {
+		row := failureRow{MachineFailure: f, What: v.language.wentWrong(f.Code)}
 		if f.EndedAt != nil {
-			out.Ended = append(out.Ended, failureRow{f, *f.EndedAt})
+			row.Ended = *f.EndedAt
+			out.Ended = append(out.Ended, row)
 			continue
 		}
-		out.Failures = append(out.Failures, failureRow{MachineFailure: f})
+		out.Failures = append(out.Failures, row)
 	}
 	return out
+}
+
+// wentWrong is a code that an agent reports in our readers' words; "" if there are none.
+func (l language) wentWrong(code string) string {
+	if key := "fleet.code." + code; texts[key].EN != "" {
+		return l.say(key)
+	}
+	return ""
 }
 
 // known is a word of programs in our readers' words, or itself.

@@ -162,10 +162,15 @@ type failure struct {
 
 // happened is what a problem says, in our readers' words where there are some.
 func (l language) happened(p api.Problem) string {
-	if said := "fault." + strings.TrimPrefix(p.Type, api.ProblemType); texts[said].EN != "" {
-		return l.say(said)
+	code := strings.TrimPrefix(p.Type, api.ProblemType)
+	if texts["fault."+code].EN == "" {
+		return p.Detail
 	}
-	return p.Detail
+	said := l.say("fault." + code)
+	if exact(code) {
+		said += " (" + p.Detail + ")"
+	}
+	return said
 }
 
 // fail answers with an error as a page.

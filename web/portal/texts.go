@@ -5,7 +5,7 @@ type text struct{ EN, DE string }
 
 // texts are all words of the portal, by key. A test finds keys that are missing, those that nobody uses, and those that are
 // there twice.
-var texts = together(frameTexts, kerberosTexts, certificatesTexts, guidesTexts, testMailTexts, restoreTexts, registrarTexts, officerTexts, operatorTexts, auditorTexts, eventTexts, fleetTexts)
+var texts = together(frameTexts, kerberosTexts, certificatesTexts, guidesTexts, testMailTexts, restoreTexts, registrarTexts, officerTexts, operatorTexts, auditorTexts, eventTexts, fleetTexts, fleetCodeTexts, faultTexts)
 
 // together is all of several catalogues. A key that is there twice is empty, which the test finds.
 func together(parts ...map[string]text) map[string]text {

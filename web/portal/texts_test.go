@@ -14,7 +14,7 @@ var madeOfParts = []string{
 	"guide", "guides.on", "guides.step", "setup.outlook", "setup.role",
 	"officer.about", "officer.asks", "officer.certificate", "officer.drill", "officer.kind", "officer.round", "officer.said", "officer.state", "officer.tab", "officer.would", "officer.you",
 	"restore.step",
-	"fleet.stands", "fleet.means", "fleet.schedule", "fleet.use", "fleet.place", "fleet.store",
+	"fleet.code", "fleet.stands", "fleet.means", "fleet.schedule", "fleet.use", "fleet.place", "fleet.store",
 	"explain", "file", "happens", "key-use", "kind", "past", "purpose", "reason", "stands", "way", "which", "why", // certificates
 	"registrar-fault", "registrar-word",
 	"testmail.all", "testmail.do", "testmail.fact", "testmail.found", "testmail.grade", "testmail.notice", "testmail.state",

@@ -74,7 +74,7 @@ function failed(e: unknown): void {
   if (e instanceof server.Refused) {
     if (e.kind === "session") return notice("session", ["signin"]);
     if (e.kind === "later") return notice("later", ["retry"], word("fault-" + e.code), e.request);
-    return notice("refused", ["anew", "home"], word("fault-" + e.code) || e.message, e.request);
+    return notice("refused", ["anew", "home"], server.said(e, word("fault-" + e.code)), e.request);
   }
   if (e instanceof Ended) return notice(e.kind, ["anew", "home"], e.message && `“${e.message}”`);
   if (e instanceof Waiting) return e.forRegistrar ? notice("registrar", ["retry"]) : notice("later", ["retry"]);

@@ -40,7 +40,7 @@ function failed(e: unknown): void {
     if (e.kind === "session") return happened("session", "warn");
     if (e.code === "proof-needed") return happened("prove", "warn");
     if (e.kind === "later") return happened("later", "warn");
-    return happened("refused", "bad", word("fault-" + e.code) || e.message);
+    return happened("refused", "bad", server.said(e, word("fault-" + e.code)));
   }
   happened("broken", "bad", String(e));
 }

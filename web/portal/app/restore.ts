@@ -65,7 +65,7 @@ function failed(e: unknown): void {
     if (e.kind === "later") return notice("later", ["retry"], word("fault-" + e.code), e.request);
     if (e.code === "case-empty" || e.code === "no-archive") return view("nothing");
     if (e.code === "unknown-case") return notice("altered", ["anew", "home"], "", e.request);
-    return notice("refused", unsent ? ["retry", "anew", "home"] : ["retry", "home"], word("fault-" + e.code) || e.message, e.request);
+    return notice("refused", unsent ? ["retry", "anew", "home"] : ["retry", "home"], server.said(e, word("fault-" + e.code)), e.request);
   }
   if (e instanceof Wrong) return notice("wrong", unsent ? ["retry", "anew"] : ["retry"], e.message);
   if (e instanceof DOMException && ["InvalidStateError", "UnknownError", "QuotaExceededError", "SecurityError", "NotFoundError", "DataCloneError"].includes(e.name)) {

@@ -24,6 +24,12 @@ export class Refused extends Error {
   }
 }
 
+/** said is why the server refused: in the page's words, and with the server's own beside where they say more (texts_faults.go). */
+export function said(e: Refused, words: string): string {
+  if (!words) return e.message;
+  return /-acceptable$|^case-refused$|^case-certificate$|^case-state$/.test(e.code) ? `${words} (${e.message})` : words;
+}
+
 export async function call<T>(path: string, init: RequestInit = {}): Promise<T> {
   let response: Response;
   try {

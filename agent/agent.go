@@ -40,6 +40,7 @@ var (
 	ErrOpenToOthers = fault.New(fault.Denied, "state-open-to-others", "The agent's folder is open to other users.")
 	ErrBusy         = fault.New(fault.Conflict, "agent-busy", "Another agent is at work in the same folder. Wait until it has ended.")
 	ErrDisk         = disk.ErrDisk
+	ErrFull         = disk.ErrFull
 
 	ErrRestricted  = fault.New(fault.Denied, "restricted", "The server does not let this person enrol.")
 	ErrNoEnrolment = fault.New(fault.NotFound, "no-such-enrolment", "The server offers no such enrolment.")

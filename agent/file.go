@@ -19,7 +19,7 @@ func remove(path string) error {
 // syncDir makes renames and removals in a folder last.
 func syncDir(dir string) error {
 	if err := disk.SyncFolder(dir); err != nil {
-		return ErrDisk.Because(err)
+		return disk.Cannot(err, "What was written into %s may not last.", dir)
 	}
 	return nil
 }
@@ -27,7 +27,7 @@ func syncDir(dir string) error {
 // makePrivateDir makes a folder for nobody but its owner, and refuses one that is open to others.
 func makePrivateDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return ErrDisk.Withf("The folder %s cannot be made.", dir).Because(err)
+		return disk.Cannot(err, "The folder %s cannot be made.", dir)
 	}
 	info, err := os.Stat(dir)
 	if err != nil {

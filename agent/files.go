@@ -32,7 +32,7 @@ const maxPassword = 1024 // bytes of a password file
 // writeFiles brings the folder up to date. The password is the person's own, or empty.
 func (id *Identity) writeFiles(own string) error {
 	if err := os.MkdirAll(filepath.Join(id.Folder, GPGSMFolder), 0o700); err != nil {
-		return ErrDisk.Withf("The folder %s cannot be made.", id.Folder).Because(err)
+		return disk.Cannot(err, "The folder %s cannot be made.", id.Folder)
 	}
 	entries, chain, err := id.entries()
 	if err != nil {
@@ -44,7 +44,8 @@ func (id *Identity) writeFiles(own string) error {
 		}
 		return id.writePEM(chain)
 	}
-	// The password goes first: a file that nobody can open is worse than a password without its file.
+	// A password that we make goes first, and one that the person's own takes the place of goes away last: a file that nobody can open is
+	// worse than a password without its file.
 	password, profile, err := id.settlePassword(own)
 	if err != nil {
 		return err
@@ -59,20 +60,26 @@ func (id *Identity) writeFiles(own string) error {
 	if err := id.writeGPGSM(entries, chain, password); err != nil {
 		return err
 	}
+	if id.OwnPassword {
+		path := filepath.Join(id.Folder, PasswordFile)
+		if err := remove(path); err != nil {
+			return ErrDisk.Withf("%s cannot be removed.", path).Because(err)
+		}
+	}
 	return id.writePEM(chain)
 }
 
 // takesFiles makes the folder for mail programs' files and tries whether it takes any.
 func takesFiles(folder string) error {
 	if err := os.MkdirAll(folder, 0o700); err != nil {
-		return ErrDisk.Withf("The folder %s cannot be made.", folder).Because(err)
+		return disk.Cannot(err, "The folder %s cannot be made.", folder)
 	}
 	f, err := os.CreateTemp(folder, ".try-*")
 	if err != nil {
-		return ErrDisk.Withf("Files cannot be written into the folder %s.", folder).Because(err)
+		return disk.Cannot(err, "Files cannot be written into the folder %s.", folder)
 	}
 	if err := errors.Join(f.Close(), os.Remove(f.Name())); err != nil {
-		return ErrDisk.Withf("Files cannot be written into the folder %s.", folder).Because(err)
+		return disk.Cannot(err, "Files cannot be written into the folder %s.", folder)
 	}
 	return nil
 }
@@ -84,9 +91,6 @@ func (id *Identity) settlePassword(own string) (string, pkcs12.Profile, error) {
 	if id.OwnPassword {
 		if own == "" {
 			return "", 0, ErrPassword
-		}
-		if err := remove(path); err != nil {
-			return "", 0, ErrDisk.Because(err)
 		}
 		return own, pkcs12.Modern, nil
 	}

@@ -15,14 +15,14 @@ func (a *Agent) lock() (unlock func(), err error) {
 	}
 	f, err := os.OpenFile(filepath.Join(a.cfg.Dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
-		return nil, ErrDisk.Withf("The folder %s cannot be locked.", a.cfg.Dir).Because(err)
+		return nil, disk.Cannot(err, "The folder %s cannot be locked.", a.cfg.Dir)
 	}
 	free, err := disk.TryLock(f)
 	if errors.Is(err, disk.ErrLocked) {
 		return nil, ErrBusy.Withf("Another agent is at work in %s. Wait until it has ended.", a.cfg.Dir)
 	}
 	if err != nil {
-		return nil, ErrDisk.Withf("The folder %s cannot be locked.", a.cfg.Dir).Because(err)
+		return nil, disk.Cannot(err, "The folder %s cannot be locked.", a.cfg.Dir)
 	}
 	unlock = func() {
 		if err := free(); err != nil {

@@ -14,6 +14,7 @@ import (
 	"strings"
 
 	"github.com/sealpost/sealpost/agent/mozilla"
+	"github.com/sealpost/sealpost/internal/disk"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
@@ -76,7 +77,7 @@ func (n NSS) same(other store) bool {
 func (n NSS) install(ctx context.Context, d keyFiles) (out outcome, err error) {
 	temp, err := os.MkdirTemp("", "sealpost-nss-")
 	if err != nil {
-		return out, ErrDisk.Because(err)
+		return out, disk.Cannot(err, "No folder can be made in %s.", os.TempDir())
 	}
 	err = n.fill(ctx, d, temp, &out)
 	return out, errors.Join(err, os.RemoveAll(temp))
@@ -85,7 +86,7 @@ func (n NSS) install(ctx context.Context, d keyFiles) (out outcome, err error) {
 func (n NSS) fill(ctx context.Context, d keyFiles, temp string, out *outcome) error {
 	empty := filepath.Join(temp, "no-password") // so that no tool asks at the terminal
 	if err := os.WriteFile(empty, []byte("\n"), 0o600); err != nil {
-		return ErrDisk.Because(err)
+		return disk.Cannot(err, "%s cannot be written.", empty)
 	}
 	t := nssTools{NSS: n, temp: temp, passwordFile: empty}
 	if n.PasswordFile != "" {
@@ -106,7 +107,7 @@ func (n NSS) fill(ctx context.Context, d keyFiles, temp string, out *outcome) er
 	}
 	passwordFile := filepath.Join(temp, "p12-password")
 	if err := os.WriteFile(passwordFile, []byte(d.password+"\n"), 0o600); err != nil {
-		return ErrDisk.Because(err)
+		return disk.Cannot(err, "%s cannot be written.", passwordFile)
 	}
 	if _, err := t.run(ctx, "pk12util", "-i", d.file(P12File), "-w", passwordFile); err != nil {
 		return err
@@ -149,14 +150,25 @@ func (t nssTools) prepare(ctx context.Context) error {
 			"Start a newer Thunderbird or Firefox with it once, and it will convert it.", t.Dir)
 	}
 	if err := os.MkdirAll(t.Dir, 0o700); err != nil {
-		return ErrDisk.Withf("The folder %s cannot be made.", t.Dir).Because(err)
+		return disk.Cannot(err, "The folder %s cannot be made.", t.Dir)
 	}
 	args := []string{"-N", "-d", "sql:" + t.Dir, "--empty-password"}
 	if t.PasswordFile != "" {
 		args = []string{"-N", "-d", "sql:" + t.Dir, "-f", t.PasswordFile}
 	}
+	var made []string
+	for _, name := range []string{"cert9.db", "key4.db", "pkcs11.txt"} {
+		if path := filepath.Join(t.Dir, name); !isThere(path) {
+			made = append(made, path)
+		}
+	}
 	_, err = program{name: "certutil", packag: nssPackage, args: args}.run(ctx)
-	return t.explain(err)
+	if err = t.explain(err); errors.Is(err, ErrFull) { // half of a database is worse than none: it looks damaged
+		for _, path := range made {
+			err = errors.Join(err, remove(path), remove(path+"-journal"))
+		}
+	}
+	return err
 }
 
 // storeFault explains that a key store's program failed. A fault that explains itself stays.

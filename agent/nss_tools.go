@@ -25,6 +25,8 @@ const (
 
 	nssTries = 6           // while another program writes; each waits for some seconds in itself
 	nssPause = time.Second // before the second; the others wait longer
+
+	journalRoom = 256 << 10 // bytes that a database's journal may take
 )
 
 // Faults of NSS databases.
@@ -51,7 +53,7 @@ func (t nssTools) run(ctx context.Context, name string, args ...string) (string,
 	p := program{name: name, packag: nssPackage, args: append(args, "-d", "sql:"+t.Dir, flag, t.passwordFile)}
 	for try, pause := 1, nssPause; ; try, pause = try+1, pause+nssPause {
 		out, err := p.run(ctx)
-		if err == nil || try == nssTries || !strings.Contains(err.Error(), "SEC_ERROR_PKCS11_GENERAL_ERROR") || !t.writable() {
+		if err == nil || try == nssTries || !strings.Contains(err.Error(), "SEC_ERROR_PKCS11_GENERAL_ERROR") || disk.Room(t.Dir, journalRoom) != nil {
 			return out, t.explain(err)
 		}
 		select {
@@ -67,8 +69,10 @@ func (t nssTools) explain(err error) error {
 	if err == nil || fault.Of(err) != nil {
 		return err
 	}
-	text := err.Error()
+	text, room := err.Error(), disk.Room(t.Dir, journalRoom)
 	switch {
+	case disk.Full(room): // of which NSS says that the password is wrong, or the database damaged
+		return disk.Cannot(errors.Join(room, err), "Nothing can be written into the NSS database %s.", t.Dir)
 	case strings.Contains(text, "SEC_ERROR_BAD_PASSWORD") && t.PasswordFile == "":
 		return ErrNSSPassword.Withf("The NSS database %s has a password (Thunderbird: Primary Password). Put it into a file that only you can read "+
 			"and name that with --nss-password-file.", t.Dir).Because(err)
@@ -78,8 +82,8 @@ func (t nssTools) explain(err error) error {
 		return ErrNSSBusy.Withf("Another program is writing to the NSS database %s. Wait until it is done, or close it, and run this again.", t.Dir).Because(err)
 	case strings.Contains(text, "SEC_ERROR_BAD_DATABASE"), strings.Contains(text, "SEC_ERROR_LEGACY_DATABASE"):
 		return ErrNSSDamaged.Withf("The NSS database %s cannot be read; it is damaged or of another kind. Nothing was changed in it.", t.Dir).Because(err)
-	case !t.writable():
-		return ErrDisk.Withf("Nothing can be written to %s. Is the disk full? What was in the NSS database is still there.", t.Dir).Because(err)
+	case room != nil:
+		return ErrDisk.Withf("Nothing can be written into the NSS database %s. What was in it is still there.", t.Dir).Because(errors.Join(room, err))
 	}
 	return ErrStore.Withf("The keys could not be imported into the NSS database %s.", t.Dir).Because(err)
 }
@@ -115,20 +119,6 @@ func (t nssTools) locked() bool {
 	})
 }
 
-// writable tries whether the folder takes a file, of the size that a journal may have.
-func (t nssTools) writable() bool {
-	f, err := os.CreateTemp(t.Dir, ".sealpost-try-*")
-	if err != nil {
-		return false
-	}
-	_, err = f.Write(make([]byte, 256<<10))
-	if syncErr := f.Sync(); err == nil {
-		err = syncErr
-	}
-	closeErr, removeErr := f.Close(), os.Remove(f.Name())
-	return err == nil && closeErr == nil && removeErr == nil
-}
-
 // listLine is a certificate in the list of certutil: its name, and the trust for servers, mail and code.
 var listLine = regexp.MustCompile(`(?m)^(\S.*?) +([a-zA-Z]*),([a-zA-Z]*),([a-zA-Z]*) *$`)
 
@@ -154,7 +144,7 @@ func (t nssTools) trust(ctx context.Context, root *x509.Certificate) (note strin
 	nickname := strings.TrimSpace(fmt.Sprintf("%s %x", name, sum[:4])) // two roots may have one name
 	file := filepath.Join(t.temp, fmt.Sprintf("%x.der", sum))
 	if err := os.WriteFile(file, root.Raw, 0o600); err != nil {
-		return "", ErrDisk.Because(err)
+		return "", disk.Cannot(err, "%s cannot be written.", file)
 	}
 	_, err = t.run(ctx, "certutil", "-A", "-n", nickname, "-t", ssl+",C,"+code, "-i", file)
 	return "", err

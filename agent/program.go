@@ -43,7 +43,11 @@ func (p program) run(ctx context.Context) (string, error) {
 	err = cmd.Run()
 	text := strings.TrimSpace(strings.ToValidUTF8(out.String(), "?"))
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
-		return text, fmt.Errorf("%s: %w: %s", p.name, err, text)
+		err = fmt.Errorf("%s: %w: %s", p.name, err, text)
+		if strings.Contains(text, "No space left on device") || strings.Contains(text, "Disk quota exceeded") {
+			err = ErrFull.Withf("The disk is full. The program %s cannot write to it. Make room on it and run this again; nothing that was there is lost.", p.name).Because(err)
+		}
+		return text, err
 	}
 	return text, nil
 }

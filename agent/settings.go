@@ -91,7 +91,7 @@ func (s Settings) SaveForAll(path string) error {
 		return err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return ErrDisk.Withf("The folder of %s cannot be made. Are you the administrator of this machine?", path).Because(err)
+		return disk.Cannot(err, "The folder of %s cannot be made. Are you the administrator of this machine?", path)
 	}
 	return disk.Write(path, data, 0o644)
 }

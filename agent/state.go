@@ -235,7 +235,7 @@ func forget(dir, name string) error {
 func setAside(dir string, p *pending) error {
 	name := fmt.Sprintf("set-aside-%s-%s.json", p.BegunAt.UTC().Format("20060102T150405Z"), filepath.Base(p.Name))
 	if err := os.Rename(filepath.Join(dir, pendingFile), filepath.Join(dir, name)); err != nil {
-		return ErrDisk.Because(err)
+		return disk.Cannot(err, "The request in %s cannot be put aside.", dir)
 	}
 	return syncDir(dir)
 }

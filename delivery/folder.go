@@ -67,7 +67,7 @@ func IsFolder(dir string) bool {
 func Create(dir string, c *record.SignedCase, r *record.Roster, intermediates []*x509.Certificate) (Folder, error) {
 	f := Folder{dir}
 	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return f, disk.ErrDisk.Withf("The folder %s cannot be made.", dir).Because(err)
+		return f, disk.Cannot(err, "The folder %s cannot be made.", dir)
 	}
 	if err := f.publish(IntermediatesFile, encodeCertificates(intermediates)); err != nil {
 		return f, err

@@ -78,11 +78,11 @@ func FramesOf[T any](path string, most int, parse func([]byte) (T, error)) iter.
 func AppendFrames(path string, objects [][]byte, most int) (err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
-		return disk.ErrDisk.Withf("%s cannot be written.", path).Because(err)
+		return disk.Cannot(err, "%s cannot be written.", path)
 	}
 	defer func() {
 		if err = errors.Join(err, f.Close()); err != nil && !errors.Is(err, ErrFolder) {
-			err = disk.ErrDisk.Withf("%s cannot be written.", path).Because(err)
+			err = disk.Cannot(err, "%s cannot be written.", path)
 		}
 	}()
 	end := int64(0)

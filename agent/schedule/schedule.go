@@ -76,7 +76,7 @@ type Plan struct {
 func (p Plan) Install(ctx context.Context) error {
 	for _, f := range p.Files {
 		if err := os.MkdirAll(filepath.Dir(f.Path), 0o755); err != nil {
-			return disk.ErrDisk.Withf("The folder of %s cannot be made.", f.Path).Because(err)
+			return disk.Cannot(err, "The folder of %s cannot be made.", f.Path)
 		}
 		if err := disk.Write(f.Path, []byte(f.Text), 0o644); err != nil {
 			return err

@@ -8,6 +8,7 @@ package disk
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -16,8 +17,41 @@ import (
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
-// ErrDisk is returned when a file cannot be read or written; the detail names it.
-var ErrDisk = fault.New(fault.Unavailable, "disk", "A file cannot be read or written.")
+// ErrDisk is returned when a file cannot be read or written; the detail names it. ErrFull is returned in its place where that is because
+// there is no room.
+var (
+	ErrDisk = fault.New(fault.Unavailable, "disk", "A file cannot be read or written.")
+	ErrFull = fault.New(fault.Unavailable, "disk-full", "The disk is full. Make room on it and run this again; nothing that was there is lost.")
+)
+
+// Cannot returns ErrFull if err says that there is no room, else ErrDisk. The detail says what cannot be done.
+func Cannot(err error, format string, args ...any) error {
+	detail := fmt.Sprintf(format, args...)
+	if Full(err) {
+		return ErrFull.Withf("The disk is full. %s Make room on it and run this again; nothing that was there is lost.", detail).Because(err)
+	}
+	return ErrDisk.Withf("%s", detail).Because(err)
+}
+
+// Full reports whether err says that a disk, or somebody's share of it, is full.
+func Full(err error) bool {
+	return errors.Is(err, ErrFull) || noRoom(err)
+}
+
+// Room tries whether a folder takes that many bytes, and returns what Cannot does if not.
+func Room(dir string, size int) error {
+	f, err := os.CreateTemp(dir, ".sealpost-try-*")
+	if err != nil {
+		return Cannot(err, "Nothing can be written into %s.", dir)
+	}
+	if _, err = f.Write(make([]byte, size)); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close(), os.Remove(f.Name())); err != nil {
+		return Cannot(err, "Nothing can be written into %s.", dir)
+	}
+	return nil
+}
 
 // Read reads a regular file of at most so many bytes; nil if there is none.
 func Read(path string, most int64) ([]byte, error) {
@@ -61,7 +95,7 @@ func Open(path string) (*os.File, error) {
 // Write writes a file so that a crash, or a stick that is pulled out, leaves the old one or the new one, never a part.
 func Write(path string, data []byte, mode fs.FileMode) error {
 	if err := replace(path, data, mode); err != nil {
-		return ErrDisk.Withf("%s cannot be written.", path).Because(err)
+		return Cannot(err, "%s cannot be written.", path)
 	}
 	return nil
 }

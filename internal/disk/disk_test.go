@@ -4,9 +4,12 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/sealpost/sealpost/internal/disk"
+	"github.com/sealpost/sealpost/internal/disktest"
+	"github.com/sealpost/sealpost/internal/fault"
 )
 
 func TestFiles(t *testing.T) {
@@ -57,5 +60,39 @@ func TestWriteLeavesNothingBehind(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(dir); err != nil || len(entries) != 1 {
 		t.Errorf("left behind: %v, %v", entries, err)
+	}
+}
+
+// On a real file system without room the old file stays, nothing is left behind, and the fault says why.
+func TestFull(t *testing.T) {
+	t.Parallel()
+	d := disktest.New(t, 1<<20)
+	path := filepath.Join(d.Outside, "file")
+	if err := disk.Write(path, []byte("old"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	d.Leave(t, 4096)
+	err := disk.Write(path, make([]byte, 5000), 0o600)
+	if f := fault.Of(err); !errors.Is(err, disk.ErrFull) || errors.Is(err, disk.ErrDisk) || f == nil || !strings.Contains(f.Detail, path) {
+		t.Errorf("written: %v", err)
+	}
+	if b, err := disk.Read(path, 10); string(b) != "old" || err != nil {
+		t.Errorf("the old file is %q, %v", b, err)
+	}
+	if err := disk.Room(d.Outside, 4096); err != nil {
+		t.Errorf("there is room: %v", err)
+	}
+	if err := disk.Room(d.Outside, 4097); !errors.Is(err, disk.ErrFull) {
+		t.Errorf("there is none: %v", err)
+	}
+	if entries, err := os.ReadDir(d.Outside); err != nil || len(entries) != 2 { // with what fills it
+		t.Errorf("left behind: %v, %v", entries, err)
+	}
+	d.Free(t)
+	if err := disk.Write(path, make([]byte, 5000), 0o600); err != nil {
+		t.Error(err)
+	}
+	if err := disk.Room(filepath.Join(d.Outside, "none"), 1); !errors.Is(err, disk.ErrDisk) || disk.Full(err) {
+		t.Errorf("no such folder: %v", err)
 	}
 }

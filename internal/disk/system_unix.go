@@ -37,3 +37,6 @@ func ChangedByOthers(info fs.FileInfo) bool {
 
 // OpenToOthers reports whether a folder's mode lets other users in.
 func OpenToOthers(info fs.FileInfo) bool { return info.Mode().Perm()&0o077 != 0 }
+
+// noRoom reports whether an error of the system says that the disk, or the user's quota, is full.
+func noRoom(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

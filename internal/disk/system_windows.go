@@ -31,3 +31,8 @@ func OpenToOthers(fs.FileInfo) bool { return false }
 
 // ChangedByOthers reports nothing on Windows, likewise.
 func ChangedByOthers(fs.FileInfo) bool { return false }
+
+// noRoom reports whether an error of the system says that the disk, or the user's quota, is full.
+func noRoom(err error) bool {
+	return errors.Is(err, windows.ERROR_DISK_FULL) || errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) || errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+}

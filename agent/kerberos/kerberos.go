@@ -24,21 +24,7 @@ import (
 	"github.com/jcmturner/gokrb5/v8/keytab"
 	"github.com/jcmturner/gokrb5/v8/types"
 
-	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/spnego"
-)
-
-// Faults that a person can do something about.
-var (
-	ErrNoTicket = fault.New(fault.Denied, "kerberos-no-ticket", "There is no Kerberos ticket. Sign in to this computer with your account at work, or run kinit, then try again.")
-	ErrEnded    = fault.New(fault.Denied, "kerberos-ticket-expired", "Your Kerberos ticket has ended. Lock and unlock the screen, or run kinit, then try again.")
-	ErrCache    = fault.New(fault.Malformed, "kerberos-cache", "The Kerberos ticket cache cannot be read.")
-	ErrKeytab   = fault.New(fault.Malformed, "kerberos-keytab", "The file with the computer's Kerberos keys cannot be read. Run this as the computer's administrator.")
-	ErrConf     = fault.New(fault.Malformed, "kerberos-configuration", "The computer's Kerberos configuration cannot be read.")
-	ErrRealm    = fault.New(fault.Denied, "kerberos-realm", "Your Kerberos ticket is of a realm that does not know the server.")
-	ErrClock    = fault.New(fault.Denied, "kerberos-clock", "The clock of this computer is wrong: Kerberos gives no ticket. Set it, then try again.")
-	ErrKDC      = fault.New(fault.Unavailable, "kerberos-unreachable", "The Kerberos server of your organisation does not answer. Check the network, then try again.")
-	ErrMutual   = fault.New(fault.Denied, "kerberos-server", "The server did not prove that it is the one that the Kerberos ticket is to. Nothing more was sent.")
 )
 
 const (
@@ -77,7 +63,7 @@ func Open(env func(string) string, now func() time.Time) (*Login, error) {
 		return nil, ErrNoTicket
 	}
 	if now().After(tgt.EndTime) {
-		return nil, ErrEnded.Withf("Your Kerberos ticket (%s) ended on %s. Lock and unlock the screen, or run kinit, then try again.", l.Principal(), tgt.EndTime.Local().Format("2 January 15:04"))
+		return nil, ErrEnded.Withf("By this computer's clock the sign-in of %s ended on %s. If the clock is right, lock and unlock the screen, or run kinit; then try again.", l.Principal(), tgt.EndTime.Local().Format("2 January 15:04"))
 	}
 	if l.client, err = krb.NewFromCCache(cache, conf, krb.DisablePAFXFAST(true)); err != nil {
 		return nil, ErrCache.Because(err)
@@ -227,32 +213,4 @@ func (l *Login) Negotiate(_ context.Context, host string, server *x509.Certifica
 		}
 		return nil
 	}, nil
-}
-
-// explain makes a fault of what the KDC said. The library keeps that as text alone.
-func (l *Login) explain(host string, err error) error {
-	said := err.Error()
-	has := func(words ...string) bool {
-		for _, w := range words {
-			if strings.Contains(said, w) {
-				return true
-			}
-		}
-		return false
-	}
-	switch {
-	case host == "" && has("KDC_ERR_C_PRINCIPAL_UNKNOWN", "KDC_ERR_PREAUTH_FAILED"): // below
-	case has("KDC_ERR_S_PRINCIPAL_UNKNOWN", "KDC_ERR_PATH_NOT_ACCEPTED", "KRB_AP_ERR_NOT_US", "KDC_ERR_WRONG_REALM"):
-		return ErrRealm.Withf("Your Kerberos ticket is of the realm %s, which knows no server HTTP/%s. Use the ticket of the server's organisation, or the address that it told you.", l.realm, host).Because(err)
-	case has("KRB_AP_ERR_SKEW", "KDC_ERR_NEVER_VALID", "KRB_AP_ERR_TKT_NYV"):
-		return ErrClock.Because(err)
-	case has("KRB_AP_ERR_TKT_EXPIRED", "TGT for realm", "session has expired"):
-		return ErrEnded.Because(err)
-	case has("Networking_Error", "no KDC", "communicat"):
-		return ErrKDC.Because(err)
-	}
-	if host == "" {
-		return ErrKeytab.Withf("The Kerberos server of the realm %s does not take the keys of %s. Get new ones.", l.realm, l.Principal()).Because(err)
-	}
-	return ErrRealm.Withf("The Kerberos server of the realm %s gave no ticket to HTTP/%s.", l.realm, host).Because(err)
 }

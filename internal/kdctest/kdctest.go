@@ -25,8 +25,10 @@ type Realm struct {
 	Name string // EXAMPLE.TEST
 	Conf string // KRB5_CONFIG for programs
 
-	t   testing.TB
-	dir string
+	t       testing.TB
+	dir     string
+	address string
+	kdc     *child.Process // nil while it is stopped
 }
 
 // Option changes how a realm is made.
@@ -83,20 +85,52 @@ func (r *Realm) start(o Option) error {
 	if err := r.run("kdb5_util", "create", "-s", "-r", r.Name, "-P", "master-sample"); err != nil && !strings.Contains(err.Error(), "File exists") {
 		return err
 	}
+	r.address = address
+	r.t.Cleanup(func() { r.Stop() })
+	return r.serve(0)
+}
+
+// serve starts the KDC, with a clock that is off by that much.
+func (r *Realm) serve(off time.Duration) error {
 	program, err := child.FindProgram("krb5kdc")
 	if err != nil {
 		return err
+	}
+	env := r.env()
+	if off != 0 {
+		preload, err := exec.CommandContext(r.t.Context(), "faketime", "-f", "+0", "sh", "-c", "printf %s $LD_PRELOAD").Output()
+		if err != nil {
+			return fmt.Errorf("faketime: %w", err)
+		}
+		env = append(env, "LD_PRELOAD="+string(preload), fmt.Sprintf("FAKETIME=%+d", int(off.Seconds())))
 	}
 	log, err := os.Create(filepath.Join(r.dir, "out"))
 	if err != nil {
 		return err
 	}
 	defer log.Close()
-	p, err := child.Start(child.Config{Path: program, Args: []string{"-n", "-r", r.Name}, Dir: r.dir, Env: r.env(), Log: log})
+	p, err := child.Start(child.Config{Path: program, Args: []string{"-n", "-r", r.Name}, Dir: r.dir, Env: env, Log: log})
 	if err != nil {
 		return err
 	}
-	return r.await(p, address)
+	return r.await(p, r.address)
+}
+
+// Stop ends the KDC: whoever asks it from now on gets no answer.
+func (r *Realm) Stop() {
+	if r.kdc != nil {
+		r.kdc.Stop(syscall.SIGTERM)
+		r.kdc = nil
+	}
+}
+
+// Restart starts the KDC anew, with a clock that is off by that much.
+func (r *Realm) Restart(t testing.TB, off time.Duration) {
+	t.Helper()
+	r.Stop()
+	if err := r.serve(off); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // configure writes what the KDC and programs read.
@@ -154,13 +188,13 @@ func (r *Realm) configure(o Option, address string) error {
 	return nil
 }
 
-// await waits until the KDC answers, and lets it end with the test.
+// await waits until the KDC answers.
 func (r *Realm) await(p *child.Process, address string) error {
 	for deadline := time.Now().Add(patience); ; time.Sleep(20 * time.Millisecond) {
 		c, err := net.Dial("tcp", address)
 		if err == nil {
 			c.Close()
-			r.t.Cleanup(func() { p.Stop(syscall.SIGTERM) })
+			r.kdc = p
 			return nil
 		}
 		select {
@@ -194,6 +228,12 @@ func (r *Realm) admin(t testing.TB, command string) {
 	if err := r.run("kadmin.local", "-r", r.Name, "-q", command); err != nil {
 		t.Fatalf("%s: %v", command, err)
 	}
+}
+
+// Change changes a principal, as kadmin's modprinc has it: "-allow_tix" disables it, "-expire 2020-01-01" ends it, "-pwexpire 2020-01-01" its password.
+func (r *Realm) Change(t testing.TB, name, how string) {
+	t.Helper()
+	r.admin(t, "modprinc "+how+" "+name)
 }
 
 // Password is that of a person's principal.

@@ -1,0 +1,82 @@
+package kerberos
+
+import (
+	"strings"
+
+	"github.com/sealpost/sealpost/internal/fault"
+)
+
+// Faults that a person can do something about. Each has a code of its own where what to do is another thing.
+var (
+	ErrNoTicket = fault.New(fault.Denied, "kerberos-no-ticket", "On this computer nobody is signed in with your organisation's account (there is no Kerberos ticket). Sign in with it, or run kinit, then try again.")
+	ErrEnded    = fault.New(fault.Denied, "kerberos-ticket-expired", "Your sign-in at your organisation has ended (the Kerberos ticket). Lock and unlock the screen, or run kinit, then try again.")
+	ErrCache    = fault.New(fault.Malformed, "kerberos-cache", "The Kerberos ticket cache cannot be read.")
+	ErrKeytab   = fault.New(fault.Malformed, "kerberos-keytab", "The file with the computer's Kerberos keys cannot be read. Run this as the computer's administrator.")
+	ErrConf     = fault.New(fault.Malformed, "kerberos-configuration", "The computer's Kerberos configuration cannot be read.")
+	ErrRealm    = fault.New(fault.Denied, "kerberos-realm", "Your Kerberos ticket is of a realm that does not know the server.")
+	ErrClock    = fault.New(fault.Denied, "kerberos-clock", "This computer's clock and that of your organisation's sign-in service (Kerberos) are several minutes apart, and so it lets nobody in. "+
+		"Set this computer's clock, or have it set by the network, then try again.")
+	ErrKDC = fault.New(fault.Unavailable, "kerberos-unreachable", "Your organisation's sign-in service (Kerberos) does not answer. Check the network: mostly it is reached from inside the "+
+		"organisation, or through its VPN. Then try again.")
+	ErrDisabled = fault.New(fault.Denied, "kerberos-account-disabled", "Your account at your organisation's sign-in service (Kerberos) is disabled, locked, or has ended. Ask who looks after accounts.")
+	ErrPassword = fault.New(fault.Denied, "kerberos-password-expired", "The password of your account at your organisation has ended. Change it, sign in to this computer anew, then try again.")
+	ErrMutual   = fault.New(fault.Denied, "kerberos-server", "The server did not prove that it is the one that the Kerberos ticket is to. Nothing more was sent.")
+)
+
+// said is what the library's text of an error has for one of our faults.
+type said struct {
+	words []string
+	fault *fault.Error
+}
+
+// meanings are those of what the KDC, or the library, says. The library keeps a KDC's answer as text alone.
+var meanings = []said{
+	{[]string{"KDC_ERR_CLIENT_REVOKED", "KDC_ERR_NAME_EXP", "KDC_ERR_CLIENT_NOTYET"}, ErrDisabled},
+	{[]string{"KDC_ERR_KEY_EXPIRED"}, ErrPassword},
+	{[]string{"KRB_AP_ERR_SKEW", "KDC_ERR_NEVER_VALID", "KRB_AP_ERR_TKT_NYV", "clock skew with KDC"}, ErrClock},
+	{[]string{"KRB_AP_ERR_TKT_EXPIRED", "TGT for realm", "session has expired"}, ErrEnded},
+	{[]string{"no KDCs defined"}, ErrConf},
+	{[]string{"Networking_Error", "no KDC", "communicat"}, ErrKDC},
+}
+
+// explain makes a fault of what the KDC said; host is "" where it was asked to let the principal in.
+func (l *Login) explain(host string, err error) error {
+	text := err.Error()
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(text, w) {
+				return true
+			}
+		}
+		return false
+	}
+	if host != "" && has("KDC_ERR_S_PRINCIPAL_UNKNOWN", "KDC_ERR_PATH_NOT_ACCEPTED", "KRB_AP_ERR_NOT_US", "KDC_ERR_WRONG_REALM") {
+		return ErrRealm.Withf("Your Kerberos ticket is of the realm %s, which knows no server HTTP/%s. Use the ticket of the server's organisation, or the address that it told you.", l.realm, host).Because(err)
+	}
+	for _, m := range meanings {
+		if has(m.words...) {
+			return l.about(m.fault).Because(err)
+		}
+	}
+	if host == "" {
+		return ErrKeytab.Withf("The Kerberos server of the realm %s does not take the keys of %s. Get new ones.", l.realm, l.Principal()).Because(err)
+	}
+	return ErrRealm.Withf("The Kerberos server of the realm %s gave no ticket to HTTP/%s. Tell those who run the server.", l.realm, host).Because(err)
+}
+
+// about names in a fault whose account it is, where that helps: a computer's is nobody's own.
+func (l *Login) about(f *fault.Error) *fault.Error {
+	switch f {
+	case ErrDisabled:
+		if l.keys {
+			return f.Withf("The account %s is disabled, locked, or has ended. Ask who looks after your organisation's accounts, then try again.", l.Principal())
+		}
+	case ErrPassword:
+		if l.keys {
+			return f.Withf("The keys of %s have ended. The administrator of this computer must get new ones into the keytab.", l.Principal())
+		}
+	case ErrConf:
+		return f.Withf("The Kerberos configuration of this computer does not say where the realm %s is signed in to. Its administrator must enter that.", l.realm)
+	}
+	return f
+}

@@ -39,9 +39,13 @@ func tabs(path string, all ...areaTab) []areaTab {
 	return all
 }
 
-func auditorTabs(path string) []areaTab {
-	return tabs(path, areaTab{Title: "auditor.title", Path: "/auditor"}, areaTab{Title: "events.title", Path: "/auditor/events"},
-		areaTab{Title: "report.title", Path: "/auditor/recovery"}, areaTab{Title: "holdings.title", Path: "/auditor/certificates"})
+func (p *Portal) auditorTabs(path string) []areaTab {
+	all := []areaTab{{Title: "auditor.title", Path: "/auditor"}, {Title: "events.title", Path: "/auditor/events"},
+		{Title: "report.title", Path: "/auditor/recovery"}, {Title: "holdings.title", Path: "/auditor/certificates"}}
+	if p.Fleet != nil {
+		all = append(all, areaTab{Title: "fleet.title", Path: "/auditor/fleet"})
+	}
+	return tabs(path, all...)
 }
 
 // searched records what somebody looked for, and whose personal data they are about to see. An answer that cannot be recorded
@@ -125,7 +129,7 @@ type officerSeen struct {
 
 // record shows how the record stands: what is signed, and who keeps it beside the database.
 func (p *Portal) record(w http.ResponseWriter, r *http.Request, v *visit) error {
-	page := recordPage{Tabs: auditorTabs(r.URL.Path), Key: p.Audit.VerifierKey()}
+	page := recordPage{Tabs: p.auditorTabs(r.URL.Path), Key: p.Audit.VerifierKey()}
 	var err error
 	if page.Status, err = p.Audit.Status(r.Context()); err != nil {
 		return err

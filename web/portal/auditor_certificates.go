@@ -32,7 +32,7 @@ func (p *Portal) auditorCertificates(w http.ResponseWriter, r *http.Request, v *
 	if done || err != nil {
 		return err
 	}
-	return p.show(w, r, v, found.status, "auditor-certificates", "holdings.title", eventsPage{auditorTabs(r.URL.Path), found})
+	return p.show(w, r, v, found.status, "auditor-certificates", "holdings.title", eventsPage{p.auditorTabs(r.URL.Path), found})
 }
 
 // holdingsQuery is what is asked for. failed says what of it cannot be understood.

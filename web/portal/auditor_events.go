@@ -41,7 +41,7 @@ func (p *Portal) events(w http.ResponseWriter, r *http.Request, v *visit) error 
 	if done || err != nil {
 		return err
 	}
-	return p.show(w, r, v, found.status, "auditor-events", "events.title", eventsPage{auditorTabs(r.URL.Path), found})
+	return p.show(w, r, v, found.status, "auditor-events", "events.title", eventsPage{p.auditorTabs(r.URL.Path), found})
 }
 
 // eventList is the list that an address asks for. failed says what of the question cannot be understood.

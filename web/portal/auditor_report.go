@@ -47,7 +47,7 @@ func (p *Portal) recoveryReport(w http.ResponseWriter, r *http.Request, v *visit
 	if err != nil {
 		return err
 	}
-	page := reportPage{Tabs: auditorTabs(r.URL.Path), From: t.Asked.Blanks["from"], To: t.Asked.Blanks["to"], Table: t, Made: p.Now(), By: v.Person.Name}
+	page := reportPage{Tabs: p.auditorTabs(r.URL.Path), From: t.Asked.Blanks["from"], To: t.Asked.Blanks["to"], Table: t, Made: p.Now(), By: v.Person.Name}
 	if page.Sums, err = p.Recovery.ReportSums(r.Context(), v.Caller.Actor, spanOf(t.Asked)); err != nil {
 		return err
 	}

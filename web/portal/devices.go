@@ -13,8 +13,10 @@ import (
 
 // routeDevices has the pages of the machines on which the agent keeps people's certificates.
 func (p *Portal) routeDevices() {
-	p.router.Get("/operator/fleet", p.only("operator-fleet", p.fleet, fleetRoles...))
-	p.router.Get("/operator/fleet/{person}/{machine}", p.only("operator-machine", p.fleetMachine, fleetRoles...))
+	for _, a := range p.fleetAreas() {
+		p.router.Get(a.path, p.only(a.name+"-fleet", a.fleet, a.role))
+		p.router.Get(a.path+"/{person}/{machine}", p.only(a.name+"-machine", a.fleetMachine, a.role))
+	}
 	if p.Fleet == nil {
 		return
 	}
@@ -29,6 +31,7 @@ type machineView struct {
 	ID           uuid.UUID
 	Name, Person string
 	Path         string // of its page
+	Back         above
 	Pill, State  string
 	About        string // what the state means
 	FirstAt      time.Time
@@ -65,7 +68,7 @@ type failureRow struct {
 
 func (p *Portal) machineView(v *visit, m *fleet.Machine) machineView {
 	say, s := v.language.say, p.Fleet.Standing(m)
-	out := machineView{Own: m.Person == v.Person.ID, ID: m.ID, Name: v.language.machineName(m), Person: m.PersonName, Path: "/devices/" + m.ID.String(), Pill: machinePills[s],
+	out := machineView{Own: m.Person == v.Person.ID, ID: m.ID, Name: v.language.machineName(m), Person: m.PersonName, Path: "/devices/" + m.ID.String(), Back: above{"/devices", "devices.title"}, Pill: machinePills[s],
 		State: say("fleet.stands." + string(s)), About: say("fleet.means." + string(s)), FirstAt: m.FirstAt, LastAt: m.LastAt, System: systemName(m.System), Report: m.Report}
 	if m.EndsAt != nil {
 		out.EndsAt = *m.EndsAt

@@ -115,6 +115,64 @@ func TestFleetPages(t *testing.T) {
 	again.get("/operator/fleet?state=silent").is(t, "silent", 200, "/operator/fleet?state=silent", "laptop-7", "meldet sich nicht")
 }
 
+// Auditors see everybody's machines, registrars those of whom they help, and neither changes anything there. Nobody sees more than their role is for.
+func TestFleetForOtherRoles(t *testing.T) {
+	s := setupMachines(t)
+	wrong, well := s.report(t, "alice", "desk-1", "key-store"), s.report(t, "alice", "laptop-7", "")
+	bobs := s.report(t, "bob", "desk-2", "server-unreachable")
+	alice, bob := s.Actor(t, "alice").Person, s.Actor(t, "bob").Person
+	list, person := "/auditor/fleet", "/registrar/people/"+alice.String()
+	one, theirs := list+"/"+alice.String()+"/"+wrong.String(), person+"/computers/"+wrong.String()
+
+	auditor := s.as(t, "auditor")
+	auditor.get("/auditor").is(t, "the tab", 200, "/auditor", `href="/auditor/fleet"`)
+	auditor.get(list).is(t, "all", 200, list, "desk-1", "laptop-7", "desk-2", "/auditor/fleet?failure=key-store", one)
+	auditor.get(list+"?q=bob").is(t, "one person's", 200, list+"?q=bob", "desk-2")
+	page := auditor.get(one)
+	page.is(t, "one", 200, one, "desk-1", "Alice Anders", "A mail program’s key store did not take the certificates.", `href="/auditor/fleet"`)
+	rita := s.as(t, "rita")
+	rita.get(person).is(t, "the person", 200, person, "Computers with the agent", "something goes wrong", theirs, "laptop-7")
+	if got := rita.get(person); strings.Contains(got.body, "desk-2") {
+		t.Error("another's computer is on a person's page")
+	}
+	helped := rita.get(theirs)
+	helped.is(t, "their computer", 200, theirs, "desk-1", "Alice Anders", "A mail program’s key store did not take the certificates.", `href="`+person+`"`)
+	for what, body := range map[string]string{"an auditor": page.body, "a registrar": helped.body} {
+		if strings.Contains(body, "/forget") || strings.Contains(body, "/operator/") {
+			t.Errorf("%s is offered what is not theirs", what)
+		}
+	}
+	s.sequenced(t)
+	for name, who := range map[string]uuid.UUID{"page:auditor-machine": alice, "page:registrar-machine": alice} {
+		if n := s.Database.Count(t, `select count(*) from audit.event where kind = 'portal.viewed' and person = $1 and body like '%'||$2||'%'`, who, name); n == 0 {
+			t.Errorf("%s: that it was looked at is not recorded", name)
+		}
+	}
+	if n := s.Database.Count(t, `select count(*) from audit.event where kind = 'portal.viewed' and body like '%page:auditor-fleet%' and body like '%'||$1||'%'`, bob.String()); n == 0 {
+		t.Error("whose machines the list showed is not recorded")
+	}
+	for login, pages := range map[string][]string{"auditor": {"/operator/fleet", person, theirs}, "rita": {"/operator/fleet", list, one}, "operator": {list, one, person, theirs}, "bob": {list, one, person, theirs}, "olivia": {list, theirs}} {
+		other := s.as(t, login)
+		for _, path := range pages {
+			other.get(path).is(t, login, 403, path, "This page is not for you")
+		}
+	}
+	for _, path := range []string{list + "/" + bob.String() + "/" + wrong.String(), list + "/x/" + wrong.String(), list + "/" + alice.String() + "/x"} {
+		if got := auditor.get(path); got.status != 404 {
+			t.Errorf("%s: status %d", path, got.status)
+		}
+	}
+	for _, path := range []string{person + "/computers/" + bobs.String(), person + "/computers/x", "/registrar/people/x/computers/" + well.String()} {
+		if got := rita.get(path); got.status != 404 {
+			t.Errorf("%s: status %d", path, got.status)
+		}
+	}
+	german := s.browser(t)
+	german.header.Set("Accept-Language", "de")
+	german.signIn("rita")
+	german.get(theirs).is(t, "in German", 200, theirs, "hat die Zertifikate nicht angenommen", "Zurück zur Person")
+}
+
 // Everybody sees their own machines alone, and may forget them.
 func TestOwnDevices(t *testing.T) {
 	s := setupMachines(t)
@@ -164,15 +222,18 @@ func TestOwnDevices(t *testing.T) {
 
 // Where nothing is kept of machines, nothing leads there.
 func TestNoDevices(t *testing.T) {
-	c := setup(t).browser(t)
-	c.signIn("operator")
-	for _, path := range []string{"/devices", "/operator/fleet"} {
+	s := setup(t)
+	c := s.as(t, "operator")
+	for _, path := range []string{"/devices", "/operator/fleet", "/operator/fleet/" + uuid.NewString() + "/" + uuid.NewString()} {
 		if got := c.get(path); got.status != 404 {
 			t.Errorf("%s where nothing is kept: status %d", path, got.status)
 		}
 	}
 	if page := c.get("/operator"); strings.Contains(page.body, `href="/operator/fleet"`) {
 		t.Error("a tab leads nowhere")
+	}
+	if page := s.as(t, "auditor").get("/auditor"); page.status != 200 || strings.Contains(page.body, "/auditor/fleet") {
+		t.Error("the auditors' tab leads nowhere")
 	}
 }
 
@@ -201,5 +262,12 @@ func TestFleetInTheBrowser(t *testing.T) {
 		chromedp.ScrollIntoView("form.panel"), chromedp.Click("form.panel button"), chromedp.WaitVisible(".plainlist"), chromedp.Text("main", &done)))
 	if strings.Contains(done, "desk-4") == strings.Contains(done, "laptop-9") {
 		t.Errorf("one of two is forgotten: %s", done)
+	}
+	var helped string
+	must(t, chromedp.Run(ctx, chromedp.Click("form[action='/signout'] button"), chromedp.WaitNotPresent("form[action='/signout']"), chromedp.Navigate(s.server.URL+"/registrar/people/"+s.Actor(t, "bob").Person.String()),
+		chromedp.WaitVisible("#login"), chromedp.SendKeys("#login", "rita"), chromedp.SendKeys("#password", slapdtest.Password("rita")+"\r"), chromedp.WaitVisible("#computers"),
+		pictures(t, "registrar-computers"), chromedp.Click(".plainlist a"), chromedp.WaitVisible("#wrong"), chromedp.Text("main", &helped), pictures(t, "registrar-machine")))
+	if !strings.Contains(helped, "A mail program’s key store did not take the certificates.") || strings.Contains(helped, "Forget") {
+		t.Errorf("a registrar sees %s", helped)
 	}
 }

@@ -61,7 +61,20 @@ type fleetShare struct {
 	All      int64
 }
 
-// fleetPage is all machines, as operators see them.
+// fleetPages are everybody's machines, for one of those roles that see them. None of them changes anything there.
+type fleetPages struct {
+	*Portal
+	role audit.Role
+	path string // of the list
+	name string // of the area, in the record
+	tabs func(path string) []areaTab
+}
+
+func (p *Portal) fleetAreas() []fleetPages {
+	return []fleetPages{{p, audit.Operator, "/operator/fleet", "operator", p.operatorTabs}, {p, audit.Auditor, "/auditor/fleet", "auditor", p.auditorTabs}}
+}
+
+// fleetPage is all machines, as those see them who see everybody's.
 type fleetPage struct {
 	Tabs   []areaTab
 	Groups []fleetShares // while nothing narrows the list
@@ -75,7 +88,7 @@ type fleetShares struct {
 }
 
 // fleet shows people's machines: how many stand how, and each.
-func (p *Portal) fleet(w http.ResponseWriter, r *http.Request, v *visit) error {
+func (p fleetPages) fleet(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if p.Fleet == nil {
 		return ErrNoPage.Withf("%s", v.language.say("stand.fleet-unknown"))
 	}
@@ -89,13 +102,13 @@ func (p *Portal) fleet(w http.ResponseWriter, r *http.Request, v *visit) error {
 	if done || err != nil {
 		return err
 	}
-	page := fleetPage{Tabs: p.operatorTabs(r.URL.Path), searched: found}
+	page := fleetPage{Tabs: p.tabs(r.URL.Path), searched: found}
 	if len(page.Table.Rows) > 0 && !page.Table.Narrowed && page.Table.First == "" {
 		sum, err := p.Fleet.Summary(r.Context(), v.Caller.Actor)
 		if err != nil {
 			return err
 		}
-		page.Groups = v.language.shares(sum)
+		page.Groups = v.language.shares(sum, p.path)
 	}
 	return p.show(w, r, v, found.status, "operator-fleet", "fleet.title", page)
 }
@@ -111,9 +124,9 @@ func (p *Portal) fleetList() list {
 }
 
 // shares puts a summary into rows.
-func (l language) shares(s *api.MachineSummary) []fleetShares {
-	const path = "/operator/fleet?"
-	out := []fleetShares{{Title: "fleet.stand", Rows: []fleetShare{{l.say("fleet.all"), "/operator/fleet", s.Machines, s.Machines}, {l.say("fleet.stands.failing"), path + "state=failing", s.Failing, s.Machines},
+func (l language) shares(s *api.MachineSummary, at string) []fleetShares {
+	path := at + "?"
+	out := []fleetShares{{Title: "fleet.stand", Rows: []fleetShare{{l.say("fleet.all"), at, s.Machines, s.Machines}, {l.say("fleet.stands.failing"), path + "state=failing", s.Failing, s.Machines},
 		{l.say("fleet.stands.ending"), path + "state=ending", s.Ending, s.Machines}, {l.say("fleet.stands.ended"), "", s.Ended, s.Machines},
 		{l.say("fleet.stands.silent"), path + "state=silent", s.Silent, s.Machines}, {l.say("fleet.stands.heard"), "", s.Unreported, s.Machines}}}}
 	for _, of := range []struct {
@@ -131,7 +144,7 @@ func (l language) shares(s *api.MachineSummary) []fleetShares {
 			if of.key == "" {
 				row.Name = systemName(c.Value)
 			} else {
-				row.To = (list{}).address("/operator/fleet", asked{Blanks: map[string]string{of.key: c.Value}})
+				row.To = (list{}).address(at, asked{Blanks: map[string]string{of.key: c.Value}})
 			}
 			group.Rows = append(group.Rows, row)
 		}
@@ -176,7 +189,7 @@ func (p *Portal) whichMachines(ctx context.Context, a asked) (w fleet.Which, fai
 }
 
 // machineRows reads one page of machines, and records whose were seen.
-func (p *Portal) machineRows(ctx context.Context, v *visit, w fleet.Which, a asked) (rows [][]cell, next string, err error) {
+func (p fleetPages) machineRows(ctx context.Context, v *visit, w fleet.Which, a asked) (rows [][]cell, next string, err error) {
 	w.Limit, w.After = a.Limit, placeOf(a.After)
 	found, err := p.Fleet.List(ctx, v.Caller.Actor, w)
 	if err != nil {
@@ -186,13 +199,13 @@ func (p *Portal) machineRows(ctx context.Context, v *visit, w fleet.Which, a ask
 	for _, m := range found {
 		people = append(people, m.Person)
 	}
-	if err := p.searched(ctx, v, "operator-fleet", a.questions(), len(found), people...); err != nil {
+	if err := p.searched(ctx, v, p.name+"-fleet", a.questions(), len(found), people...); err != nil {
 		return nil, "", err
 	}
 	for _, m := range found {
 		s := p.Fleet.Standing(m)
 		row := []cell{{Text: v.language.say("fleet.stands." + string(s)), Pill: machinePills[s], Note: m.Failure},
-			{Text: v.language.machineName(m), To: "/operator/fleet/" + m.Person.String() + "/" + m.ID.String(), Note: systemName(m.System)}, {Text: m.PersonName}, {At: m.LastAt},
+			{Text: v.language.machineName(m), To: p.path + "/" + m.Person.String() + "/" + m.ID.String(), Note: systemName(m.System)}, {Text: m.PersonName}, {At: m.LastAt},
 			{Text: m.Version}, {}, {Text: m.System}, {Text: m.Failure}, {Text: m.ID.String(), Code: true}, {At: m.FirstAt}, {}}
 		if m.EndsAt != nil {
 			row[5].At = *m.EndsAt
@@ -220,8 +233,16 @@ func placeOf(after string) fleet.Place {
 	return fleet.Place{Number: n, At: time.UnixMicro(micro).UTC()}
 }
 
-// fleetMachine shows operators one machine.
-func (p *Portal) fleetMachine(w http.ResponseWriter, r *http.Request, v *visit) error {
+// fleetMachine shows one machine of somebody else's.
+func (p fleetPages) fleetMachine(w http.ResponseWriter, r *http.Request, v *visit) error {
+	return p.othersMachine(w, r, v, p.name+"-machine", above{p.path, "fleet.to-list"})
+}
+
+// above is the page from which one comes to another.
+type above struct{ Path, Title string } // a text's key
+
+// othersMachine shows one machine of somebody else's, whom the address names, after that was recorded.
+func (p *Portal) othersMachine(w http.ResponseWriter, r *http.Request, v *visit, page string, back above) error {
 	person, err := idIn(r, "person")
 	if err != nil {
 		return err
@@ -230,10 +251,12 @@ func (p *Portal) fleetMachine(w http.ResponseWriter, r *http.Request, v *visit) 
 	if err != nil {
 		return err
 	}
-	if err := p.viewed(r.Context(), v, "operator-machine", person); err != nil {
+	if err := p.viewed(r.Context(), v, page, person); err != nil {
 		return err
 	}
-	return p.show(w, r, v, http.StatusOK, "device", "fleet.machine", p.machineView(v, m))
+	view := p.machineView(v, m)
+	view.Back, view.Own = back, false
+	return p.show(w, r, v, http.StatusOK, "device", "fleet.machine", view)
 }
 
 // machineOf reads the machine that an address names.
@@ -263,6 +286,3 @@ func (l language) machineName(m *fleet.Machine) string {
 func systemName(s string) string {
 	return cmp.Or(map[string]string{"linux": "Linux", "windows": "Windows", "darwin": "macOS", "freebsd": "FreeBSD"}[s], s)
 }
-
-// fleetRoles may see everybody's machines here.
-var fleetRoles = []audit.Role{audit.Operator}

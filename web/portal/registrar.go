@@ -29,6 +29,7 @@ func (p *Portal) routeRegistrar() {
 	post("/registrar/requests/{request}/reject", "registrar-reject", d.reject)
 	get("/registrar/people", "registrar-people", d.people)
 	get("/registrar/people/{person}", "registrar-person", d.person)
+	get("/registrar/people/{person}/computers/{machine}", "registrar-machine", d.machine)
 	get("/registrar/people/{person}/revoke", "registrar-revoke-form", d.revokeForm)
 	post("/registrar/people/{person}/revoke", "registrar-revoke", p.fresh(d.revoke))
 	post("/registrar/people/{person}/release", "registrar-release", p.fresh(d.release))

@@ -13,6 +13,7 @@ import (
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/directory"
 	"github.com/sealpost/sealpost/enroll"
+	"github.com/sealpost/sealpost/fleet"
 	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/keyuse"
 )
@@ -75,6 +76,8 @@ type registrarPerson struct {
 	Requests     [][]cell
 	Tokens       []enroll.Minted
 	Certificates *table
+	Known        bool // what is known of computers is kept here
+	Machines     []machineView
 	Revocable    bool // there is something to revoke
 }
 
@@ -176,7 +179,27 @@ func (d registrars) person(w http.ResponseWriter, r *http.Request, v *visit) err
 	if page.Tokens, _, err = d.Registry.Tokens(r.Context(), v.Caller.Actor, enroll.WhichTokens{Person: s.ID, Limit: personRows}); err != nil {
 		return err
 	}
+	if page.Known = d.Fleet != nil; page.Known {
+		found, err := d.Fleet.List(r.Context(), v.Caller.Actor, fleet.Which{Person: s.ID, Quietest: true, Reverse: true, Limit: personRows})
+		if err != nil {
+			return err
+		}
+		for _, m := range found {
+			view := d.machineView(v, m)
+			view.Path = s.Path + "/computers/" + m.ID.String()
+			page.Machines = append(page.Machines, view)
+		}
+	}
 	return d.show(w, r, v, http.StatusOK, "registrar-person", "registrar.person-title", page)
+}
+
+// machine shows one of a person's computers, to help them. It changes nothing there.
+func (d registrars) machine(w http.ResponseWriter, r *http.Request, v *visit) error {
+	person, err := idIn(r, "person")
+	if err != nil {
+		return err
+	}
+	return d.othersMachine(w, r, v, "registrar-machine", above{"/registrar/people/" + person.String(), "registrar.back-to-person"})
 }
 
 // certificateList is a person's certificates, the newest first.

@@ -88,6 +88,8 @@ var registrarTexts = map[string]text{
 	"registrar.do":                {"Action", "Aktion"},
 	"registrar.requests":          {"Requests", "Anträge"},
 	"registrar.no-requests":       {"They have never asked for anything.", "Sie haben noch nie etwas beantragt."},
+	"registrar.computers":         {"Computers with the agent", "Computer mit dem Agenten"},
+	"registrar.no-computers":      {"The agent has not been heard of on any computer of this person.", "Auf keinem Computer dieser Person hat sich der Agent gemeldet."},
 	"registrar.open-tokens":       {"Tokens that are not used yet", "Noch nicht verwendete Einmalcodes"},
 	"registrar.number":            {"Token %s", "Einmalcode %s"},
 	"registrar.ends-at":           {"ends", "gilt bis"},

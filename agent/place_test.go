@@ -3,11 +3,17 @@ package agent_test
 import (
 	"bytes"
 	"context"
+	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/sha256"
 	"errors"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/sealpost/sealpost/agent"
 	"github.com/sealpost/sealpost/agent/tpm"
@@ -157,6 +163,65 @@ func TestKeyPlace(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
+}
+
+// When the server does not take a kind of key any more, the next one is made of another kind in the same TPM. When the TPM can make none that
+// is left, the fault says so, and the key that works stays.
+func TestKindOfTPMKeyOrderedAway(t *testing.T) {
+	t.Parallel()
+	w := withTPM(t)
+	w.plans[0].Signing.Algorithms = []string{"P-256", "P-384", "RSA-4096"}
+	ordered := false
+	w.shift = func(d *api.Due) {
+		if ordered {
+			d.RenewAt, d.Why, d.Say = w.clock.now(), "ordered", "Your certificate is replaced before its time: P-256 was broken."
+		}
+	}
+	id, err := w.enrol(t, agent.EnrolOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, curve, err := signingCurve(id); err != nil || curve != elliptic.P256() {
+		t.Fatalf("%v, %v", curve, err)
+	}
+	ordered, w.plans[0].Signing.Algorithms = true, []string{"P-384", "RSA-4096"}
+	w.clock.at = w.clock.at.Add(time.Hour) // for longer than a policy is kept
+	r, err := w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{})
+	if err != nil || !r.Renewed {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	works, curve, err := signingCurve(r.Identity)
+	if err != nil || curve != elliptic.P384() || r.Identity.Signing().Key.Place() != api.PlaceTPM {
+		t.Errorf("after the order: %v, %v", curve, err)
+	}
+	w.plans[0].Signing.Algorithms = []string{"RSA-4096"}
+	w.clock.at = w.clock.at.Add(time.Hour)
+	_, err = w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{})
+	if f := fault.Of(err); !errors.Is(err, agent.ErrKeyPlace) || !strings.Contains(f.Detail, "the server takes RSA-4096") {
+		t.Errorf("no kind left: %v", err)
+	}
+	ids, err := w.agent(t, byCertificate).Identities()
+	if err != nil || len(ids) != 1 {
+		t.Fatal(ids, err)
+	}
+	if still, _, err := signingCurve(ids[0]); err != nil || !still.Equal(works) {
+		t.Errorf("the key that works: %v", err)
+	}
+}
+
+// signingCurve has the identity's current signing key sign, and returns its public half.
+func signingCurve(id *agent.Identity) (*ecdsa.PublicKey, elliptic.Curve, error) {
+	key, err := id.Signing().Key.Signer()
+	if err != nil {
+		return nil, nil, err
+	}
+	public := key.Public().(*ecdsa.PublicKey)
+	digest := sha256.Sum256([]byte("message"))
+	signature, err := key.Sign(rand.Reader, digest[:], crypto.SHA256)
+	if err == nil && !ecdsa.VerifyASN1(public, digest[:], signature) {
+		err = errors.New("the signature is wrong")
+	}
+	return public, public.Curve, err
 }
 
 // A signing key whose TPM is gone, or that another agent without one finds, is a fault that says what to do; nothing is lost.

@@ -482,6 +482,25 @@ func TestUntrustedServer(t *testing.T) {
 	}
 }
 
+// By a clock that is far off the server's certificate is not valid: both times are said, and nothing is sent.
+func TestServerCertificateTime(t *testing.T) {
+	t.Parallel()
+	const century = 100 * 365 * 24 * time.Hour
+	for name, off := range map[string]time.Duration{"slow": -century, "fast": century} {
+		now := time.Now().Add(off)
+		var calls atomic.Int32
+		var host string
+		c := dial(t, func(http.ResponseWriter, *http.Request) { calls.Add(1) }, func(cfg *client.Config) {
+			cfg.Login, cfg.Password, cfg.Now = "alice", "secret", func() time.Time { return now }
+			host = strings.TrimPrefix(cfg.BaseURL, "https://")
+		})
+		_, err := c.Policy(t.Context())
+		if f := fault.Of(err); !errors.Is(err, client.ErrTLSTime) || !strings.Contains(f.Detail, now.UTC().Format("2006-01-02 15:04")) || !strings.Contains(f.Detail, host) || calls.Load() != 0 {
+			t.Errorf("%s: %v after %d calls", name, err, calls.Load())
+		}
+	}
+}
+
 func TestOldTLSIsRefused(t *testing.T) {
 	t.Parallel()
 	srv := httptest.NewUnstartedServer(status(200))

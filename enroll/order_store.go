@@ -103,7 +103,7 @@ type Progress struct {
 }
 
 // RenewalProgress counts what an order concerns among the newest 20,000 valid certificates of its issuer, profile, person and key. It costs up to
-// 40 queries, of 1000 certificates each.
+// 20 queries of 1000 certificates each, and after each of them one for every profile among them.
 func (r *Registry) RenewalProgress(ctx context.Context, o *Order) (out Progress, err error) {
 	q := ca.Query{Key: o.Key, Issuer: o.Issuer, Profile: o.Profile, ValidAt: r.Now(), State: ca.Good, Limit: orderPage}
 	if o.Person != uuid.Nil {

@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -207,4 +209,25 @@ func TestKeyReplacementRunbook(t *testing.T) {
 	openssl(t, dir, "verify", "-CAfile", "root.pem", "-crl_check", "-CRLfile", "root-next.pem", "issuing-2.pem")
 	e2etest.ToolRefuses(t, "revoked", dir, "openssl", "verify", "-CAfile", "root.pem", "-crl_check", "-CRLfile", "root-next.pem", "issuing-1.pem")
 	f.done(10)
+}
+
+func TestWeakKeysRunbook(t *testing.T) {
+	t.Parallel()
+	f := newRunbook(t)
+	f.carry(f.path("pki/root.pem"), "alice/root.pem")
+	e2etest.Good(t, f.shell("alice", "sealpost-agent enroll --server "+f.url()+" --roots root.pem --login alice"))
+	f.before["sealpost-agent renew"] = func() { // the running server looks every few seconds
+		alice := f.server.as(t, "alice")
+		e2etest.Eventually(t, func() error {
+			p, err := alice.Policy(t.Context())
+			if err == nil && slices.Contains(p.Enrolments[0].Signing.Algorithms, "P-256") {
+				err = errors.New("the policy still offers P-256")
+			}
+			return err
+		})
+	}
+	f.says["sealpost renewals show"] = "0 certificates wait to be replaced, 1 have been"
+	f.says["sealpost renewals withdraw"] = "withdrawn"
+	f.document("docs/runbooks/weak-keys.md", "", "")
+	f.done(7)
 }

@@ -24,6 +24,7 @@ const (
 	maxOutcomes  = 12                  // failures that are kept of a person
 	keptOutcomes = 30 * 24 * time.Hour // after they ended
 	maxDetail    = 200                 // characters
+	maxStores    = 16                  // key stores that are told of
 )
 
 // codeInternal stands for an error that has no code of its own.
@@ -225,8 +226,11 @@ func (a *Agent) noteStores(person uuid.UUID, filled []Filled) {
 		now := a.cfg.Now().UTC()
 		p := o.person(person)
 		p.Stores = nil
-		for _, f := range filled[:min(len(filled), 16)] {
-			s := api.MachineStore{Kind: f.Store, Code: f.Code, At: &now}
+		for _, f := range filled {
+			if f.Nowhere() || len(p.Stores) == maxStores {
+				continue
+			}
+			s := api.MachineStore{Kind: f.Store, Code: f.Code, Again: f.Again, At: &now}
 			if f.Place != "" {
 				s.Name = filepath.Base(f.Place) // of a profile; where it lies is nobody's business
 			}
@@ -237,15 +241,17 @@ func (a *Agent) noteStores(person uuid.UUID, filled []Filled) {
 
 // Known is what is known of earlier runs, for people and scripts.
 type Known struct {
-	Failures []Outcome  // the newest first; of everybody here
-	ToldAt   *time.Time // when the server last took a report
+	Failures []Outcome                        // the newest first; of everybody here
+	Stores   map[uuid.UUID][]api.MachineStore // of each person, what became of filling them last
+	ToldAt   *time.Time                       // when the server last took a report
 }
 
 // Known returns what is known of earlier runs.
 func (a *Agent) Known() (k Known) {
 	a.readOutcomes(func(o *outcomes) {
-		k.Failures = slices.Clone(o.Failures)
-		for _, p := range o.People {
+		k.Failures, k.Stores = slices.Clone(o.Failures), map[uuid.UUID][]api.MachineStore{}
+		for id, p := range o.People {
+			k.Stores[id] = slices.Clone(p.Stores)
 			if p.ToldAt != nil && (k.ToldAt == nil || p.ToldAt.After(*k.ToldAt)) {
 				k.ToldAt = p.ToldAt
 			}

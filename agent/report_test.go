@@ -1,6 +1,7 @@
 package agent_test
 
 import (
+	"crypto/x509"
 	"errors"
 	"os"
 	"path/filepath"
@@ -8,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/agent"
@@ -203,5 +205,51 @@ func TestReportAfterTheEnd(t *testing.T) {
 	r := w.told(t, w.agent(t, asAlice))
 	if r == nil || r.mailbox != "" || len(r.Failures) != 1 || r.Failures[0].Code != "signing-certificate-expired" {
 		t.Errorf("reported: %+v", r)
+	}
+}
+
+// holdProfile is Thunderbird as far as its lock is concerned, until its input ends.
+const holdProfile = `
+import fcntl, sys
+f = open(sys.argv[1] + "/.parentlock", "w")
+fcntl.lockf(f, fcntl.LOCK_EX)
+print("ready", flush=True)
+sys.stdin.read()
+`
+
+// A store whose program has to be restarted first is told of as not finished, here and to the server, until it is; one that is not there, not
+// at all.
+func TestReportOfUnfinishedStore(t *testing.T) {
+	t.Parallel()
+	w, id := realWorkstation(t, agent.EnrolOptions{})
+	w.fleet = true
+	home := t.TempDir()
+	profile := filepath.Join(home, ".thunderbird", "abcd")
+	must(t, os.MkdirAll(profile, 0o700))
+	write(t, filepath.Join(home, ".thunderbird", "profiles.ini"), []byte("[Profile0]\nName=default\nIsRelative=1\nPath=abcd\n"))
+	write(t, filepath.Join(profile, "prefs.js"), []byte(`user_pref("mail.accountmanager.accounts", "account1");
+user_pref("mail.account.account1.identities", "id1");
+user_pref("mail.identity.id1.useremail", "alice@example.test");
+`))
+	a, err := agent.New(agent.Config{Dir: w.dir, Server: w.config(), Anchors: []*x509.Certificate{w.pki.root}, Poll: time.Millisecond, Now: w.clock.now, Home: home})
+	must(t, err)
+	ends := python(t, holdProfile, profile)
+	for _, again := range []bool{true, false} {
+		if !again {
+			ends()
+		}
+		got, err := a.Fill(t.Context(), agent.FillOptions{Stores: agent.Stores{Thunderbird: &agent.Profiles{}, Firefox: &agent.Profiles{}}})
+		must(t, err)
+		if len(got) != 2 || got[0].Store != "firefox" || !got[0].Nowhere() || got[1].Again != again {
+			t.Fatalf("filled %+v", got)
+		}
+		at := w.clock.at.UTC()
+		want := []api.MachineStore{{Kind: "nss", Name: "abcd", Again: again, At: &at}}
+		if known := a.Known().Stores[id.Person.ID]; cmp.Diff(want, known) != "" {
+			t.Errorf("known: %s", cmp.Diff(want, known))
+		}
+		if r := w.told(t, a); r == nil || cmp.Diff(want, r.Stores) != "" {
+			t.Errorf("told: %+v", r)
+		}
 	}
 }

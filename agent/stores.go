@@ -83,6 +83,11 @@ type Filled struct {
 	Err   error    // nil: the rest is in
 }
 
+// Nowhere reports whether it was looked for, and there is none yet.
+func (f Filled) Nowhere() bool {
+	return f.Place == "" && f.Err == nil && (f.Store == "thunderbird" || f.Store == "firefox")
+}
+
 // Fill writes the files again and puts the keys into the stores. A store that fails does not keep the others from
 // being filled; the error is of the first that failed.
 func (a *Agent) Fill(ctx context.Context, opt FillOptions) (_ []Filled, err error) {

@@ -42,7 +42,9 @@ type MachineStore struct {
 	Kind string     `json:"kind" example:"nss"`
 	Name string     `json:"name,omitempty" doc:"Which, where there are several. No path."`
 	Code string     `json:"code,omitempty" doc:"What went wrong when it was filled last; empty: nothing."`
-	At   *time.Time `json:"at,omitempty" doc:"When that was."`
+	// Again is absent from agents that do not know it.
+	Again bool       `json:"again,omitempty" doc:"The keys are in, and something is left to do: its program is to be restarted first."`
+	At    *time.Time `json:"at,omitempty" doc:"When that was."`
 }
 
 // MachineCertificate is a certificate that the machine has.

@@ -90,11 +90,13 @@ func (s *session) viewStatus(a *agent.Agent) (statusJSON, error) {
 	if err != nil {
 		return v, err
 	}
+	known := a.Known()
 	for _, id := range ids {
 		one, err := s.viewIdentity(id)
 		if err != nil {
 			return v, err
 		}
+		one.Stores = viewStores(known.Stores[id.Person.ID])
 		v.Identities = append(v.Identities, one)
 	}
 	begun, err := a.Begun()
@@ -114,7 +116,6 @@ func (s *session) viewStatus(a *agent.Agent) (statusJSON, error) {
 	if v.Schedule, err = s.viewSchedule(a); err != nil {
 		return v, err
 	}
-	known := a.Known()
 	v.ReportedAt = known.ToldAt
 	for _, f := range known.Failures {
 		one := failureJSON{nil, f.Step, f.Code, f.Detail, f.Since, f.At, f.Count, f.EndedAt}

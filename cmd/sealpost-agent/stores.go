@@ -4,10 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/api"
 )
 
 // storeFlags are the options about key stores.
@@ -83,18 +85,29 @@ func (o *storeFlags) stores() (s agent.Stores) {
 }
 
 type filledJSON struct {
-	Store string   `json:"store"`
-	Place string   `json:"place,omitempty"`
-	OK    bool     `json:"ok"`
-	Code  string   `json:"code,omitempty"`  // why not
-	Again bool     `json:"again,omitempty"` // a later filling has something left to do
-	Notes []string `json:"notes,omitempty"`
+	Store string     `json:"store"`
+	Place string     `json:"place,omitempty"` // in status, the folder's name alone
+	OK    bool       `json:"ok"`
+	Code  string     `json:"code,omitempty"`  // why not
+	Again bool       `json:"again,omitempty"` // a later filling has something left to do: its program is to be restarted first
+	Notes []string   `json:"notes,omitempty"`
+	At    *time.Time `json:"at,omitempty"` // in status, when it was
+
+	nowhere bool // there is none yet
 }
 
 func viewFilled(filled []agent.Filled) []filledJSON {
 	out := []filledJSON{}
 	for _, i := range filled {
-		out = append(out, filledJSON{Store: i.Store, Place: i.Place, OK: i.Err == nil, Code: i.Code, Again: i.Again, Notes: i.Notes})
+		out = append(out, filledJSON{Store: i.Store, Place: i.Place, OK: i.Err == nil, Code: i.Code, Again: i.Again, Notes: i.Notes, nowhere: i.Nowhere()})
+	}
+	return out
+}
+
+// viewStores is what became of filling key stores last.
+func viewStores(known []api.MachineStore) (out []filledJSON) {
+	for _, m := range known {
+		out = append(out, filledJSON{Store: m.Kind, Place: m.Name, OK: m.Code == "", Code: m.Code, Again: m.Again, At: m.At})
 	}
 	return out
 }
@@ -105,8 +118,13 @@ func printFilled(w io.Writer, filled []filledJSON) {
 		switch {
 		case !i.OK:
 			result = "FAILED (" + i.Code + ")"
-		case i.Place == "" && (i.Store == "thunderbird" || i.Store == "firefox"):
+		case i.nowhere:
 			result = "nothing to fill yet"
+		case i.Again:
+			result = "keys imported; the rest once its program was restarted"
+		}
+		if i.At != nil {
+			result += " (" + moment(*i.At) + ")"
 		}
 		if i.Place != "" {
 			result += "\t" + plain(i.Place)

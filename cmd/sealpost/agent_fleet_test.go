@@ -34,7 +34,13 @@ func TestAgentIsInTheFleet(t *testing.T) {
 			Count      int
 		}
 		ReportedAt string `json:"reported_at"`
-		Identities []struct{ Pairs []json.RawMessage }
+		Identities []struct {
+			Pairs  []json.RawMessage
+			Stores []struct {
+				Store, Place, Code string
+				OK                 bool
+			}
+		}
 	}
 	must(t, json.Unmarshal([]byte(read(t, d.file("state", "status.json"))), &status))
 	if status.Machine == uuid.Nil || status.ReportedAt == "" || len(status.Identities) != 1 || len(status.Failures) != 0 || status.Schedule.By != "none" {
@@ -75,6 +81,10 @@ func TestAgentIsInTheFleet(t *testing.T) {
 	operator = r.as(t, "operator")
 	write(t, d.file("profile"), "") // a file where a key store should be
 	fails(t, d.enroll("--again", "--nss", d.file("profile")), "key-store")
+	must(t, json.Unmarshal([]byte(read(t, d.file("state", "status.json"))), &status))
+	if s := status.Identities[0].Stores; len(s) != 1 || s[0].Store != "nss" || s[0].Place != "profile" || s[0].OK || s[0].Code != "key-store" {
+		t.Errorf("status.json: %+v", status)
+	}
 	m := machine()
 	if m.Failure != "key-store" || m.Standing != api.MachineFailing || len(m.Report.Failures) != 2 || len(m.Report.Stores) != 1 || m.Report.Stores[0].Code != "key-store" {
 		t.Fatalf("failing: %+v", m)

@@ -96,6 +96,9 @@ func (p *Portal) machineView(v *visit, m *fleet.Machine) machineView {
 		if x.Name != "" {
 			row.Name += " (" + x.Name + ")"
 		}
+		if x.Again {
+			row.Pill, row.State, row.What = "warn", say("fleet.again"), say("fleet.again-means")
+		}
 		if x.Code != "" {
 			row.Pill, row.State, row.What = "warn", x.Code, v.language.wentWrong(x.Code)
 		}

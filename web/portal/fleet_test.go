@@ -40,7 +40,7 @@ func (m *machines) report(t *testing.T, login, name, code string) uuid.UUID {
 	now, id := m.Clock.Now().UTC().Truncate(time.Second), uuid.New()
 	renew, ended := now.AddDate(0, 9, 0), now.AddDate(0, 0, -2)
 	r := api.MachineReport{At: now, Name: name, System: "linux", Architecture: "amd64", Version: "sealpost-agent/1.2.0", Schedule: "timer", RenewAt: &renew,
-		Stores: []api.MachineStore{{Kind: "nss", Name: "default", At: &now}, {Kind: "gpgsm", Code: code, At: &now}},
+		Stores: []api.MachineStore{{Kind: "nss", Name: "default", Again: true, At: &now}, {Kind: "gpgsm", Code: code, At: &now}},
 		Certificates: []api.MachineCertificate{{Issuer: "issuing", Serial: "4f1d0c2b", Use: "signing", Place: "tpm", NotAfter: now.AddDate(1, 0, 0), Current: true},
 			{Issuer: "issuing", Serial: "4f1d0c2c", Use: "encryption", Place: "software", NotAfter: now.AddDate(1, 0, 0), Current: true},
 			{Issuer: "issuing", Serial: "1a", Use: "encryption", Place: "software", NotAfter: now.AddDate(-1, 0, 0)}},
@@ -86,7 +86,7 @@ func TestFleetPages(t *testing.T) {
 	}
 	alice, bob := s.Actor(t, "alice").Person, s.Actor(t, "bob").Person
 	at := "/operator/fleet/" + alice.String() + "/" + ids[1].String()
-	b.get(at).is(t, "one", 200, at, "desk-1", "Alice Anders", "A key store did not take the certificates.", "key-store", "in the computer’s TPM", "/certificates/issuing/4f1d0c2b", "server-unreachable", "for old mail", "the officers have to agree")
+	b.get(at).is(t, "one", 200, at, "desk-1", "Alice Anders", "A key store did not take the certificates.", "key-store", "in the computer’s TPM", "/certificates/issuing/4f1d0c2b", "server-unreachable", "for old mail", "the officers have to agree", "not finished", "closed and started again")
 	if page := b.get(at); strings.Contains(page.body, "/forget") {
 		t.Error("an operator is offered to forget it")
 	}

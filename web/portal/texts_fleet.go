@@ -77,6 +77,9 @@ var fleetTexts = map[string]text{
 	"fleet.for-old":    {"for old mail", "für alte E-Mail"},
 	"fleet.stores":     {"Mail programs’ key stores", "Schlüsselspeicher der E-Mail-Programme"},
 	"fleet.filled":     {"filled", "gefüllt"},
+	"fleet.again":      {"not finished", "nicht fertig"},
+	"fleet.again-means": {"The keys are there. The program uses the new certificates once it was closed and started again.",
+		"Die Schlüssel sind da. Das Programm verwendet die neuen Zertifikate, sobald es beendet und neu gestartet wurde."},
 
 	"fleet.schedule.timer":    {"yes", "ja"},
 	"fleet.schedule.daemon":   {"yes, while somebody is logged in", "ja, solange jemand angemeldet ist"},

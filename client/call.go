@@ -76,10 +76,19 @@ func (c *Client) send(ctx context.Context, k call) ([]byte, error) {
 			return nil, ErrRequestTooLarge.Withf("The request has %d bytes; the server reads %d at most.", len(body), most)
 		}
 	}
+	proven := false
 	for attempt := 0; ; attempt++ {
 		data, err := c.attempt(ctx, k, body)
 		if err == nil {
 			return data, nil
+		}
+		if !proven {
+			var failed error
+			if proven, failed = c.proves(ctx, err); failed != nil {
+				return nil, failed
+			} else if proven {
+				continue
+			}
 		}
 		pause, again := c.pause(k, attempt, err)
 		if !again {

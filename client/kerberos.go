@@ -23,7 +23,29 @@ type Negotiator interface {
 	Negotiate(ctx context.Context, host string, server *x509.Certificate) (token string, check func(answer string) error, err error)
 }
 
-const negotiate = "Negotiate "
+// Prover is a Negotiator that can show anew who is asking, where the server wants more than a ticket of this morning.
+type Prover interface {
+	// Prove asks the person, and has what is negotiated with the host from now on show that they were asked.
+	Prove(ctx context.Context, host string) error
+}
+
+const (
+	negotiate = "Negotiate "
+	codeProof = "proof-needed" // the server's
+)
+
+// proves has the person show anew who they are, where that is why a call was refused; it reports whether they did. A call that is refused
+// so has done nothing.
+func (c *Client) proves(ctx context.Context, refused error) (bool, error) {
+	prover, ok := c.cfg.Kerberos.(Prover)
+	if f := fault.Of(refused); !ok || f == nil || f.Code != codeProof {
+		return false, nil
+	}
+	if err := prover.Prove(ctx, c.base.Hostname()); err != nil {
+		return false, err
+	}
+	return true, nil
+}
 
 // meet learns, once, the certificate of the server and that it takes tickets, and has it prove that it can read them. What comes
 // later on goes to the same certificate only.

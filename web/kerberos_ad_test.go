@@ -71,6 +71,15 @@ func TestKerberosOfActiveDirectory(t *testing.T) {
 			t.Errorf("%s: status %s\n%s", c.what, status, said)
 		}
 	}
+	// The controller says of a ticket whether it was got with the person's own key.
+	for _, c := range []struct{ what, cache, code string }{
+		{"a ticket by a new login", u.Kinit(t, u.Login("alice")), "proof-needed"},
+		{"a ticket by her password", u.KinitTo(t, u.Login("alice"), ownName), "unknown-certificate"},
+	} {
+		if _, said := named.negotiateAt(t, u.Env(c.cache), "/certificates/issuing/00ff/revoke", "--json", `{"reason":"superseded"}`); !strings.Contains(said, c.code) {
+			t.Errorf("%s: %s", c.what, said)
+		}
+	}
 	// Where nobody has said that the server's account can do AES, tickets to it are RC4, and not taken.
 	u.Modify(t, "dn: CN=service,"+u.People+"\nchangetype: modify\ndelete: msDS-SupportedEncryptionTypes\n")
 	if status, said := named.negotiateIn(t, u.Env(u.Kinit(t, u.Login("alice")))); status != "401" || !strings.Contains(said, "encrypted with an old method") {

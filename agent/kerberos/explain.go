@@ -1,6 +1,7 @@
 package kerberos
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/sealpost/sealpost/internal/fault"
@@ -20,6 +21,8 @@ var (
 		"organisation, or through its VPN. Then try again.")
 	ErrDisabled = fault.New(fault.Denied, "kerberos-account-disabled", "Your account at your organisation's sign-in service (Kerberos) is disabled, locked, or has ended. Ask who looks after accounts.")
 	ErrPassword = fault.New(fault.Denied, "kerberos-password-expired", "The password of your account at your organisation has ended. Change it, sign in to this computer anew, then try again.")
+	ErrProof    = fault.New(fault.Denied, "proof-needed", "This needs that you show anew who you are, and a Kerberos ticket of your login does not. Use your password (--login), or run kinit -S for this server first.")
+	ErrWrong    = fault.New(fault.Denied, "kerberos-password", "The password is wrong.")
 	ErrMutual   = fault.New(fault.Denied, "kerberos-server", "The server did not prove that it is the one that the Kerberos ticket is to. Nothing more was sent.")
 )
 
@@ -42,26 +45,30 @@ var meanings = []said{
 // explain makes a fault of what the KDC said; host is "" where it was asked to let the principal in.
 func (l *Login) explain(host string, err error) error {
 	text := err.Error()
-	has := func(words ...string) bool {
-		for _, w := range words {
-			if strings.Contains(text, w) {
-				return true
-			}
-		}
-		return false
-	}
-	if host != "" && has("KDC_ERR_S_PRINCIPAL_UNKNOWN", "KDC_ERR_PATH_NOT_ACCEPTED", "KRB_AP_ERR_NOT_US", "KDC_ERR_WRONG_REALM") {
+	if host != "" && has(text, "KDC_ERR_S_PRINCIPAL_UNKNOWN", "KDC_ERR_PATH_NOT_ACCEPTED", "KRB_AP_ERR_NOT_US", "KDC_ERR_WRONG_REALM") {
 		return ErrRealm.Withf("Your Kerberos ticket is of the realm %s, which knows no server HTTP/%s. Use the ticket of the server's organisation, or the address that it told you.", l.realm, host).Because(err)
 	}
-	for _, m := range meanings {
-		if has(m.words...) {
-			return l.about(m.fault).Because(err)
-		}
+	if f := l.meaning(text); f != nil {
+		return f.Because(err)
 	}
 	if host == "" {
 		return ErrKeytab.Withf("The Kerberos server of the realm %s does not take the keys of %s. Get new ones.", l.realm, l.Principal()).Because(err)
 	}
 	return ErrRealm.Withf("The Kerberos server of the realm %s gave no ticket to HTTP/%s. Tell those who run the server.", l.realm, host).Because(err)
+}
+
+func has(text string, words ...string) bool {
+	return slices.ContainsFunc(words, func(w string) bool { return strings.Contains(text, w) })
+}
+
+// meaning returns the fault that the library's text of an error is; nil if it is none of ours.
+func (l *Login) meaning(text string) *fault.Error {
+	for _, m := range meanings {
+		if has(text, m.words...) {
+			return l.about(m.fault)
+		}
+	}
+	return nil
 }
 
 // about names in a fault whose account it is, where that helps: a computer's is nobody's own.

@@ -37,10 +37,17 @@ type Login struct {
 	client *krb.Client
 	name   types.PrincipalName
 	realm  string
-	keys   bool // a keytab's: the KDC is asked for a ticket when one is needed
+	conf   *config.Config
+	keys   bool                // a keytab's: the KDC is asked for a ticket when one is needed
+	cache  *credentials.CCache // nil with a keytab
 	now    func() time.Time
+
+	// Ask asks the person for their password, for Prove. nil: there is nobody to ask.
+	Ask func() (string, error)
+
 	mu     sync.Mutex // the library's client is used by one at a time
 	in     bool       // the KDC has given a ticket for the keys
+	proofs map[string]held
 }
 
 // Open reads the ticket cache that env names (KRB5CCNAME, else the usual file) with its configuration (KRB5_CONFIG, else
@@ -57,8 +64,11 @@ func Open(env func(string) string, now func() time.Time) (*Login, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &Login{name: cache.GetClientPrincipalName(), realm: cache.GetClientRealm(), now: now}
+	l := &Login{name: cache.GetClientPrincipalName(), realm: cache.GetClientRealm(), conf: conf, cache: cache, now: now}
 	tgt, ok := cache.GetEntry(types.PrincipalName{NameType: nametype.KRB_NT_SRV_INST, NameString: []string{"krbtgt", l.realm}})
+	if !ok && l.hasProof() {
+		return l, nil
+	}
 	if !ok {
 		return nil, ErrNoTicket
 	}
@@ -106,14 +116,17 @@ func OpenKeytab(env func(string) string, file, principal string, now func() time
 		return nil, ErrKeytab.Withf("%s has no keys of %s. klist -k shows whose it has.", file, principal)
 	}
 	return &Login{client: krb.NewWithKeytab(name, realm, keys, conf, krb.DisablePAFXFAST(true)), name: types.NewPrincipalName(nametype.KRB_NT_PRINCIPAL, name),
-		realm: realm, keys: true, now: now}, nil
+		realm: realm, conf: conf, keys: true, now: now}, nil
 }
 
 // Close forgets the tickets, and ends what would renew them. The Login is of no use any more.
 func (l *Login) Close() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.client.Destroy()
+	clear(l.proofs)
+	if l.client != nil {
+		l.client.Destroy()
+	}
 }
 
 func readKeytab(content []byte) (keys *keytab.Keytab, err error) {
@@ -193,17 +206,11 @@ func readConf(names string) (*config.Config, error) {
 func (l *Login) Negotiate(_ context.Context, host string, server *x509.Certificate) (string, func(answer string) error, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.keys && !l.in {
-		if err := l.client.Login(); err != nil {
-			return "", nil, l.explain("", err)
-		}
-		l.in = true
-	}
-	ticket, key, err := l.client.GetServiceTicket("HTTP/" + host)
+	ticket, err := l.ticket(host)
 	if err != nil {
-		return "", nil, l.explain(host, err)
+		return "", nil, err
 	}
-	sent, err := spnego.Ticket{Ticket: ticket, Key: key, Realm: l.realm, Name: l.name}.Offer(l.now(), spnego.BindingOf(server))
+	sent, err := spnego.Ticket{Ticket: ticket.ticket, Key: ticket.key, Realm: l.realm, Name: l.name}.Offer(l.now(), spnego.BindingOf(server))
 	if err != nil {
 		return "", nil, ErrCache.Because(err)
 	}
@@ -213,4 +220,25 @@ func (l *Login) Negotiate(_ context.Context, host string, server *x509.Certifica
 		}
 		return nil
 	}, nil
+}
+
+// ticket returns one to a host: the one that shows most.
+func (l *Login) ticket(host string) (held, error) {
+	if h, ok := l.proof(host); ok {
+		return h, nil
+	}
+	if l.client == nil {
+		return held{}, ErrNoTicket.Withf("In the Kerberos ticket cache there is no ticket to HTTP/%s, and none to get one with. Sign in to this computer with your organisation's account, or run kinit, then try again.", host)
+	}
+	if l.keys && !l.in {
+		if err := l.client.Login(); err != nil {
+			return held{}, l.explain("", err)
+		}
+		l.in = true
+	}
+	ticket, key, err := l.client.GetServiceTicket("HTTP/" + host)
+	if err != nil {
+		return held{}, l.explain(host, err)
+	}
+	return held{ticket: ticket, key: key}, nil
 }

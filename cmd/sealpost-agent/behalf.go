@@ -20,7 +20,7 @@ type behalfJSON struct {
 // enrollFor enrols for the person with an address, as the officer that this run shows.
 func (s *session) enrollFor(ctx context.Context, o enrollFlags) error {
 	if s.tokenFile != "" || s.env("SEALPOST_TOKEN") != "" && s.login == "" {
-		return errSecret.Withf("To enrol for somebody else, say who you are: with --login, --openid, or your own certificate. With a token of theirs, leave --on-behalf out.")
+		return errSecret.Withf("To enrol for somebody else, say who you are: with --login, --openid, --kerberos, or your own certificate. With a token of theirs, leave --on-behalf out.")
 	}
 	if o.Folder == "" { // before a password is asked for
 		return agent.ErrBehalfFolder
@@ -46,7 +46,7 @@ func (s *session) enrollFor(ctx context.Context, o enrollFlags) error {
 }
 
 // officer makes the agent of whoever enrols for others: with the credentials of this run, or the certificate in the agent's folder. The
-// ticket of the computer's login is not looked for: for this the server wants more.
+// ticket of the computer's login is not looked for: whose it is does not show who sits there.
 func (s *session) officer() (*agent.Agent, error) {
 	settings, credentials, err := s.told()
 	if err != nil {
@@ -59,7 +59,7 @@ func (s *session) officer() (*agent.Agent, error) {
 	if ids, err := a.Identities(); err != nil || len(ids) > 0 {
 		return a, err
 	}
-	return nil, errSecret.Withf("Say who you are, with --login or --openid: you have no certificate of your own here. You must be in the group of registrars.")
+	return nil, errSecret.Withf("Say who you are, with --login, --openid or --kerberos: you have no certificate of your own here. You must be in the group of registrars.")
 }
 
 func (s *session) showBehalf(done *agent.Behalf) error {

@@ -35,8 +35,8 @@ func enrollCommand(s *session) *cobra.Command {
 If anything stops it, run the same command again: it goes on with the same keys. If you have valid certificates
 already, nothing is asked for.
 
-A registrar may enrol for somebody else with --on-behalf ADDRESS, showing who they are themselves (--login, --openid, or their own
-certificate here). The other's keys are made on this computer, all in --out, a new folder; what is to be done with them is
+A registrar may enrol for somebody else with --on-behalf ADDRESS, showing who they are themselves (--login, --openid, --kerberos, which
+asks for their password for this, or their own certificate here). The other's keys are made on this computer, all in --out, a new folder; what is to be done with them is
 said at the end, and the record names who did it.`,
 		Example: `  sealpost-agent enroll --server https://ca.example.com:8443 --roots root.pem --login alice
   sealpost-agent enroll --kerberos        # with the ticket of this computer's login

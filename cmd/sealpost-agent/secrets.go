@@ -50,9 +50,9 @@ func (s *session) credentials(settings agent.Settings) (c client.Config, err err
 // isPerson reports whether credentials are a person's own, not a token that somebody else made.
 func isPerson(c client.Config) bool { return c.Login != "" || c.Kerberos != nil || c.IDToken != "" }
 
-// ticket returns who is asking by their Kerberos ticket. No password is asked for, and none is taken.
+// ticket returns who is asking by their Kerberos ticket. A password is asked for only where the server wants that they show anew who they are.
 func (s *session) ticket() (c client.Config, err error) {
-	if s.login != "" || s.tokenFile != "" || s.passwordFile != "" {
+	if s.login != "" || s.tokenFile != "" || s.passwordFile != "" && s.keytab != "" {
 		return c, errSecret.Withf("Give --kerberos, --login or --token-file: one of them.")
 	}
 	var login *kerberos.Login
@@ -64,8 +64,20 @@ func (s *session) ticket() (c client.Config, err error) {
 	if err != nil {
 		return c, err
 	}
+	login.Ask = func() (string, error) { return s.prove(login.Principal()) }
 	c.Kerberos = login
 	return c, nil
+}
+
+// prove asks whose ticket it is for their password.
+func (s *session) prove(principal string) (string, error) {
+	s.progress("proof", "this needs that you show anew who you are; the password is for your organisation's sign-in service, and goes nowhere else")
+	password, err := s.secret("password of "+principal, s.passwordFile, "SEALPOST_PASSWORD")
+	if err != nil {
+		return "", kerberos.ErrProof.Withf("This needs that you show anew who you are, and a ticket of this morning does not. Run it at a terminal, where it asks for the password of %s, "+
+			"or give that with --password-file; or get a ticket with a card first: kinit -S HTTP/SERVER.", principal).Because(err)
+	}
+	return password, nil
 }
 
 // keepTicket has the runs that nobody starts show who is asking as this one does: with the ticket of the computer's login, or with keys.

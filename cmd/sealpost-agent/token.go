@@ -51,7 +51,8 @@ func tokenCommand(s *session) *cobra.Command {
 		Use:   "make",
 		Short: "Make enrolment tokens, for one person or for many",
 		Long: `Makes enrolment tokens, each for one enrolment of one person: for those named with --for, or for everybody in a list, a CSV file
-whose first line has a column mailbox. Hand each over on a way that you trust. A Kerberos ticket alone is not enough for this (proof-needed).
+whose first line has a column mailbox. Hand each over on a way that you trust. With --kerberos your password is asked for all the same: everybody at an unlocked
+screen has a ticket. It is for the KDC alone.
 
 With --out the tokens are written into a new file that nobody else may read (CSV: mailbox, token, number, ends, code, detail), else to standard
 output. The server makes no second token for the same person by the same list: should the answer be lost, run the same command again, and it

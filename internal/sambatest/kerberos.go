@@ -46,6 +46,12 @@ func (s *Server) Kinit(t testing.TB, principal string) string {
 	return s.kinit(t, Password+"\n", principal)
 }
 
+// KinitTo returns a new ticket cache with a ticket to a service alone, got with the password itself.
+func (s *Server) KinitTo(t testing.TB, principal, service string) string {
+	t.Helper()
+	return s.kinit(t, Password+"\n", "-S", service, principal)
+}
+
 // KinitWith is Kinit by a keytab.
 func (s *Server) KinitWith(t testing.TB, principal, keytab string) string {
 	t.Helper()

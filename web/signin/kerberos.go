@@ -12,8 +12,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/iana/flags"
 	"github.com/jcmturner/gokrb5/v8/iana/nametype"
 	"github.com/jcmturner/gokrb5/v8/keytab"
+	"github.com/jcmturner/gokrb5/v8/messages"
 	"github.com/jcmturner/gokrb5/v8/types"
 
 	"github.com/sealpost/sealpost/directory"
@@ -142,7 +144,16 @@ func (k *Kerberos) take(ctx context.Context, r *http.Request, token string) (Cal
 		return Caller{}, fmt.Errorf("answer a Kerberos ticket: %w", err)
 	}
 	// The ticket is as strong as what it was got with, which may have been a password, and some hours ago.
-	return Caller{Actor: person.Actor(audit.MethodKerberos, audit.StrengthPassword), Stale: true, Answer: "Negotiate " + answer}, nil
+	return Caller{Actor: person.Actor(audit.MethodKerberos, audit.StrengthPassword), Stale: !k.anew(offer.Request.Ticket.DecryptedEncPart), Answer: "Negotiate " + answer}, nil
+}
+
+// anew reports whether a ticket shows that its person proved a moment ago who they are. That it is new shows nothing: whoever is at an
+// unlocked screen gets new ones with what the login left, and some systems keep passwords and renew that by themselves. But one that the
+// KDC gave for the person's own key and not for another ticket says so (INITIAL, RFC 4120 §2.1): somebody typed the password, or put
+// the card in, for this very service.
+func (k *Kerberos) anew(part messages.EncTicketPart) bool {
+	ago := k.Now().Sub(part.AuthTime)
+	return types.IsFlagSet(&part.Flags, flags.Initial) && ago <= anewLasts && -ago <= k.Policy.ClockSkew
 }
 
 // person finds whose principal it is.

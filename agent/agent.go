@@ -101,7 +101,9 @@ type Agent struct {
 	ring    *keyring
 	memory  *memory
 	clock   *serverClock
-	after   func(step string) error // test hook: called after every step that leaves a trace; an error is a crash there
+	// handover says that the folder is filled for somebody else, to be handed over.
+	handover bool
+	after    func(step string) error // test hook: called after every step that leaves a trace; an error is a crash there
 }
 
 // New checks the configuration. It does not connect and writes nothing.

@@ -83,7 +83,6 @@ func (a *Agent) EnrolFor(ctx context.Context, own, mailbox string, opt EnrolOpti
 	if out.Identity, err = other.begun(); err != nil || out.Identity != nil {
 		return out, err
 	}
-	defer other.ReportAfter(ctx)
 	out.Identity, err = other.Enrol(ctx, opt)
 	return out, err
 }
@@ -91,6 +90,7 @@ func (a *Agent) EnrolFor(ctx context.Context, own, mailbox string, opt EnrolOpti
 // forAnother is this agent in another folder, without anything of its owner's.
 func (a *Agent) forAnother(dir, password string) *Agent {
 	other := *a
+	other.handover = true
 	other.cfg.Dir, other.cfg.Unattended, other.cfg.Places, other.memory = dir, false, nil, &memory{}
 	other.clock = &serverClock{now: a.cfg.Now}
 	s := &other.cfg.Server

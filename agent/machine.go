@@ -25,8 +25,12 @@ func decodeMachine(data []byte) (*machine, error) {
 	return m, nil
 }
 
-// Machine returns this folder's id; the nil id where no agent has worked in it yet.
+// Machine returns this folder's id; the nil id where no agent has worked in it yet, and while it is filled for somebody else: a folder to
+// hand over is no machine of theirs, and none of whoever hands it over.
 func (a *Agent) Machine() (uuid.UUID, error) {
+	if a.handover {
+		return uuid.Nil, nil
+	}
 	m, err := load(a.cfg.Dir, machineFile, decodeMachine)
 	if err != nil || m == nil {
 		return uuid.Nil, err
@@ -37,7 +41,7 @@ func (a *Agent) Machine() (uuid.UUID, error) {
 // nameMachine gives the folder its id, if it has none. The caller has the lock.
 func (a *Agent) nameMachine() error {
 	id, err := a.Machine()
-	if err != nil || id != uuid.Nil {
+	if err != nil || id != uuid.Nil || a.handover {
 		return err
 	}
 	return save(a.cfg.Dir, machineFile, machine{Version: stateVersion, ID: uuid.New()})

@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/internal/e2etest"
+	"github.com/sealpost/sealpost/internal/slapdtest"
 )
 
 // What goes wrong on a workstation while the server is away is known at the server when it is back: over REST, at the command line and to
@@ -133,5 +137,44 @@ func TestAgentIsInTheFleet(t *testing.T) {
 	}
 	if out := i.run(t, "fleet list"); !strings.Contains(out, "no such machine") {
 		t.Errorf("forgotten: %s", out)
+	}
+}
+
+// A folder that a registrar fills for somebody else is no machine, neither theirs nor the registrar's, until somebody works with it as their own.
+func TestFolderToHandOverIsNoMachine(t *testing.T) {
+	t.Parallel()
+	r := newInstallation(t).serve(t)
+	rita, bob := r.desk(t, "rita"), r.desk(t, "bob")
+	out := rita.file("for-bob")
+	e2etest.Good(t, rita.agent(rita.home, "rita", "enroll", "--server", r.url(), "--roots", r.path("pki/root.pem"), "--login", "rita", "--on-behalf", "bob@example.test", "--out", out))
+	bob.count(2, 1)
+	// What is heard of is written in turn: after this one, everything before it is.
+	own := uuid.New()
+	c := r.client(t, client.Config{Login: "bob", Password: slapdtest.Password("bob"), Machine: own})
+	defer c.Close()
+	_, err := c.Policy(t.Context())
+	must(t, err)
+	operator := r.as(t, "operator")
+	machines := func() []api.Machine {
+		t.Helper()
+		p, err := operator.Machines(t.Context(), client.MachineQuery{All: true})
+		must(t, err)
+		return p.Items
+	}
+	e2etest.Eventually(t, func() error {
+		if !slices.ContainsFunc(machines(), func(m api.Machine) bool { return m.ID == own }) {
+			return errors.New("bob's own machine is not there yet")
+		}
+		return nil
+	})
+	if all := machines(); len(all) != 1 {
+		t.Errorf("machines: %+v", all)
+	}
+	// Handed over whole, it is bob's.
+	must(t, os.Rename(filepath.Join(out, "state"), bob.file("state")))
+	bob.does("run --force", "--server", r.url(), "--roots", r.path("pki/root.pem"))
+	all := machines()
+	if len(all) != 2 || all[1].PersonName != "Bob Brown" || all[1].Report == nil || len(all[1].Report.Certificates) != 2 {
+		t.Errorf("machines after the handing over: %+v", all)
 	}
 }

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/x509"
+	"path/filepath"
 	"time"
 
 	"github.com/google/uuid"
@@ -116,4 +117,20 @@ func (id *Identity) Due() (time.Time, error) {
 		}
 	}
 	return first, nil
+}
+
+// OpensPending reports whether a passphrase opens the keys of a request's file.
+func OpensPending(path, text string) bool {
+	p, err := load(filepath.Dir(path), filepath.Base(path), decodePending)
+	if err != nil || p == nil || len(p.keys()) == 0 {
+		return false
+	}
+	ring := &keyring{pass: passphrase{text: text}}
+	for _, k := range p.keys() {
+		k.ring = ring
+		if _, err := k.PKCS8(); err != nil {
+			return false
+		}
+	}
+	return true
 }

@@ -29,7 +29,7 @@ func (a *Agent) lock() (unlock func(), err error) {
 			a.cfg.Log.Warn("lock not closed", "error", err)
 		}
 	}
-	if err := a.nameMachine(); err != nil {
+	if err := errors.Join(a.nameMachine(), a.settleAll()); err != nil {
 		unlock()
 		return nil, err
 	}

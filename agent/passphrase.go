@@ -157,6 +157,6 @@ func longEnough(text string, least int) error {
 	case n == 0:
 		return ErrPassphraseDemanded.Withf("The server wants your private keys to be protected by a passphrase of your own, of at least %d characters. Give it with --p12-password-file.", least)
 	default:
-		return ErrPassphraseDemanded.Withf("The server wants a passphrase of at least %d characters; this one has %d.", least, n)
+		return ErrPassphraseDemanded.Withf("The server wants a passphrase of at least %d characters; this one has %d. If your keys are under it already, change it: sealpost-agent passphrase", least, n)
 	}
 }

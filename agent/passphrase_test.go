@@ -6,10 +6,12 @@ import (
 	"encoding/base64"
 	"encoding/pem"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"strings"
 	"testing"
 
 	"github.com/sealpost/sealpost/agent"
@@ -198,4 +200,161 @@ func opensWith(t *testing.T, id *agent.Identity, text string) {
 	if n := bytes.Count(out, []byte("BEGIN PRIVATE KEY")); err != nil || n < 2 {
 		t.Errorf("openssl finds %d keys: %v", n, err)
 	}
+}
+
+const nextPassphrase = "quite another passphrase"
+
+// changes changes the passphrase from one to another.
+func (w *workstation) changes(t *testing.T, old, next string, after func(step string) error) (*agent.Changed, int, error) {
+	t.Helper()
+	a, err := agent.New(agent.Config{Dir: w.dir, Server: w.config(), Anchors: []*x509.Certificate{w.pki.root}, Now: w.clock.now,
+		Passphrase: func() (string, error) { return old, nil }})
+	must(t, err)
+	if after != nil {
+		a.SetAfter(after)
+	}
+	least := -1
+	got, err := a.ChangePassphrase(agent.ChangeOptions{New: func(n int) (string, error) { least = n; return next, nil }})
+	return got, least, err
+}
+
+// A passphrase is changed, also to a longer one that the server by now demands; the old one is good for nothing then.
+func TestPassphraseChanged(t *testing.T) {
+	t.Parallel()
+	w := demanding(t)
+	id, err := w.enrol(t, agent.EnrolOptions{Password: ownPassphrase})
+	must(t, err)
+	for what, c := range map[string]struct {
+		old, next string
+		want      error
+	}{
+		"a wrong old one":   {"not my passphrase", nextPassphrase, agent.ErrPassphraseWrong},
+		"too short":         {ownPassphrase, "eleven char", agent.ErrPassphraseDemanded},
+		"empty":             {ownPassphrase, "", agent.ErrPassphraseMissing},
+		"without the older": {"", nextPassphrase, agent.ErrPassphraseMissing},
+	} {
+		if _, _, err := w.changes(t, c.old, c.next, nil); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", what, err)
+		}
+		opensWith(t, id, ownPassphrase)
+	}
+	w.plans[0].Signing.Passphrase = 24
+	renew := func(text string) error {
+		_, err := w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{Force: true, Password: text})
+		return err
+	}
+	if err := renew(ownPassphrase); !errors.Is(err, agent.ErrPassphraseDemanded) || !strings.Contains(err.Error(), "sealpost-agent passphrase") {
+		t.Errorf("renewing with one that is too short by now: %v", err)
+	}
+	if _, least, err := w.changes(t, ownPassphrase, nextPassphrase[:23], nil); !errors.Is(err, agent.ErrPassphraseDemanded) || least != 24 {
+		t.Errorf("23 characters of %d: %v", least, err)
+	}
+	got, _, err := w.changes(t, ownPassphrase, nextPassphrase, nil)
+	must(t, err)
+	noKeyInClear(t, w.dir)
+	if !got.Sealed {
+		t.Error("the keys are not under it")
+	}
+	opensWith(t, got.Identity, nextPassphrase)
+	if err := renew(ownPassphrase); !errors.Is(err, agent.ErrPassphraseWrong) {
+		t.Errorf("renewing with the old one: %v", err)
+	}
+	if err := renew(nextPassphrase + " not"); !errors.Is(err, agent.ErrPassphraseWrong) {
+		t.Errorf("renewing with another: %v", err)
+	}
+	must(t, renew(nextPassphrase))
+	noKeyInClear(t, w.dir)
+}
+
+// Where no passphrase is demanded, the files for mail programs get one of the person's own in place of the one that lies beside them; where
+// it is demanded by now, the keys do, too.
+func TestPassphraseOfFiles(t *testing.T) {
+	t.Parallel()
+	w := newWorkstation(t)
+	id, err := w.enrol(t, agent.EnrolOptions{})
+	must(t, err)
+	got, _, err := w.changes(t, "", "mine", nil)
+	must(t, err)
+	opensWith(t, id, "mine")
+	if _, err := os.Stat(filepath.Join(id.Folder, agent.PasswordFile)); !os.IsNotExist(err) || got.Sealed {
+		t.Errorf("the made password: %v, sealed: %v", err, got.Sealed)
+	}
+	w.plans[0].Signing.Passphrase = 12
+	if _, err := w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{Force: true, Password: "mine"}); !errors.Is(err, agent.ErrPassphraseDemanded) {
+		t.Errorf("renewing: %v", err)
+	}
+	got, _, err = w.changes(t, "", ownPassphrase, nil)
+	must(t, err)
+	opensWith(t, id, ownPassphrase)
+	if !got.Sealed {
+		t.Error("the keys are not under it")
+	}
+	noKeyInClear(t, w.dir)
+}
+
+// Killed anywhere, a change has happened or has not: with a request under way and one that was set aside, either the old or the new
+// passphrase opens everything, and the next run clears up.
+func TestPassphraseChangeKilled(t *testing.T) {
+	t.Parallel()
+	for _, stop := range []int{1, 2, 3, 4, 5, 10, 0} { // 0: never
+		t.Run(fmt.Sprint(stop), func(t *testing.T) {
+			t.Parallel()
+			passphraseChangeKilled(t, stop)
+		})
+	}
+}
+
+func passphraseChangeKilled(t *testing.T, stop int) {
+	w := demanding(t)
+	id, err := w.enrol(t, agent.EnrolOptions{Password: ownPassphrase, Folder: filepath.Join(t.TempDir(), "files")})
+	must(t, err)
+	crash := errors.New("crash")
+	for _, anew := range []bool{false, true} { // two that are begun, the first of them set aside
+		a := w.agent(t, asAlice)
+		a.SetAfter(func(string) error { return crash })
+		if _, err := a.Enrol(t.Context(), agent.EnrolOptions{Password: ownPassphrase, Again: true, Anew: anew}); !errors.Is(err, crash) {
+			t.Fatal(err)
+		}
+	}
+	steps, step := 0, ""
+	_, _, err = w.killed(t, func(s string) error {
+		if steps++; steps == stop {
+			step = s
+			panic(crash)
+		}
+		return nil
+	})
+	if err != nil || (step == "") != (stop == 0) || stop == 0 && steps < 10 {
+		t.Fatalf("stopped after %q, the %dth of %d steps: %v", step, stop, steps, err)
+	}
+	noKeyInClear(t, w.dir)
+	good, bad := ownPassphrase, nextPassphrase
+	if step != "change-state" && step != "change-files" {
+		good, bad = bad, good
+	}
+	if _, _, err := w.changes(t, bad, "whatever it may be", nil); !errors.Is(err, agent.ErrPassphraseWrong) {
+		t.Fatalf("the other passphrase: %v", err)
+	}
+	opensWith(t, id, good)
+	for _, dir := range []string{filepath.Join(w.dir, id.Person.ID.String()), id.Folder} {
+		if left, err := filepath.Glob(filepath.Join(dir, "passphrase-*")); err != nil || len(left) > 0 {
+			t.Errorf("left behind: %v, %v", left, err)
+		}
+	}
+	now, err := w.enrol(t, agent.EnrolOptions{Password: good}) // the request goes on
+	must(t, err)
+	if len(now.Pairs) != 2 || len(w.requests) != 2 {
+		t.Errorf("%d pairs of %d requests", len(now.Pairs), len(w.requests))
+	}
+	aside, err := filepath.Glob(filepath.Join(w.dir, id.Person.ID.String(), "set-aside-*.json"))
+	if err != nil || len(aside) != 1 || !agent.OpensPending(aside[0], good) {
+		t.Errorf("set aside: %v, %v", aside, err)
+	}
+}
+
+// killed is changes, stopped by a panic where after panics.
+func (w *workstation) killed(t *testing.T, after func(string) error) (got *agent.Changed, least int, err error) {
+	t.Helper()
+	defer func() { _ = recover() }()
+	return w.changes(t, ownPassphrase, nextPassphrase, after)
 }

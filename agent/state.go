@@ -32,6 +32,7 @@ import (
 //	PERSON/identity.json       what was issued, with the keys: the one source of all files below
 //	PERSON/set-aside-….json    requests that came to nothing
 //	PERSON/places.json         keys in tokens; see leftFile
+//	PERSON/passphrase-change…  what a change of the passphrase has not put in its place yet
 //	PERSON/identity.p12 …      for mail programs; see Identity.Folder
 //
 // PERSON is the person's id. All private keys in it are protected by the folder's mode alone, as ~/.ssh is.
@@ -193,8 +194,12 @@ func (a *Agent) savePending(dir string, p *pending) error {
 
 // load reads a file of a person's folder; a missing one is nil.
 func load[T any](dir, name string, decode func([]byte) (*T, error)) (*T, error) {
-	path := filepath.Join(dir, name)
+	path := filepath.Join(dir, changeFolder, name) // which holds already, if it is there
 	data, err := disk.Read(path, maxStateFile)
+	if err == nil && data == nil {
+		path = filepath.Join(dir, name)
+		data, err = disk.Read(path, maxStateFile)
+	}
 	if err != nil {
 		return nil, ErrState.Withf("%s cannot be read.", path).Because(err)
 	}

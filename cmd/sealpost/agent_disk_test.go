@@ -182,6 +182,18 @@ func TestAgentOnFullDisk(t *testing.T) {
 	d.until(d.byCertificate("fill"))
 	d.have(3, 4, 4)
 	d.count(4, 2)
+
+	change := d.byCertificate("passphrase")
+	change.Env = append(change.Env, "SEALPOST_NEW_PASSPHRASE=another")
+	for left := int64(0); left < 8*page; left += page {
+		d.disk.Leave(t, left)
+		fails(t, d.seeing(change), "disk-full", "disk is full")
+		d.whole()
+	}
+	d.disk.Free(t)
+	d.have(3, 4, 4)
+	d.good(change)
+	d.good(e2etest.Command{Path: "openssl", Args: []string{"pkcs12", "-in", d.file("out", "identity.p12"), "-passin", "pass:another", "-noout"}})
 }
 
 // Key stores on a disk without room take all of it once there is some.

@@ -103,7 +103,7 @@ func (c *Client) send(ctx context.Context, k call) ([]byte, error) {
 
 // attempt performs a call once.
 func (c *Client) attempt(ctx context.Context, k call, body []byte) ([]byte, error) {
-	tryCtx, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	tryCtx, cancel := c.signs.within(ctx, c.cfg.Timeout)
 	defer cancel()
 	req, err := c.request(tryCtx, k, body)
 	if err != nil {

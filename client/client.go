@@ -39,6 +39,9 @@ const (
 	defaultRetries = 4
 	defaultBackoff = 500 * time.Millisecond
 	maxWait        = time.Minute // longest pause a server may ask for before an attempt is given up
+
+	handshake = 10 * time.Second // that the network may take for TLS
+	signing   = 2 * time.Minute  // and a person, who has to touch a token or type a PIN for the client certificate
 )
 
 // ErrConfig means that New was given something it cannot work with.
@@ -69,7 +72,8 @@ type Config struct {
 
 	// Heard is told the server's time with every answer that has it, in whole seconds; nil for nobody.
 	Heard func(serverTime time.Time)
-	// Timeout of one attempt, from connecting to the last byte; zero means 30 seconds.
+	// Timeout of one attempt, from connecting to the last byte, but for the time that the client certificate's key takes to sign; zero means
+	// 30 seconds.
 	Timeout time.Duration
 	// Retries after the first attempt, of calls that may be repeated; zero means 4, negative none.
 	Retries int
@@ -121,7 +125,7 @@ func New(cfg Config) (*Client, error) {
 	var signs *witness
 	cfg.ClientCertificate, signs = witnessed(cfg.ClientCertificate)
 	return &Client{cfg: cfg, base: base, signs: signs, http: &http.Client{
-		Transport: transport(cfg),
+		Transport: transport(cfg, signs),
 		// The interface has no redirects. Following one would hand the password or the token to whoever sent it.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}, nil
@@ -164,7 +168,11 @@ func (c Config) checkCredentials() error {
 	return nil
 }
 
-func transport(cfg Config) *http.Transport {
+func transport(cfg Config, signs *witness) *http.Transport {
+	limit := handshake
+	if signs != nil && waitsForPeople(signs.Signer) {
+		limit += signing // that of the attempt stands still meanwhile; this one cannot
+	}
 	tlsConfig := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: cfg.Roots, Time: cfg.Now}
 	if cert := cfg.ClientCertificate; cert != nil {
 		// A callback, because tls.Config.Certificates are kept back when the server's list of issuers lacks theirs.
@@ -176,7 +184,7 @@ func transport(cfg Config) *http.Transport {
 		ForceAttemptHTTP2:      true,
 		MaxIdleConnsPerHost:    4,
 		IdleConnTimeout:        time.Minute,
-		TLSHandshakeTimeout:    10 * time.Second,
+		TLSHandshakeTimeout:    limit,
 		MaxResponseHeaderBytes: 64 << 10,
 	}
 }

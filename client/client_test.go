@@ -2,6 +2,7 @@ package client_test
 
 import (
 	"context"
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -466,6 +467,54 @@ func TestSlowServerIsUnreachable(t *testing.T) {
 	})
 	if _, err := c.Policy(t.Context()); !errors.Is(err, client.ErrUnreachable) {
 		t.Errorf("error = %v, want ErrUnreachable", err)
+	}
+}
+
+// slowSigner is a key in something that somebody has to touch first.
+type slowSigner struct {
+	crypto.Signer
+	after time.Duration
+}
+
+func (s slowSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts) ([]byte, error) {
+	time.Sleep(s.after)
+	return s.Signer.Sign(random, digest, opts)
+}
+
+// A person who has to touch a token or type a PIN has longer than the network: neither the limit of a call nor that of its handshake runs
+// while the certificate's key signs, and both run otherwise.
+func TestSignerTakesItsTime(t *testing.T) {
+	t.Parallel()
+	const touch, limit = 11 * time.Second, 3 * time.Second
+	slow := *clientCertificate(t)
+	slow.PrivateKey = slowSigner{slow.PrivateKey.(crypto.Signer), touch}
+	hang := make(chan struct{})
+	srv := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if len(r.TLS.PeerCertificates) != 1 {
+			t.Error("no certificate came")
+		}
+		if strings.HasSuffix(r.URL.Path, "/policy") {
+			answer(w, http.StatusOK, struct{}{})
+			return
+		}
+		<-hang
+	}))
+	srv.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	srv.StartTLS()
+	t.Cleanup(srv.Close)
+	t.Cleanup(func() { close(hang) })
+	cfg := client.Config{BaseURL: srv.URL, Roots: x509.NewCertPool(), ClientCertificate: &slow, Timeout: limit, Retries: -1}
+	cfg.Roots.AddCert(srv.Certificate())
+	c, err := client.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if _, err := c.Policy(t.Context()); err != nil {
+		t.Errorf("with a key that signs after %v: %v", touch, err)
+	}
+	if _, err := c.Health(t.Context()); !errors.Is(err, client.ErrUnreachable) {
+		t.Errorf("a server that does not answer: %v, want ErrUnreachable", err)
 	}
 }
 

@@ -41,6 +41,9 @@ func callOf(ctx context.Context) *call {
 type Limits struct {
 	Failures signin.Failures `yaml:"failures"` // to show who one is
 
+	// Handshake is how long the TLS handshake of a client may take once it has begun, where certificates are asked for: people touch
+	// tokens and type PINs in it. Zero means 1m.
+	Handshake time.Duration `yaml:"handshake_timeout"`
 	// Header is how long the head of a request may take to arrive; zero means 5s. Body is the same for the body, 10s.
 	Header time.Duration `yaml:"header_timeout"`
 	Body   time.Duration `yaml:"body_timeout"`
@@ -60,7 +63,7 @@ func (l Limits) orDefaults() Limits {
 	for _, d := range []struct {
 		value     *time.Duration
 		otherwise time.Duration
-	}{{&l.Header, 5 * time.Second}, {&l.Body, 10 * time.Second}, {&l.Call, 30 * time.Second}, {&l.Idle, 2 * time.Minute}} {
+	}{{&l.Handshake, time.Minute}, {&l.Header, 5 * time.Second}, {&l.Body, 10 * time.Second}, {&l.Call, 30 * time.Second}, {&l.Idle, 2 * time.Minute}} {
 		if *d.value <= 0 {
 			*d.value = d.otherwise
 		}

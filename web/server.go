@@ -278,7 +278,7 @@ func (s *Server) Run(ctx context.Context, l Listeners) error {
 			}
 		}()
 	}
-	serve(l.API, s.API(), s.TLS())
+	serve(l.API, s.API(), patient(s.TLS(), s.Limits.Handshake))
 	if s.portal != nil {
 		pages := s.TLS()
 		pages.ClientAuth = tls.NoClientCert
@@ -312,6 +312,15 @@ func (s *Server) Run(ctx context.Context, l Listeners) error {
 	cancel()
 	<-watched
 	return err
+}
+
+// patient gives clients more time for the rest of a handshake than net/http does, which is that for the head of a request: a person may
+// have to touch a token or type a PIN before theirs goes on. Who does not even begin gets no more.
+func patient(c *tls.Config, limit time.Duration) *tls.Config {
+	c.GetConfigForClient = func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+		return nil, hello.Conn.SetDeadline(time.Now().Add(limit)) // net/http takes it back after the handshake
+	}
+	return c
 }
 
 func (s *Server) server(h http.Handler) *http.Server {

@@ -106,6 +106,7 @@ var doors = []door{
 	{"github.com/riverqueue/river", []string{"internal/jobs"}, false},
 	{"github.com/go-ldap/ldap/v3", []string{"directory", "internal/slapdtest"}, false},
 	{"github.com/jcmturner/gokrb5/v8", []string{"directory", "internal/spnego", "web/signin", "agent/kerberos"}, true},
+	{"github.com/alexbrainman/sspi", []string{"agent/kerberos"}, true},
 	{"github.com/jlaffaye/ftp", []string{"crl/ftp"}, false},
 	{"github.com/aws/aws-sdk-go-v2", []string{"crl/point"}, false}, // the signature of requests to S3
 	{"github.com/wneessen/go-mail", []string{"internal/mail"}, false},

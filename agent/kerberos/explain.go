@@ -26,14 +26,14 @@ var (
 	ErrMutual   = fault.New(fault.Denied, "kerberos-server", "The server did not prove that it is the one that the Kerberos ticket is to. Nothing more was sent.")
 )
 
-// said is what the library's text of an error has for one of our faults.
-type said struct {
+// saying is what the library's text of an error has for one of our faults.
+type saying struct {
 	words []string
 	fault *fault.Error
 }
 
 // meanings are those of what the KDC, or the library, says. The library keeps a KDC's answer as text alone.
-var meanings = []said{
+var meanings = []saying{
 	{[]string{"KDC_ERR_CLIENT_REVOKED", "KDC_ERR_NAME_EXP", "KDC_ERR_CLIENT_NOTYET"}, ErrDisabled},
 	{[]string{"KDC_ERR_KEY_EXPIRED"}, ErrPassword},
 	{[]string{"KRB_AP_ERR_SKEW", "KDC_ERR_NEVER_VALID", "KRB_AP_ERR_TKT_NYV", "clock skew with KDC"}, ErrClock},

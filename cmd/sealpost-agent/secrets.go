@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -55,18 +56,36 @@ func (s *session) ticket() (c client.Config, err error) {
 	if s.login != "" || s.tokenFile != "" || s.passwordFile != "" && s.keytab != "" {
 		return c, errSecret.Withf("Give --kerberos, --login or --token-file: one of them.")
 	}
-	var login *kerberos.Login
-	if s.keytab != "" {
-		login, err = kerberos.OpenKeytab(s.env, s.keytab, s.principal, nil)
-	} else {
-		login, err = kerberos.Open(s.env, nil)
+	if s.keytab == "" {
+		c.Kerberos, err = s.loginTicket()
+		return c, err
 	}
+	login, err := kerberos.OpenKeytab(s.env, s.keytab, s.principal, nil)
 	if err != nil {
 		return c, err
 	}
 	login.Ask = func() (string, error) { return s.prove(login.Principal()) }
 	c.Kerberos = login
 	return c, nil
+}
+
+// loginTicket returns the ticket of the computer's login: the system's own, if it keeps one and no other is named, else that of a cache.
+func (s *session) loginTicket() (client.Negotiator, error) {
+	if s.env("KRB5CCNAME") == "" {
+		system, err := kerberos.OpenSystem()
+		if err == nil {
+			return system, nil
+		}
+		if !errors.Is(err, kerberos.ErrNoSystem) {
+			return nil, err
+		}
+	}
+	login, err := kerberos.Open(s.env, nil)
+	if err != nil {
+		return nil, err
+	}
+	login.Ask = func() (string, error) { return s.prove(login.Principal()) }
+	return login, nil
 }
 
 // prove asks whose ticket it is for their password.

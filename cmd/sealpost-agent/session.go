@@ -52,7 +52,7 @@ func (s *session) addFlags(c *cobra.Command) {
 	f.BoolVar(&s.systemRoots, "system-roots", false, "accept this system's root certificates, too, for the server's TLS (remembered)")
 	f.StringVar(&s.login, "login", "", "your login at the directory; the password is asked for")
 	f.StringVar(&s.passwordFile, "password-file", "", "file with the password to --login (SEALPOST_PASSWORD)")
-	f.BoolVar(&s.kerberos, "kerberos", false, "show the Kerberos ticket of this computer's login (KRB5CCNAME, /etc/krb5.conf), in place of --login")
+	f.BoolVar(&s.kerberos, "kerberos", false, "show the Kerberos ticket of this computer's login (KRB5CCNAME, /etc/krb5.conf; Windows' own), in place of --login")
 	f.StringVar(&s.keytab, "keytab", "", "with --kerberos: file with the keys of this computer's principal, in place of a person's ticket (enroll, install: remembered)")
 	f.StringVar(&s.principal, "principal", "", "whose keys in --keytab: host/NAME@REALM or NAME$@REALM (remembered with it)")
 	f.BoolVar(&s.openid, "openid", false, "sign in at your organisation's identity provider, in a browser on any device, in place of --login")

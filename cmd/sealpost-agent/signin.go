@@ -11,7 +11,6 @@ import (
 	"golang.org/x/term"
 
 	"github.com/sealpost/sealpost/agent"
-	"github.com/sealpost/sealpost/agent/kerberos"
 	"github.com/sealpost/sealpost/agent/openid"
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/client"
@@ -77,7 +76,7 @@ func (s *session) choose(settings agent.Settings) (c client.Config, err error) {
 	offered := []string{"--login NAME", "--token-file FILE"}
 	if ways.Kerberos != nil {
 		offered = append(offered, "--kerberos")
-		if login, err := kerberos.Open(s.env, nil); err == nil { // else there is another way
+		if login, err := s.loginTicket(); err == nil { // else there is another way
 			s.progress("ticket", "showing the Kerberos ticket of "+login.Principal())
 			return client.Config{Kerberos: login}, nil
 		}

@@ -90,8 +90,8 @@ func reply(req *messages.APReq) ([]byte, error) {
 	return b.Bytes()
 }
 
-// readAnswer returns the AP-REP in a server's answer.
-func readAnswer(token string) (*messages.APRep, error) {
+// Unwrap returns Kerberos' own token (RFC 4121 §4.1) in a server's answer, which says that Kerberos is accepted.
+func Unwrap(token string) ([]byte, error) {
 	if len(token) > MaxToken {
 		return nil, errors.New("it is too long")
 	}
@@ -112,6 +112,15 @@ func readAnswer(token string) (*messages.APRep, error) {
 	}
 	if completed != 0 {
 		return nil, fmt.Errorf("its state is %d", completed)
+	}
+	return inner, nil
+}
+
+// readAnswer returns the AP-REP in a server's answer.
+func readAnswer(token string) (*messages.APRep, error) {
+	inner, err := Unwrap(token)
+	if err != nil {
+		return nil, err
 	}
 	message, err := readMessage(inner, replyID)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 // Binding ties an AP-REQ to the TLS connection that it comes on (RFC 4121 §4.1.1.2). The zero Binding ties it to none.
 type Binding [md5.Size]byte
 
-// BindingOf returns the binding to connections with a server that has this certificate (tls-server-end-point, RFC 5929 §4).
-func BindingOf(server *x509.Certificate) Binding {
+// EndPoint returns what a connection with a server that has this certificate is known by (tls-server-end-point, RFC 5929 §4).
+func EndPoint(server *x509.Certificate) []byte {
 	hash := crypto.SHA256 // in place of MD5 and SHA-1 too
 	switch server.SignatureAlgorithm {
 	case x509.SHA384WithRSA, x509.SHA384WithRSAPSS, x509.ECDSAWithSHA384:
@@ -22,7 +22,12 @@ func BindingOf(server *x509.Certificate) Binding {
 	}
 	h := hash.New()
 	h.Write(server.Raw)
-	data := append([]byte("tls-server-end-point:"), h.Sum(nil)...)
+	return h.Sum([]byte("tls-server-end-point:"))
+}
+
+// BindingOf returns the binding to connections with a server that has this certificate.
+func BindingOf(server *x509.Certificate) Binding {
+	data := EndPoint(server)
 	// Two addresses, each without a type and empty, and the data, with its length before it.
 	all := binary.LittleEndian.AppendUint32(make([]byte, 16), uint32(len(data)))
 	return md5.Sum(append(all, data...))

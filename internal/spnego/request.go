@@ -62,6 +62,12 @@ func (t Ticket) Offer(now time.Time, b Binding) (*Sent, error) {
 	if err != nil {
 		return nil, err
 	}
+	sent.Token, err = Wrap(inner)
+	return sent, err
+}
+
+// Wrap makes the token of one request of a token of Kerberos' own (RFC 4121 §4.1), such as GSS-API and SSPI make.
+func Wrap(inner []byte) (string, error) {
 	var out cryptobyte.Builder
 	out.AddASN1(tagToken, func(b *cryptobyte.Builder) {
 		b.AddASN1ObjectIdentifier(oidSPNEGO)
@@ -75,8 +81,7 @@ func (t Ticket) Offer(now time.Time, b Binding) (*Sent, error) {
 		})
 	})
 	raw, err := out.Bytes()
-	sent.Token = base64.StdEncoding.EncodeToString(raw)
-	return sent, err
+	return base64.StdEncoding.EncodeToString(raw), err
 }
 
 // Check makes sure that an answer comes from the server that the ticket is to: only that could read when the token was made.

@@ -1,0 +1,5 @@
+//go:build !windows
+
+package kerberos
+
+func openSystem() (*System, error) { return nil, ErrNoSystem }

@@ -305,6 +305,7 @@ type TokenRequest struct {
 	Mailbox string `json:"mailbox" doc:"One of the person's addresses."`
 	Hours   int    `json:"hours,omitempty" minimum:"1" maximum:"720" default:"72"`
 	Use     string `json:"use,omitempty" enum:"handed,behalf" default:"handed" doc:"Who is to use it: the person, to whom it is handed over, or its maker on their behalf. It binds nobody: it is what the record keeps."`
+	Tell    bool   `json:"tell,omitempty" doc:"Tell the person by mail that there is a token for them. The mail does not hold it. That it was used they are told in any case."`
 }
 
 // Token is an enrolment token. It is shown once.

@@ -14,6 +14,7 @@ type TokensRequest struct {
 	Mailboxes []string `json:"mailboxes" minItems:"1" maxItems:"1000" doc:"One address of each person."`
 	Hours     int      `json:"hours,omitempty" minimum:"1" maximum:"720" default:"72"`
 	Use       string   `json:"use,omitempty" enum:"handed,behalf" default:"handed" doc:"As for one token."`
+	Tell      bool     `json:"tell,omitempty" doc:"Tell the person by mail that there is a token for them. The mail does not hold it. That it was used they are told in any case."`
 }
 
 // Tokens says what became of each line of a TokensRequest, in its order.

@@ -29,7 +29,7 @@ func (r *Registry) Endorse(ctx context.Context, by audit.Actor, id uuid.UUID) (*
 	req.Subject = subjectOf(person)
 	b := &pgx.Batch{}
 	queueSubject(b, req.ID, req.Subject)
-	if err := r.moveWith(ctx, b, by, req, Submitted, Endorsed, "enrolment.endorsed", ""); err != nil {
+	if err := r.moveWith(ctx, b, nil, by, req, Submitted, Endorsed, "enrolment.endorsed", ""); err != nil {
 		return nil, err
 	}
 	r.After("endorsed")

@@ -87,7 +87,17 @@ func (r *Registry) checkArchived(ctx context.Context, req *Request) error {
 func (r *Registry) markIssued(ctx context.Context, by audit.Actor, req *Request) error {
 	b := &pgx.Batch{}
 	jobs.QueuePublication(b, r.Now(), req.Person)
-	err := r.moveWith(ctx, b, by, req, req.State, Issued, "enrolment.issued", "")
+	var then func(pgx.Tx) error
+	if req.By.Method == audit.MethodToken { // whoever it was, the person is told
+		then = func(tx pgx.Tx) error {
+			t, err := selectSpent(ctx, tx, req.ID)
+			if err != nil || t == nil {
+				return err
+			}
+			return r.Jobs.Insert(ctx, tx, t.telling("used", r.Now()))
+		}
+	}
+	err := r.moveWith(ctx, b, then, by, req, req.State, Issued, "enrolment.issued", "")
 	if errors.Is(err, ErrState) { // another server finished it meanwhile
 		now, getErr := r.Get(ctx, by, req.ID)
 		if getErr == nil && now.State == Issued {

@@ -136,11 +136,11 @@ func (r *Registry) record(b *pgx.Batch, by audit.Actor, req *Request, kind strin
 
 // move changes a request's state, with its event. It returns ErrState when the request is not in state from.
 func (r *Registry) move(ctx context.Context, by audit.Actor, req *Request, from, to State, kind, reason string) error {
-	return r.moveWith(ctx, &pgx.Batch{}, by, req, from, to, kind, reason)
+	return r.moveWith(ctx, &pgx.Batch{}, nil, by, req, from, to, kind, reason)
 }
 
-// moveWith is move with further statements, in one transaction.
-func (r *Registry) moveWith(ctx context.Context, b *pgx.Batch, by audit.Actor, req *Request, from, to State, kind, reason string) error {
+// moveWith is move with further statements, and with what then does after them unless it is nil, in one transaction.
+func (r *Registry) moveWith(ctx context.Context, b *pgx.Batch, then func(pgx.Tx) error, by audit.Actor, req *Request, from, to State, kind, reason string) error {
 	now := r.Now()
 	var decided *audit.Actor
 	if from == Submitted {
@@ -154,7 +154,18 @@ func (r *Registry) moveWith(ctx context.Context, b *pgx.Batch, by audit.Actor, r
 	if err := r.record(b, by, req, kind, data); err != nil {
 		return err
 	}
-	if err := r.DB.Batch(ctx, role, b); err != nil {
+	run := func() error { return r.DB.Batch(ctx, role, b) }
+	if then != nil {
+		run = func() error {
+			return r.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+				if err := tx.SendBatch(ctx, b).Close(); err != nil {
+					return err
+				}
+				return then(tx)
+			})
+		}
+	}
+	if err := run(); err != nil {
 		return err
 	}
 	req.State, req.Reason, req.ChangedAt = to, reason, now

@@ -24,9 +24,11 @@ type TokenBatch struct {
 	Use       TokenUse // "" means Handed
 	// Name is the maker's own for the wish: of one name, nobody gets a second token. "" names none.
 	Name string
+	Tell bool // those people are told by mail that there is one; the mail does not hold it
 }
 
-// MadeToken is what became of one line of a TokenBatch: a token, or a fault. Of ErrTokenMade, Number is the earlier one's.
+// MadeToken is what became of one line of a TokenBatch: a token, or a fault. Of ErrTokenMade, Number is the earlier one's; 0 if the
+// person is in the list before.
 type MadeToken struct {
 	Mailbox string
 	Number  int64
@@ -40,6 +42,32 @@ var tokenForms = uuid.MustParse("0c9f1d4e-7a53-4a0e-9d0b-6b8f4a2f6c11")
 // MintTokens makes tokens for many people, all in one transaction, and says what became of each line. What is wrong with a line is said of
 // it alone; that the directory is away, of all. Each token has its event in the log.
 func (r *Registry) MintTokens(ctx context.Context, by audit.Actor, b TokenBatch) ([]MadeToken, error) {
+	out, err := r.PlanTokens(ctx, by, b)
+	if err != nil {
+		return nil, err
+	}
+	now := r.Now()
+	err = r.DB.InTx(ctx, role, func(tx pgx.Tx) error {
+		var list int64
+		for i := range out {
+			if out[i].Token == nil {
+				continue
+			}
+			out[i].Token.Secret, out[i].Token.Ends = newSecret(), now.Add(b.Life)
+			if err := r.mintOne(ctx, tx, by, &out[i], b, &list, now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+// PlanTokens says what MintTokens would make of a wish, and makes nothing: the tokens have neither number nor secret.
+func (r *Registry) PlanTokens(ctx context.Context, by audit.Actor, b TokenBatch) ([]MadeToken, error) {
 	if b.Use == "" {
 		b.Use = Handed
 	}
@@ -49,7 +77,6 @@ func (r *Registry) MintTokens(ctx context.Context, by audit.Actor, b TokenBatch)
 	if len(b.Mailboxes) == 0 || len(b.Mailboxes) > MaxTokens {
 		return nil, ErrTokenCount
 	}
-	now := r.Now()
 	out := make([]MadeToken, len(b.Mailboxes))
 	seen := map[uuid.UUID]bool{}
 	for i, mailbox := range b.Mailboxes {
@@ -68,30 +95,17 @@ func (r *Registry) MintTokens(ctx context.Context, by audit.Actor, b TokenBatch)
 			out[i].Fault = ErrTokenMade.Withf("This person is in the list before, under another address or the same.")
 		default:
 			seen[person.ID] = true
-			out[i].Token = &Token{Secret: newSecret(), Person: person, Use: b.Use, Ends: now.Add(b.Life)}
+			out[i].Token = &Token{Person: person, Use: b.Use}
 		}
-	}
-	err := r.DB.InTx(ctx, role, func(tx pgx.Tx) error {
-		for i := range out {
-			if out[i].Token == nil {
-				continue
-			}
-			if err := r.mintOne(ctx, tx, by, &out[i], b.Name, now); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	return out, nil
 }
 
-func (r *Registry) mintOne(ctx context.Context, tx pgx.Tx, by audit.Actor, m *MadeToken, name string, now time.Time) (err error) {
+// mintOne makes one token. The first that is made gives the list its number.
+func (r *Registry) mintOne(ctx context.Context, tx pgx.Tx, by audit.Actor, m *MadeToken, b TokenBatch, list *int64, now time.Time) (err error) {
 	t := m.Token
-	form := FormOf(by, name, t.Person.ID)
-	t.Number, err = insertToken(ctx, tx, t, by.Person, form, now)
+	form := FormOf(by, b.Name, t.Person.ID)
+	t.Number, err = insertToken(ctx, tx, t, by.Person, form, *list, now)
 	if errors.Is(err, ErrTokenMade) {
 		m.Token, m.Fault = nil, err
 		m.Number, err = selectForm(ctx, tx, form)
@@ -100,10 +114,14 @@ func (r *Registry) mintOne(ctx context.Context, tx pgx.Tx, by audit.Actor, m *Ma
 	if err != nil {
 		return err
 	}
+	if *list == 0 {
+		*list = t.Number
+		if err := updateList(ctx, tx, t.Number); err != nil {
+			return err
+		}
+	}
 	m.Number = t.Number
-	_, err = audit.Append(ctx, tx, now, by, audit.Event{Kind: "enrolment.token", Subject: "person:" + t.Person.ID.String(),
-		Person: t.Person.ID, Data: map[string]any{"token": t.Number, "use": t.Use, "ends": t.Ends}})
-	return err
+	return r.made(ctx, tx, by, t, b.Tell, *list, now)
 }
 
 // FormOf is the form of a token for a person, by the maker's own name for the wish; uuid.Nil if there is none.

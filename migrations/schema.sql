@@ -582,6 +582,9 @@ CREATE TABLE enroll.token (
     use text DEFAULT 'handed'::text NOT NULL,
     form uuid,
     withdrawn_at timestamp with time zone,
+    list bigint,
+    spent_at timestamp with time zone,
+    withdrawn_by uuid,
     CONSTRAINT token_sha256_check CHECK ((length(sha256) = 32)),
     CONSTRAINT token_use_check CHECK ((use = ANY (ARRAY['handed'::text, 'behalf'::text])))
 );
@@ -1189,9 +1192,13 @@ CREATE INDEX request_changed_at_idx ON enroll.request USING btree (changed_at) W
 
 CREATE INDEX request_received_at_id_idx ON enroll.request USING btree (received_at, id) WHERE (state = 'submitted'::text);
 
+CREATE INDEX token_list ON enroll.token USING btree (list, number) WHERE (list IS NOT NULL);
+
 CREATE INDEX token_of ON enroll.token USING btree (person) WHERE ((request IS NULL) AND (withdrawn_at IS NULL));
 
 CREATE INDEX token_open ON enroll.token USING btree (ends, number) WHERE ((request IS NULL) AND (withdrawn_at IS NULL));
+
+CREATE INDEX token_person ON enroll.token USING btree (person, number);
 
 CREATE INDEX token_spent ON enroll.token USING btree (request) WHERE (request IS NOT NULL);
 

@@ -12,7 +12,7 @@ import (
 // Every message to operators, as they get it: testdata/operators.txt is there to be read.
 func TestAlarms(t *testing.T) {
 	t.Parallel()
-	l, err := readAlarms()
+	l, err := readAlarms("operators", "point", "lists", "drill", good)
 	if err != nil {
 		t.Fatal(err)
 	}

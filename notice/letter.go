@@ -156,7 +156,7 @@ func count(keys int) string {
 	return fmt.Sprintf("%d keys", keys)
 }
 
-//go:embed templates/*.txt templates/operators/*.txt
+//go:embed templates/*.txt templates/operators/*.txt templates/tokens/*.txt
 var files embed.FS
 
 // frame is the template that all texts stand in.

@@ -1,5 +1,5 @@
 // Package notice tells people by mail what becomes of recovery cases: those whose keys are asked for, who asks, who
-// decides and who receives; and operators what needs them. It owns who is told what and in which words, and that each is told
+// decides and who receives; people that an enrolment token was made for them, and used; and operators what needs them. It owns who is told what and in which words, and that each is told
 // once, and operators of what lasts once a day; the words lie in templates, one file per event and reader.
 //
 // Mail is read by others: no message holds a key, a secret, or the reason and reference of a case, which whoever decides
@@ -57,6 +57,7 @@ type Teller struct {
 	Config
 	letters letters
 	alarms  alarms
+	slips   alarms // about enrolment tokens
 }
 
 // New returns a Teller. Without a mail server it does nothing.
@@ -78,7 +79,10 @@ func New(c Config) (*Teller, error) {
 	if t.letters, err = readLetters(); err != nil {
 		return nil, err
 	}
-	t.alarms, err = readAlarms()
+	if t.alarms, err = readAlarms("operators", "point", "lists", "drill", good); err != nil {
+		return nil, err
+	}
+	t.slips, err = readAlarms("tokens", tokenMade, tokenUsed)
 	return t, err
 }
 
@@ -97,6 +101,7 @@ func (t *Teller) Register(q *jobs.Queue) {
 	jobs.Handle(q, jobTimeout, t.Alert)
 	jobs.Handle(q, jobTimeout, t.Tell)
 	jobs.Handle(q, jobTimeout, t.Send)
+	jobs.Handle(q, jobTimeout, t.TellToken)
 	jobs.Handle(q, jobTimeout, func(ctx context.Context, _ jobs.RevealCases) error { return t.Reveal(ctx) })
 	q.Every(revealEvery, jobs.RevealCases{})
 }

@@ -200,15 +200,20 @@ func maybe(t time.Time, write func(time.Time) string) string {
 
 func day(t time.Time) string { return t.UTC().Format("2 January 2006") }
 
-// alarms are the templates of messages to operators, by name.
+func (a *alarm) put(body string) { a.Body = body }
+
+// framed is what a message says, whose body is put into a frame.
+type framed interface{ put(body string) }
+
+// alarms are templates of messages in one frame, by name.
 type alarms struct {
 	subjects, texts map[string]*template.Template
 }
 
-func readAlarms() (alarms, error) {
+func readAlarms(folder string, names ...string) (alarms, error) {
 	l := alarms{map[string]*template.Template{}, map[string]*template.Template{}}
-	for _, name := range []string{frame, "point", "lists", "drill", good} {
-		b, err := files.ReadFile("templates/operators/" + name + ".txt")
+	for _, name := range append([]string{frame}, names...) {
+		b, err := files.ReadFile("templates/" + folder + "/" + name + ".txt")
 		if err != nil {
 			return l, err
 		}
@@ -228,7 +233,7 @@ func readAlarms() (alarms, error) {
 }
 
 // write returns subject and text of a message.
-func (l alarms) write(name string, a *alarm) (subject, text string, err error) {
+func (l alarms) write(name string, a framed) (subject, text string, err error) {
 	run := func(t *template.Template) string {
 		var b bytes.Buffer
 		if e := t.Execute(&b, a); err == nil {
@@ -237,6 +242,6 @@ func (l alarms) write(name string, a *alarm) (subject, text string, err error) {
 		return strings.TrimSpace(b.String())
 	}
 	subject = run(l.subjects[name])
-	a.Body = run(l.texts[name])
+	a.put(run(l.texts[name]))
 	return subject, wrap(run(l.texts[frame])), err
 }

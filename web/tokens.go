@@ -54,7 +54,7 @@ type tokenInput struct {
 }
 
 func (s *Server) makeToken(ctx context.Context, by signin.Caller, in *tokenInput) (*answer[api.Token], error) {
-	t, err := s.Registry.MintToken(ctx, by.Actor, in.Body.Mailbox, in.Key, enroll.TokenOrder{Life: time.Duration(in.Body.Hours) * time.Hour, Use: enroll.TokenUse(in.Body.Use)})
+	t, err := s.Registry.MintToken(ctx, by.Actor, in.Body.Mailbox, in.Key, enroll.TokenOrder{Life: time.Duration(in.Body.Hours) * time.Hour, Use: enroll.TokenUse(in.Body.Use), Tell: in.Body.Tell})
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ type tokensInput struct {
 
 func (s *Server) makeTokens(ctx context.Context, by signin.Caller, in *tokensInput) (*answer[api.Tokens], error) {
 	life := time.Duration(in.Body.Hours) * time.Hour
-	made, err := s.Registry.MintTokens(ctx, by.Actor, enroll.TokenBatch{Mailboxes: in.Body.Mailboxes, Life: life, Use: enroll.TokenUse(in.Body.Use), Name: in.Key})
+	made, err := s.Registry.MintTokens(ctx, by.Actor, enroll.TokenBatch{Mailboxes: in.Body.Mailboxes, Life: life, Use: enroll.TokenUse(in.Body.Use), Name: in.Key, Tell: in.Body.Tell})
 	if err != nil {
 		return nil, err
 	}

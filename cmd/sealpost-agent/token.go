@@ -41,6 +41,7 @@ type tokenFlags struct {
 	list, out string
 	name, use string
 	hours     int
+	tell      bool
 }
 
 func tokenCommand(s *session) *cobra.Command {
@@ -68,6 +69,7 @@ says which tokens were made and are not known; withdraw them by their numbers. A
 	f.StringVar(&o.out, "out", "", "new file for the tokens")
 	f.StringVar(&o.name, "name", "", "name of this round (default: from the list itself)")
 	f.StringVar(&o.use, "use", "handed", "who is to use them: handed (the person) or behalf (you, for the person)")
+	f.BoolVar(&o.tell, "tell", false, "tell those people by mail that there is a token for them; the mail does not hold it")
 	f.IntVar(&o.hours, "hours", 72, "how long they serve, up to 720")
 	list := &cobra.Command{Use: "list", Short: "List the tokens that can still be used", Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error { return s.listTokens(cmd.Context()) }}
@@ -114,7 +116,7 @@ func (s *session) makeTokens(ctx context.Context, o tokenFlags) error {
 	var ends time.Time
 	var failed error
 	for batch := range slices.Chunk(people, api.MaxTokens) {
-		got, err := c.MakeTokens(ctx, o.name, api.TokensRequest{Mailboxes: batch, Hours: o.hours, Use: o.use})
+		got, err := c.MakeTokens(ctx, o.name, api.TokensRequest{Mailboxes: batch, Hours: o.hours, Use: o.use, Tell: o.tell})
 		if err != nil {
 			failed = err
 			break

@@ -242,6 +242,26 @@ func (ReadTestMail) InsertOpts() river.InsertOpts {
 // LongestDelay is short for the same reason.
 func (ReadTestMail) LongestDelay() time.Duration { return time.Minute }
 
+// TellToken tells somebody that an enrolment token was made for them, or used (package notice). It holds what is said, and never the token.
+type TellToken struct {
+	Token  int64     `json:"token"` // its number
+	About  string    `json:"about"` // made or used
+	Person uuid.UUID `json:"person"`
+	MadeBy uuid.UUID `json:"made_by"`
+	MadeAt time.Time `json:"made_at"`
+	Ends   time.Time `json:"ends"`
+	Behalf bool      `json:"behalf"` // its maker uses it
+	At     time.Time `json:"at"`     // when that was
+}
+
+// Kind names the job.
+func (TellToken) Kind() string { return "notice.token" }
+
+// InsertOpts retries without end, in the queue of messages.
+func (TellToken) InsertOpts() river.InsertOpts {
+	return river.InsertOpts{MaxAttempts: forever, Queue: mailQueue}
+}
+
 // RevealCases tells the subjects of legal cases who could not be told before (package notice).
 type RevealCases struct{}
 

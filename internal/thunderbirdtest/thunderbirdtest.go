@@ -6,22 +6,22 @@
 package thunderbirdtest
 
 import (
-	"encoding/json"
-	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
-	"syscall"
 	"testing"
-	"time"
 
 	"github.com/sealpost/sealpost/internal/child"
+	"github.com/sealpost/sealpost/internal/marionettetest"
 )
 
-// patience bounds a start, and each thing that Thunderbird is asked to do. The machine may be busy.
-const patience = 3 * time.Minute
+// prelude is there for every script.
+const prelude = `
+const {MailServices} = ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs");
+const {MailUtils} = ChromeUtils.importESModule("resource:///modules/MailUtils.sys.mjs");
+`
 
 // Config says whose profile it is, and by which servers their mail comes and goes.
 type Config struct {
@@ -37,11 +37,10 @@ type Thunderbird struct {
 	Home    string // with .thunderbird in it, as a person's
 	Profile string
 
-	config  Config
-	port    int
-	cmd     *exec.Cmd
-	done    <-chan struct{}
-	session *marionette
+	*marionettetest.Program
+
+	config Config
+	port   int
 }
 
 // New makes the profile. With -short the test is skipped; a missing Thunderbird fails it.
@@ -67,7 +66,7 @@ func New(t testing.TB, c Config) *Thunderbird {
 			t.Fatalf("certutil: %v: %s", err, out)
 		}
 	}
-	t.Cleanup(func() { tb.kill() })
+	t.Cleanup(func() { tb.Kill() })
 	return tb
 }
 
@@ -75,14 +74,12 @@ func New(t testing.TB, c Config) *Thunderbird {
 func (tb *Thunderbird) prefs(t testing.TB) string {
 	c := tb.config
 	name, _, _ := strings.Cut(c.Address, "@")
-	all := map[string]any{
-		"marionette.port": tb.port, "app.update.enabled": false, "datareporting.policy.dataSubmissionEnabled": false, "toolkit.telemetry.enabled": false,
+	all := marionettetest.Preferences(tb.port)
+	maps.Copy(all, map[string]any{
 		"mail.provider.suppress_dialog_on_startup": true, "mailnews.start_page.enabled": false, "mail.shell.checkDefaultClient": false, "mail.rights.version": 1,
 		"mailnews.database.global.indexer.enabled": false, "mail.inappnotifications.enabled": false, "app.donation.eoy.version.viewed": 999,
 		"mail.biff.play_sound": false, "mail.biff.show_alert": false, "mail.openMessageBehavior": 0,
 		"offline.startup_state": 3, "offline.autoDetect": false, // until it has the password, which it would ask for
-		"network.captive-portal-service.enabled": false, "network.connectivity-service.enabled": false, "services.settings.server": "http://127.0.0.1:9/",
-		"extensions.update.enabled": false, "extensions.getAddons.cache.enabled": false,
 		"mail.accountmanager.accounts": "account1,account2", "mail.accountmanager.localfoldersserver": "server2", "mail.account.account2.server": "server2",
 		"mail.server.server2.type": "none", "mail.server.server2.hostname": "Local Folders", "mail.server.server2.userName": "nobody", "mail.server.server2.name": "Local Folders",
 		"mail.accountmanager.defaultaccount": "account1",
@@ -93,17 +90,8 @@ func (tb *Thunderbird) prefs(t testing.TB) string {
 		"mail.server.server1.userName": name, "mail.server.server1.login_at_startup": false, "mail.server.server1.check_new_mail": false, "mail.server.server1.using_subscription": false,
 		"mail.smtpservers": "smtp1", "mail.smtp.defaultserver": "smtp1", "mail.smtpserver.smtp1.hostname": "127.0.0.1", "mail.smtpserver.smtp1.port": c.SMTP, "mail.smtpserver.smtp1.type": "smtp",
 		"mail.smtpserver.smtp1.try_ssl": 0, "mail.smtpserver.smtp1.authMethod": 1,
-	}
-	var lines []string
-	for name, value := range all {
-		v, err := json.Marshal(value)
-		if err != nil {
-			t.Fatal(err)
-		}
-		lines = append(lines, fmt.Sprintf("user_pref(%q, %s);\n", name, v))
-	}
-	slices.Sort(lines)
-	return "// Mozilla User Preferences\n\n" + strings.Join(lines, "")
+	})
+	return marionettetest.Prefs(t, all)
 }
 
 func (tb *Thunderbird) write(t testing.TB, name, text string) {
@@ -120,49 +108,6 @@ func (tb *Thunderbird) Start(t testing.TB) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	tb.cmd = exec.Command(path, "--headless", "--no-remote", "--profile", tb.Profile, "--marionette", "--remote-allow-system-access")
-	tb.cmd.Env = []string{"PATH=/usr/bin:/bin", "HOME=" + tb.Home, "LC_ALL=C.UTF-8", "MOZ_HEADLESS=1", "MOZ_CRASHREPORTER_DISABLE=1", "DBUS_SESSION_BUS_ADDRESS=disabled:"}
-	tb.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // it starts others
-	if tb.done, err = child.StartBound(tb.cmd, syscall.SIGKILL); err != nil {
-		t.Fatal(err)
-	}
-	if tb.session, err = connect(tb.port, tb.done); err != nil {
-		t.Fatalf("Thunderbird does not answer: %v", err)
-	}
+	tb.Program = marionettetest.Start(t, marionettetest.Config{Path: path, Home: tb.Home, Profile: tb.Profile, Port: tb.port, Prelude: prelude})
 	tb.Run(t, `MailServices.accounts.defaultAccount.incomingServer.password = a0; Services.io.offline = false;`, tb.config.Password)
-}
-
-// Quit ends the program as a person does, so that it writes what it has to write.
-func (tb *Thunderbird) Quit(t testing.TB) {
-	t.Helper()
-	if _, err := tb.session.command("Marionette:Quit", map[string]any{"flags": []string{"eAttemptQuit"}}); err != nil {
-		t.Fatal(err)
-	}
-	select {
-	case <-tb.done:
-	case <-time.After(patience):
-		t.Error("Thunderbird does not end")
-	}
-	tb.kill()
-}
-
-// kill ends whatever is left of it.
-func (tb *Thunderbird) kill() {
-	if tb.cmd == nil {
-		return
-	}
-	_ = tb.session.close()
-	_ = syscall.Kill(-tb.cmd.Process.Pid, syscall.SIGKILL) // its whole group; there may be nobody left
-	<-tb.done
-	tb.cmd = nil
-}
-
-// Run has Thunderbird run a script with all rights, as the body of an async function of a0, a1, …, and returns what it returns.
-func (tb *Thunderbird) Run(t testing.TB, script string, args ...any) any {
-	t.Helper()
-	v, err := tb.session.run(script, args...)
-	if err != nil {
-		t.Fatalf("Thunderbird: %v", err)
-	}
-	return v
 }

@@ -1,4 +1,7 @@
-package thunderbirdtest
+// Package marionettetest drives Mozilla's programs for tests, through their own protocol for that: Marionette. It is imported by tests' support only.
+//
+// It owns the protocol. Which program, in which profile, and what it is to do, is for the packages of the programs.
+package marionettetest
 
 import (
 	"bufio"
@@ -12,17 +15,22 @@ import (
 	"time"
 )
 
-// marionette is a session of the protocol: messages are a length in decimal, a colon, and JSON, [0, id, command, parameters] there
+// patience bounds a start, and each thing that a program is asked to do. The machine may be busy.
+const patience = 3 * time.Minute
+
+// session is a session of the protocol: messages are a length in decimal, a colon, and JSON, [0, id, command, parameters] there
 // and [1, id, error, result] back.
-type marionette struct {
+type session struct {
 	conn net.Conn
 	in   *bufio.Reader
 	last int
+
+	prelude string
 }
 
-// connect waits until the program listens, and begins a session with all rights.
-func connect(port int, ended <-chan struct{}) (*marionette, error) {
-	m := &marionette{}
+// connect waits until a program listens on a port of 127.0.0.1, and begins a session with all rights. What comes before each script is its prelude.
+func connect(port int, prelude string, ended <-chan struct{}) (*session, error) {
+	m := &session{prelude: prelude}
 	for begin := time.Now(); ; time.Sleep(50 * time.Millisecond) {
 		conn, err := net.Dial("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err == nil {
@@ -31,7 +39,7 @@ func connect(port int, ended <-chan struct{}) (*marionette, error) {
 		}
 		select {
 		case <-ended:
-			return m, errors.New("it ended at once; is the package thunderbird installed?")
+			return m, errors.New("it ended at once; is it installed whole?")
 		default:
 		}
 		if time.Since(begin) > patience {
@@ -56,14 +64,15 @@ func connect(port int, ended <-chan struct{}) (*marionette, error) {
 	return m, nil
 }
 
-func (m *marionette) close() error {
+// close ends the session, if there is one.
+func (m *session) close() error {
 	if m == nil || m.conn == nil {
 		return nil
 	}
 	return m.conn.Close()
 }
 
-func (m *marionette) receive() (json.RawMessage, error) {
+func (m *session) receive() (json.RawMessage, error) {
 	if err := m.conn.SetDeadline(time.Now().Add(patience + 30*time.Second)); err != nil {
 		return nil, err
 	}
@@ -80,7 +89,8 @@ func (m *marionette) receive() (json.RawMessage, error) {
 	return body, err
 }
 
-func (m *marionette) command(name string, parameters map[string]any) (json.RawMessage, error) {
+// command has the program do one thing of the protocol.
+func (m *session) command(name string, parameters map[string]any) (json.RawMessage, error) {
 	m.last++
 	message, err := json.Marshal([]any{0, m.last, name, parameters})
 	if err != nil {
@@ -112,10 +122,8 @@ func (m *marionette) command(name string, parameters map[string]any) (json.RawMe
 	}
 }
 
-// prelude is there for every script.
-const prelude = `
-const {MailServices} = ChromeUtils.importESModule("resource:///modules/MailServices.sys.mjs");
-const {MailUtils} = ChromeUtils.importESModule("resource:///modules/MailUtils.sys.mjs");
+// common is there for every script.
+const common = `
 const {setTimeout} = ChromeUtils.importESModule("resource://gre/modules/Timer.sys.mjs");
 const certificates = Cc["@mozilla.org/security/x509certdb;1"].getService(Ci.nsIX509CertDB);
 const sleep = ms => new Promise(r => setTimeout(r, ms));
@@ -128,7 +136,8 @@ const until = async (f, what) => {
 };
 `
 
-func (m *marionette) run(script string, args ...any) (any, error) {
+// run runs a script, as the body of an async function of a0, a1, …, and returns what it returns.
+func (m *session) run(script string, args ...any) (any, error) {
 	if args == nil {
 		args = []any{}
 	}
@@ -136,7 +145,7 @@ func (m *marionette) run(script string, args ...any) (any, error) {
 	for i := range args {
 		names[i] = fmt.Sprintf("a%d,", i)
 	}
-	text := "let [" + strings.Join(names, "") + "done] = arguments; (async () => {" + prelude + script +
+	text := "let [" + strings.Join(names, "") + "done] = arguments; (async () => {" + common + m.prelude + script +
 		"})().then(v => done({value: v === undefined ? null : v}), e => done({error: String(e) + ' ' + (e.stack || '')}));"
 	raw, err := m.command("WebDriver:ExecuteAsyncScript", map[string]any{"script": text, "args": args, "sandbox": "system", "newSandbox": true})
 	if err != nil {

@@ -19,7 +19,8 @@ var (
 		"Set this computer's clock, or have it set by the network, then try again.")
 	ErrKDC = fault.New(fault.Unavailable, "kerberos-unreachable", "Your organisation's sign-in service (Kerberos) does not answer. Check the network: mostly it is reached from inside the "+
 		"organisation, or through its VPN. Then try again.")
-	ErrDisabled = fault.New(fault.Denied, "kerberos-account-disabled", "Your account at your organisation's sign-in service (Kerberos) is disabled, locked, or has ended. Ask who looks after accounts.")
+	ErrDisabled = fault.New(fault.Denied, "kerberos-account-disabled", "Your organisation's sign-in service (Kerberos) refuses your account: it is disabled, locked, has ended, "+
+		"or may not be used here and now. Ask who looks after accounts.")
 	ErrPassword = fault.New(fault.Denied, "kerberos-password-expired", "The password of your account at your organisation has ended. Change it, sign in to this computer anew, then try again.")
 	ErrProof    = fault.New(fault.Denied, "proof-needed", "This needs that you show anew who you are, and a Kerberos ticket of your login does not. Use your password (--login), or run kinit -S for this server first.")
 	ErrWrong    = fault.New(fault.Denied, "kerberos-password", "The password is wrong.")
@@ -34,7 +35,7 @@ type saying struct {
 
 // meanings are those of what the KDC, or the library, says. The library keeps a KDC's answer as text alone.
 var meanings = []saying{
-	{[]string{"KDC_ERR_CLIENT_REVOKED", "KDC_ERR_NAME_EXP", "KDC_ERR_CLIENT_NOTYET"}, ErrDisabled},
+	{[]string{"KDC_ERR_CLIENT_REVOKED", "KDC_ERR_NAME_EXP", "KDC_ERR_CLIENT_NOTYET", "KDC_ERR_POLICY"}, ErrDisabled},
 	{[]string{"KDC_ERR_KEY_EXPIRED"}, ErrPassword},
 	{[]string{"KRB_AP_ERR_SKEW", "KDC_ERR_NEVER_VALID", "KRB_AP_ERR_TKT_NYV", "clock skew with KDC"}, ErrClock},
 	{[]string{"KRB_AP_ERR_TKT_EXPIRED", "TGT for realm", "session has expired"}, ErrEnded},
@@ -76,7 +77,7 @@ func (l *Login) about(f *fault.Error) *fault.Error {
 	switch f {
 	case ErrDisabled:
 		if l.keys {
-			return f.Withf("The account %s is disabled, locked, or has ended. Ask who looks after your organisation's accounts, then try again.", l.Principal())
+			return f.Withf("The account %s is refused: it is disabled, locked, has ended, or may not be used here and now. Ask who looks after your organisation's accounts, then try again.", l.Principal())
 		}
 	case ErrPassword:
 		if l.keys {

@@ -1,7 +1,7 @@
 // Package kerberos shows a server who is asking by the ticket that a person's login left on this computer: it reads the ticket
 // cache and krb5.conf, gets a ticket to the server from the KDC, and makes a token of it for each request.
 //
-// It asks for no password and writes nothing. Caches in files are all it reads, neither the kernel's nor a daemon's; Windows' own
+// It writes nothing, and wants a password only where somebody has to show anew who they are (Prove). Caches in files are all it reads, neither the kernel's nor a daemon's; Windows' own
 // tickets it does not read: it has Windows make the tokens (System).
 package kerberos
 

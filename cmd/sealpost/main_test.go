@@ -21,6 +21,7 @@ import (
 	"github.com/sealpost/sealpost/internal/child"
 	"github.com/sealpost/sealpost/internal/e2etest"
 	"github.com/sealpost/sealpost/internal/pgtest"
+	"github.com/sealpost/sealpost/internal/sambatest"
 )
 
 const program = "sealpost"
@@ -29,7 +30,9 @@ const program = "sealpost"
 func TestMain(m *testing.M) {
 	if filepath.Base(os.Args[0]) != program {
 		moreAtOnce()
+		samba := sambatest.Ends()
 		code := m.Run()
+		samba()
 		shared.close()
 		os.Exit(code)
 	}

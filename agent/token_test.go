@@ -194,3 +194,37 @@ func TestTokenUnplugged(t *testing.T) {
 	}
 	whole(t, "back", v)
 }
+
+// Another token, which locks its PIN: keys are made, used and replaced on it as on any; after too many wrong PINs it says so with a code of its own; and when its
+// owner has unlocked it, the same key renews.
+func TestLockedToken(t *testing.T) {
+	v := tokentest.NewInTPM(t)
+	w := newWorkstation(t)
+	w.plans[0].Signing.Places, w.plans[0].Signing.PIN = []string{api.PlaceToken}, 6
+	with := func(text string, do func() error) error {
+		p := token.New(token.Config{Address: v.Module, PIN: pin.Source{Given: true, Read: func(string) (string, error) { return text, nil }}})
+		w.places = []agent.Place{p}
+		return errors.Join(do(), p.Close()) // the simulated TPM serves one program at a time
+	}
+	renew := func() error {
+		_, err := w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{Force: true})
+		return err
+	}
+	must(t, with(v.PIN, func() error { _, err := w.enrol(t, agent.EnrolOptions{}); return err }))
+	whole(t, "enrolled", v)
+	for tries := 0; ; tries++ {
+		err := with("654321", renew)
+		if errors.Is(err, pin.ErrLocked) && tries > 0 {
+			break
+		}
+		if !errors.Is(err, pin.ErrWrong) || tries == 10 {
+			t.Fatalf("wrong PIN number %d: %v", tries+1, err)
+		}
+	}
+	if err := with(v.PIN, renew); !errors.Is(err, pin.ErrLocked) {
+		t.Errorf("with the right PIN: %v", err)
+	}
+	v.Unlock()
+	must(t, with(v.PIN, renew))
+	whole(t, "renewed", v)
+}

@@ -13,8 +13,11 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/miekg/pkcs11"
+
 	"github.com/sealpost/sealpost/agent/pin"
 	"github.com/sealpost/sealpost/agent/token"
+	"github.com/sealpost/sealpost/internal/fault"
 	"github.com/sealpost/sealpost/internal/tokentest"
 )
 
@@ -191,5 +194,21 @@ func TestUnplugged(t *testing.T) {
 	plug()
 	if _, err := place(t, v.Module, given(v.PIN)).Open(name(1), object); err != nil {
 		t.Errorf("back: %v", err)
+	}
+}
+
+// What tokens say in codes that no token here can be brought to say: the mapping alone.
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	for code, want := range map[uint]*fault.Error{
+		pkcs11.CKR_PIN_INCORRECT: pin.ErrWrong, pkcs11.CKR_PIN_INVALID: pin.ErrWrong, pkcs11.CKR_PIN_LEN_RANGE: pin.ErrWrong, pkcs11.CKR_PIN_LOCKED: pin.ErrLocked,
+		pkcs11.CKR_DEVICE_MEMORY: token.ErrFull, pkcs11.CKR_TOKEN_NOT_PRESENT: token.ErrAbsent, pkcs11.CKR_DEVICE_REMOVED: token.ErrAbsent,
+		pkcs11.CKR_SESSION_HANDLE_INVALID: token.ErrAbsent, pkcs11.CKR_GENERAL_ERROR: token.ErrToken,
+	} {
+		refusal := fmt.Errorf("make key: %w", pkcs11.Error(code))
+		got := token.Explain(refusal)
+		if f := fault.Of(got); f == nil || f.Code != want.Code || f.Detail == "" || !errors.Is(got, refusal) && !errors.Is(want, pin.ErrWrong) {
+			t.Errorf("%#x: %v, want %s", code, got, want.Code)
+		}
 	}
 }

@@ -64,7 +64,6 @@ func (s *session) ticket() (c client.Config, err error) {
 	if err != nil {
 		return c, err
 	}
-	login.Ask = func() (string, error) { return s.prove(login.Principal()) }
 	c.Kerberos = login
 	return c, nil
 }

@@ -67,9 +67,6 @@ var (
 	ErrAnswerUsage      = fault.New(fault.Denied, "answer-usage", "A certificate that came is not for its purpose.")
 	ErrAnswerMailboxes  = fault.New(fault.Denied, "answer-mailboxes", "A certificate that came names other mail addresses.")
 	ErrAnswerReceipt    = fault.New(fault.Denied, "answer-receipt", "The archive's receipt for the encryption key does not hold.")
-
-	ErrProgram = fault.New(fault.Unavailable, "program-missing", "A program that is needed is not installed.")
-	ErrStore   = fault.New(fault.Unavailable, "key-store", "A key store did not take the certificates.")
 )
 
 // Config is what an Agent is made of.

@@ -1,7 +1,6 @@
 package agent
 
 import (
-	"context"
 	"crypto/x509"
 	"path/filepath"
 	"time"
@@ -74,35 +73,6 @@ func ReadMessage(name string, data []byte) error {
 
 // Tell has f hear what happens.
 func (a *Agent) Tell(f func(step, text string)) { a.cfg.Progress = f }
-
-// FillWindows and FillKeychain fill these stores of an identity with somebody in the place of the systems.
-func FillWindows(s windowsStore, id *Identity) ([]string, error) {
-	d, err := id.deliver("")
-	if err != nil {
-		return nil, err
-	}
-	out, err := fillWindows(s, d)
-	return out.notes, err
-}
-
-func FillKeychain(ctx context.Context, k Keychain, run func(context.Context, string, ...string) (string, error), id *Identity) ([]string, error) {
-	d, err := id.deliver("")
-	if err != nil {
-		return nil, err
-	}
-	out, err := k.fill(ctx, d, run)
-	return out.notes, err
-}
-
-// Recorded is a stand-in for Windows.
-type Recorded struct {
-	WithKeys, Roots [][]byte
-	Add             func(p12 []byte, password string) error
-}
-
-func (r *Recorded) withKeys() ([][]byte, error)           { return r.WithKeys, nil }
-func (r *Recorded) roots() ([][]byte, error)              { return r.Roots, nil }
-func (r *Recorded) add(p12 []byte, password string) error { return r.Add(p12, password) }
 
 // Due returns when the first of the current pairs is to be renewed where no policy says when.
 func (id *Identity) Due() (time.Time, error) {

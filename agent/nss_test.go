@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/store"
 )
 
 // Each way in which a database does not take the keys has a code of its own; the others are filled all the same.
@@ -34,15 +35,15 @@ func TestNSSRefuses(t *testing.T) {
 	write(t, at("garbage/cert9.db"), []byte("hello"))
 	write(t, at("garbage/key4.db"), []byte("hello"))
 	for _, tt := range []struct {
-		nss  agent.NSS
+		nss  store.NSS
 		code string
 	}{
-		{agent.NSS{Dir: at("locked")}, "nss-password"},
-		{agent.NSS{Dir: at("locked"), PasswordFile: at("wrong")}, "nss-password"},
-		{agent.NSS{Dir: at("old")}, "nss-old"},
-		{agent.NSS{Dir: at("garbage")}, "nss-damaged"},
-		{agent.NSS{Dir: at("file")}, "key-store"},
-		{agent.NSS{Dir: at("file/x")}, "key-store"},
+		{store.NSS{Dir: at("locked")}, "nss-password"},
+		{store.NSS{Dir: at("locked"), PasswordFile: at("wrong")}, "nss-password"},
+		{store.NSS{Dir: at("old")}, "nss-old"},
+		{store.NSS{Dir: at("garbage")}, "nss-damaged"},
+		{store.NSS{Dir: at("file")}, "key-store"},
+		{store.NSS{Dir: at("file/x")}, "key-store"},
 	} {
 		stores := agent.Stores{NSS: agent.Databases{tt.nss, {Dir: at("good")}}}
 		got, err := w.agent(t, asAlice).Fill(t.Context(), agent.FillOptions{Stores: stores, Only: true})
@@ -103,7 +104,7 @@ func TestNSSBusy(t *testing.T) {
 	for name, seconds := range map[string]float64{"for a while": 4, "all the time": 600} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+			nss := store.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
 			w, _ := realWorkstation(t, agent.EnrolOptions{})
 			opt := agent.FillOptions{Stores: agent.Stores{NSS: agent.Databases{nss}}}
 			_, err := w.agent(t, asAlice).Fill(t.Context(), opt)
@@ -114,7 +115,7 @@ func TestNSSBusy(t *testing.T) {
 			must(t, err)
 			end := python(t, holdDatabase, nss.Dir, fmt.Sprint(seconds))
 			got, err := w.agent(t, asAlice).Fill(t.Context(), opt)
-			if busy := errors.Is(err, agent.ErrNSSBusy) && got[0].Code == "nss-busy"; busy != (seconds > 100) || !busy && err != nil {
+			if busy := errors.Is(err, store.ErrNSSBusy) && got[0].Code == "nss-busy"; busy != (seconds > 100) || !busy && err != nil {
 				t.Errorf("filled %+v, %v", got, err)
 			}
 			end()
@@ -141,7 +142,7 @@ func TestNSSLeavesWhatIsThere(t *testing.T) {
 	} {
 		t.Run(tt.before, func(t *testing.T) {
 			t.Parallel()
-			nss := agent.NSS{Dir: t.TempDir()}
+			nss := store.NSS{Dir: t.TempDir()}
 			w, id := realWorkstation(t, agent.EnrolOptions{})
 			run(t, "", "certutil", "-N", "-d", "sql:"+nss.Dir, "--empty-password")
 			root := filepath.Join(t.TempDir(), "root.pem")
@@ -172,7 +173,7 @@ func TestNSSLeavesWhatIsThere(t *testing.T) {
 // Killed in the middle of an import, at whatever moment, the next filling completes it.
 func TestNSSKilled(t *testing.T) {
 	t.Parallel()
-	nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+	nss := store.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
 	w, id := realWorkstation(t, agent.EnrolOptions{})
 	must(t, os.Mkdir(nss.Dir, 0o700))
 	run(t, "", "certutil", "-N", "-d", "sql:"+nss.Dir, "--empty-password")
@@ -201,7 +202,7 @@ func TestNSSKilled(t *testing.T) {
 func TestStoresOfOlderAgents(t *testing.T) {
 	t.Parallel()
 	w := newWorkstation(t)
-	id, err := w.enrol(t, agent.EnrolOptions{Stores: agent.Stores{NSS: agent.Databases{{Dir: "/a"}, {Dir: "/b", PasswordFile: "/c"}}, GPGSM: &agent.GPGSM{}}})
+	id, err := w.enrol(t, agent.EnrolOptions{Stores: agent.Stores{NSS: agent.Databases{{Dir: "/a"}, {Dir: "/b", PasswordFile: "/c"}}, GPGSM: &store.GPGSM{}}})
 	must(t, err)
 	path := filepath.Join(w.dir, id.Person.ID.String(), "identity.json")
 	text := readFile(t, path)

@@ -236,7 +236,7 @@ func (a *Agent) settle(dir string) error {
 		folder string
 		holds  bool
 	}{{begun, false}, {committed, true}} {
-		if !isThere(one.folder) {
+		if !disk.IsThere(one.folder) {
 			continue
 		}
 		id, err := a.loadIdentity(dir)

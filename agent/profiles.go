@@ -4,12 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 
 	"github.com/sealpost/sealpost/agent/mozilla"
+	"github.com/sealpost/sealpost/agent/store"
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 // Profiles are those of Thunderbird or Firefox, which the agent looks for each time that it fills stores: each has a database
@@ -20,42 +23,42 @@ type Profiles struct {
 
 // find returns the stores of an identity: those that are named and those that are found on the machine now. What was looked
 // for and is not there, or cannot be looked at, comes back as filled, with the reason.
-func (a *Agent) find(id *Identity) (found []store, missing []Filled) {
+func (a *Agent) find(id *Identity) (found []store.Store, missing []Filled) {
 	s := id.Stores
 	for _, n := range s.NSS {
 		found = append(found, n)
 	}
-	add := func(n NSS) {
-		if !slices.ContainsFunc(found, n.same) {
+	add := func(n store.NSS) {
+		if !slices.ContainsFunc(found, n.Same) {
 			found = append(found, n)
 		}
 	}
 	if s.Thunderbird != nil || s.Auto {
 		dirs, err := a.thunderbirds(id)
 		for _, dir := range dirs {
-			add(NSS{Dir: dir, PasswordFile: passwordFile(s.Thunderbird)})
+			add(store.NSS{Dir: dir, PasswordFile: passwordFile(s.Thunderbird)})
 		}
 		if err != nil || len(dirs) == 0 && s.Thunderbird != nil {
 			note := fmt.Sprintf("No profile of Thunderbird has an account with one of your addresses (%s) yet.", strings.Join(id.Person.Mailboxes, ", "))
-			missing = append(missing, filled("thunderbird", "", outcome{notes: noteIf(err == nil, note)}, err))
+			missing = append(missing, filled("thunderbird", "", store.Outcome{Notes: noteIf(err == nil, note)}, err))
 		}
 	}
 	if s.Firefox != nil {
 		dirs, err := a.firefoxes()
 		for _, dir := range dirs {
-			add(NSS{Dir: dir, PasswordFile: passwordFile(s.Firefox)})
+			add(store.NSS{Dir: dir, PasswordFile: passwordFile(s.Firefox)})
 		}
 		if err != nil || len(dirs) == 0 {
-			missing = append(missing, filled("firefox", "", outcome{notes: noteIf(err == nil, "There is no profile of Firefox yet.")}, err))
+			missing = append(missing, filled("firefox", "", store.Outcome{Notes: noteIf(err == nil, "There is no profile of Firefox yet.")}, err))
 		}
 	}
 	gpgsm := s.GPGSM
 	if s.Auto {
-		if shared := filepath.Join(a.cfg.Home, ".pki", "nssdb"); isThere(filepath.Join(shared, "cert9.db")) {
-			add(NSS{Dir: shared})
+		if shared := filepath.Join(a.cfg.Home, ".pki", "nssdb"); disk.IsThere(filepath.Join(shared, "cert9.db")) {
+			add(store.NSS{Dir: shared})
 		}
-		if gpgsm == nil && isThere(filepath.Join(a.cfg.Home, ".gnupg", "pubring.kbx")) && installed("gpgsm") {
-			gpgsm = &GPGSM{}
+		if gpgsm == nil && disk.IsThere(filepath.Join(a.cfg.Home, ".gnupg", "pubring.kbx")) && installed("gpgsm") {
+			gpgsm = &store.GPGSM{}
 		}
 	}
 	if gpgsm != nil {
@@ -64,10 +67,10 @@ func (a *Agent) find(id *Identity) (found []store, missing []Filled) {
 	if s.Keychain != nil {
 		found = append(found, *s.Keychain)
 	} else if s.Auto && runtime.GOOS == "darwin" {
-		found = append(found, Keychain{})
+		found = append(found, store.Keychain{})
 	}
 	if s.Windows != nil || s.Auto && runtime.GOOS == "windows" {
-		found = append(found, Windows{})
+		found = append(found, store.Windows{})
 	}
 	return found, missing
 }
@@ -79,16 +82,17 @@ func passwordFile(p *Profiles) string {
 	return p.PasswordFile
 }
 
+// installed reports whether a program is there.
+func installed(name string) bool {
+	_, err := exec.LookPath(name)
+	return err == nil
+}
+
 func noteIf(so bool, note string) []string {
 	if !so {
 		return nil
 	}
 	return []string{note}
-}
-
-func isThere(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
 }
 
 // system is where the person's profiles are.
@@ -119,7 +123,7 @@ func (a *Agent) thunderbirds(id *Identity) (out []string, err error) {
 func (a *Agent) firefoxes() (out []string, err error) {
 	dirs, err := a.system().Profiles(mozilla.Firefox)
 	for _, dir := range dirs {
-		if isThere(filepath.Join(dir, "cert9.db")) {
+		if disk.IsThere(filepath.Join(dir, "cert9.db")) {
 			out = append(out, dir)
 		}
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/store"
 	"github.com/sealpost/sealpost/api"
 )
 
@@ -121,7 +122,7 @@ func TestReportWithoutRoom(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "secret-folder", "profile")
 	must(t, os.MkdirAll(filepath.Dir(file), 0o700))
 	write(t, file, nil)
-	if _, err := a.Fill(t.Context(), agent.FillOptions{Stores: agent.Stores{NSS: agent.Databases{{Dir: file}}}}); !errors.Is(err, agent.ErrStore) {
+	if _, err := a.Fill(t.Context(), agent.FillOptions{Stores: agent.Stores{NSS: agent.Databases{{Dir: file}}}}); !errors.Is(err, store.ErrStore) {
 		t.Fatalf("fill: %v", err)
 	}
 	r := w.told(t, a)

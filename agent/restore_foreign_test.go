@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/store"
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/cms"
@@ -69,7 +70,7 @@ func TestRestoreOfAnImportedKey(t *testing.T) {
 	m.enrolled(1, "P-256")
 	kase, _ := m.opened(agent.RestoreOptions{})
 	o.approve(kase, "olivia", "oscar")
-	nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+	nss := store.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
 	r, err := m.agent(false).Restore(t.Context(), agent.RestoreOptions{Stores: agent.Stores{NSS: agent.Databases{nss}}})
 	must(t, err)
 	if r.Keys != 3 || r.New != 2 || r.Loose != nil || len(r.Identity.History) != 2 || !r.Identity.History[1].Foreign {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/store"
 	"github.com/sealpost/sealpost/archive/record"
 )
 
@@ -81,8 +82,8 @@ func TestRestore(t *testing.T) {
 		_, _ = runError("", []string{"GNUPGHOME=" + home}, "gpgconf", "--kill", "all")
 		_ = os.RemoveAll(home)
 	})
-	nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
-	stores := agent.Stores{NSS: agent.Databases{nss}, GPGSM: &agent.GPGSM{Home: home, TrustRoots: true}}
+	nss := store.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+	stores := agent.Stores{NSS: agent.Databases{nss}, GPGSM: &store.GPGSM{Home: home, TrustRoots: true}}
 	r, err := m.agent(false).Restore(t.Context(), agent.RestoreOptions{Stores: stores})
 	must(t, err)
 	if r.Keys != 4 || r.New != 3 || len(r.Wrong)+len(r.Faults)+len(r.Warnings) > 0 || r.Unavailable != 0 || r.Loose != nil || len(r.Identity.History) != 3 {

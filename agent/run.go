@@ -225,7 +225,7 @@ func (a *Agent) contentHash(id *Identity) string {
 	h.Write(stores)
 	found, _ := a.find(id) // what cannot be looked at now, Fill tells
 	for _, s := range found {
-		kind, place := s.name()
+		kind, place := s.Name()
 		fmt.Fprintf(h, "\n%s %q", kind, place)
 	}
 	return hex.EncodeToString(h.Sum(nil))

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/store"
 	"github.com/sealpost/sealpost/ca"
 	"github.com/sealpost/sealpost/client"
 	"github.com/sealpost/sealpost/internal/housetest"
@@ -159,11 +160,11 @@ func TestRunAfterACrash(t *testing.T) {
 func TestRunFills(t *testing.T) {
 	t.Parallel()
 	w := newWorkstation(t)
-	nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+	nss := store.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
 	write(t, nss.Dir, nil) // a file stands where the database should be
 	opt := agent.RunOptions{Force: true, Enrol: agent.EnrolOptions{Stores: agent.Stores{NSS: agent.Databases{nss}}}}
 	r, err := w.unattended(t, asAlice).Run(t.Context(), opt)
-	if !errors.Is(err, agent.ErrStore) || !r.Enrolled || len(r.Filled) != 1 || r.Filled[0].Err == nil {
+	if !errors.Is(err, store.ErrStore) || !r.Enrolled || len(r.Filled) != 1 || r.Filled[0].Err == nil {
 		t.Fatalf("%+v, %v", r, err)
 	}
 	must(t, os.Remove(nss.Dir))

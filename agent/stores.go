@@ -11,34 +11,19 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/sealpost/sealpost/agent/mozilla"
+	"github.com/sealpost/sealpost/agent/store"
 	"github.com/sealpost/sealpost/internal/fault"
 )
 
 // Stores are the key stores that an identity is kept in besides its files; nil where it is not.
 type Stores struct {
-	NSS         Databases `json:"nss,omitempty"`
-	Thunderbird *Profiles `json:"thunderbird,omitempty"` // its profiles with an account of the person's, as they are found
-	Firefox     *Profiles `json:"firefox,omitempty"`     // its profiles, as they are found
-	GPGSM       *GPGSM    `json:"gpgsm,omitempty"`
-	Keychain    *Keychain `json:"keychain,omitempty"`
-	Windows     *Windows  `json:"windows,omitempty"`
-	Auto        bool      `json:"auto,omitempty"` // whatever mail programs' stores are found on the machine
-}
-
-// store is one place that mail programs find keys in. Each is in a file of its own.
-type store interface {
-	// name returns the kind of store, and where it is if there may be several.
-	name() (kind, place string)
-	// install puts certificates, keys and trust there. What cannot be done while the rest can is a note. Installing again changes
-	// nothing, and completes what was stopped in the middle.
-	install(ctx context.Context, d keyFiles) (outcome, error)
-}
-
-// outcome is what a store says when it has the keys.
-type outcome struct {
-	notes []string
-	again bool // a later filling has something left to do
+	NSS         Databases       `json:"nss,omitempty"`
+	Thunderbird *Profiles       `json:"thunderbird,omitempty"` // its profiles with an account of the person's, as they are found
+	Firefox     *Profiles       `json:"firefox,omitempty"`     // its profiles, as they are found
+	GPGSM       *store.GPGSM    `json:"gpgsm,omitempty"`
+	Keychain    *store.Keychain `json:"keychain,omitempty"`
+	Windows     *store.Windows  `json:"windows,omitempty"`
+	Auto        bool            `json:"auto,omitempty"` // whatever mail programs' stores are found on the machine
 }
 
 // with returns the stores, those of other taking the place of ours.
@@ -133,17 +118,17 @@ func (a *Agent) Fill(ctx context.Context, opt FillOptions) (_ []Filled, err erro
 	return out, failed
 }
 
-func (a *Agent) fill(ctx context.Context, s store, d keyFiles) Filled {
-	kind, place := s.name()
+func (a *Agent) fill(ctx context.Context, s store.Store, d store.Keys) Filled {
+	kind, place := s.Name()
 	a.cfg.Progress("fill", strings.TrimSpace("importing into "+kind+" "+place))
-	got, err := s.install(ctx, d)
+	got, err := s.Install(ctx, d)
 	return filled(kind, place, got, err)
 }
 
-func filled(kind, place string, got outcome, err error) Filled {
-	f := Filled{Store: kind, Place: place, Notes: got.notes, Again: got.again, Err: err}
+func filled(kind, place string, got store.Outcome, err error) Filled {
+	f := Filled{Store: kind, Place: place, Notes: got.Notes, Again: got.Again, Err: err}
 	if err != nil {
-		f.Code = cmp.Or(fault.Of(err), ErrStore).Code
+		f.Code = cmp.Or(fault.Of(err), store.ErrStore).Code
 	}
 	return f
 }
@@ -188,43 +173,32 @@ func (s *Stores) absolute() (err error) {
 	return nil
 }
 
-// keyFiles are what a store takes in.
-type keyFiles struct {
-	folder       string              // with the files of writeFiles
-	password     string              // of the files
-	certificates []*x509.Certificate // whose keys are in the files, in their order
-	roots        []*x509.Certificate
-	choice       mozilla.Choice // the current certificates, and whose accounts should use them
-}
-
-func (d keyFiles) file(name ...string) string {
-	return filepath.Join(append([]string{d.folder}, name...)...)
-}
-
 // deliver writes the files anew and says what is in them.
-func (id *Identity) deliver(own string) (keyFiles, error) {
+func (id *Identity) deliver(own string) (store.Keys, error) {
 	if err := id.needs(own); err != nil {
-		return keyFiles{}, err
+		return store.Keys{}, err
 	}
 	if err := id.writeFiles(own); err != nil {
-		return keyFiles{}, err
+		return store.Keys{}, err
 	}
-	d := keyFiles{folder: id.Folder, password: own}
+	in := func(name ...string) string { return filepath.Join(append([]string{id.Folder}, name...)...) }
+	d := store.Keys{All: in(P12File), Chain: in(ChainFile), Password: own}
 	if !id.OwnPassword {
 		password, err := id.GeneratedPassword()
 		if err != nil {
 			return d, err
 		}
-		d.password = password
+		d.Password = password
 	}
 	entries, _, err := id.entries()
 	if err != nil {
 		return d, err
 	}
-	for _, e := range entries {
-		d.certificates = append(d.certificates, e.Certificate)
+	for i, e := range entries {
+		d.Certificates = append(d.Certificates, e.Certificate)
+		d.Single = append(d.Single, in(GPGSMFolder, gpgsmFile(i)))
 	}
-	if d.choice, err = id.choice(); err != nil {
+	if d.Choice, err = id.choice(); err != nil {
 		return d, err
 	}
 	for _, h := range id.held() {
@@ -235,8 +209,8 @@ func (id *Identity) deliver(own string) (keyFiles, error) {
 		if err != nil {
 			return d, ErrState.Because(err)
 		}
-		if !slices.ContainsFunc(d.roots, root.Equal) {
-			d.roots = append(d.roots, root)
+		if !slices.ContainsFunc(d.Roots, root.Equal) {
+			d.Roots = append(d.Roots, root)
 		}
 	}
 	return d, nil

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/store"
 )
 
 func pemOf(cert *x509.Certificate) []byte {
@@ -27,7 +28,7 @@ func TestNSS(t *testing.T) {
 	}{{"new database", "", ""}, {"with a password", "", "sesame"}, {"own password", "pässwörd €", ""}} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
-			nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+			nss := store.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
 			if tt.database != "" { // as a mail program that was there before has it
 				nss.PasswordFile = filepath.Join(t.TempDir(), "password")
 				write(t, nss.PasswordFile, []byte(tt.database+"\n"))
@@ -92,7 +93,7 @@ func TestGPGSM(t *testing.T) {
 			trustlist := filepath.Join(home, "trustlist.txt")
 			write(t, trustlist, []byte(mine) /* no end of line */)
 			w, id := realWorkstation(t, agent.EnrolOptions{Prefer: agent.Prefer{Signing: signing}})
-			opt := agent.FillOptions{Stores: agent.Stores{GPGSM: &agent.GPGSM{Home: home, TrustRoots: true}}}
+			opt := agent.FillOptions{Stores: agent.Stores{GPGSM: &store.GPGSM{Home: home, TrustRoots: true}}}
 			var filled []agent.Filled
 			for range 2 {
 				if filled, err = w.agent(t, asAlice).Fill(t.Context(), opt); err != nil {
@@ -153,7 +154,7 @@ func TestInstallRefuses(t *testing.T) {
 // Renewal keeps the stores in mind, and the kinds of key.
 func TestRenewalRemembers(t *testing.T) {
 	t.Parallel()
-	nss := agent.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
+	nss := store.NSS{Dir: filepath.Join(t.TempDir(), "profile")}
 	w, _ := realWorkstation(t, agent.EnrolOptions{Prefer: agent.Prefer{Signing: "RSA-3072"}, Stores: agent.Stores{NSS: agent.Databases{nss}}})
 	w.clock.at = time.Now().Add(time.Second)
 	r, err := w.agent(t, byCertificate).Renew(t.Context(), agent.RenewOptions{Force: true})

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/store"
 	"github.com/sealpost/sealpost/api"
 )
 
@@ -63,7 +64,7 @@ func (o *storeFlags) add(c *cobra.Command) {
 // stores returns what the options name.
 func (o *storeFlags) stores() (s agent.Stores) {
 	for _, dir := range o.nss {
-		s.NSS = append(s.NSS, agent.NSS{Dir: dir, PasswordFile: o.nssPassword})
+		s.NSS = append(s.NSS, store.NSS{Dir: dir, PasswordFile: o.nssPassword})
 	}
 	if o.thunderbird || bool(o.auto) && o.nssPassword != "" {
 		s.Thunderbird = &agent.Profiles{PasswordFile: o.nssPassword}
@@ -72,13 +73,13 @@ func (o *storeFlags) stores() (s agent.Stores) {
 		s.Firefox = &agent.Profiles{PasswordFile: o.nssPassword}
 	}
 	if o.gpgsm || o.gpgsmHome != "" || o.trust {
-		s.GPGSM = &agent.GPGSM{Home: o.gpgsmHome, TrustRoots: o.trust}
+		s.GPGSM = &store.GPGSM{Home: o.gpgsmHome, TrustRoots: o.trust}
 	}
 	if o.keychain {
-		s.Keychain = &agent.Keychain{}
+		s.Keychain = &store.Keychain{}
 	}
 	if o.windows {
-		s.Windows = &agent.Windows{}
+		s.Windows = &store.Windows{}
 	}
 	s.Auto = bool(o.auto)
 	return s

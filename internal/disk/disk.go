@@ -53,6 +53,12 @@ func Room(dir string, size int) error {
 	return nil
 }
 
+// IsThere reports whether there is something at a path that this user can see.
+func IsThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
 // Read reads a regular file of at most so many bytes; nil if there is none.
 func Read(path string, most int64) ([]byte, error) {
 	f, err := Open(path)

@@ -1,6 +1,6 @@
 //go:build !windows
 
-package agent
+package store
 
 func openWindowsStore() (windowsStore, error) {
 	return nil, ErrNotHere.Withf("There is a Windows certificate store on Windows alone.")

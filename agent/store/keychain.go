@@ -1,4 +1,4 @@
-package agent
+package store
 
 import (
 	"context"
@@ -24,11 +24,13 @@ var keychainApps = []string{"/System/Applications/Mail.app", "/Applications/Micr
 // runSecurity runs the program with an input.
 type runSecurity func(ctx context.Context, input string, args ...string) (string, error)
 
-func (k Keychain) name() (kind, place string) { return "keychain", k.Path }
+// Name returns the kind of store and its folder.
+func (k Keychain) Name() (kind, place string) { return "keychain", k.Path }
 
-func (k Keychain) install(ctx context.Context, d keyFiles) (outcome, error) {
+// Install imports the keys that are not there yet.
+func (k Keychain) Install(ctx context.Context, d Keys) (Outcome, error) {
 	if runtime.GOOS != "darwin" {
-		return outcome{}, ErrNotHere.Withf("There is a Keychain on macOS alone.")
+		return Outcome{}, ErrNotHere.Withf("There is a Keychain on macOS alone.")
 	}
 	return k.fill(ctx, d, func(ctx context.Context, input string, args ...string) (string, error) {
 		return program{name: security, packag: "macOS", args: args, input: input}.run(ctx)
@@ -37,16 +39,16 @@ func (k Keychain) install(ctx context.Context, d keyFiles) (outcome, error) {
 
 // fill brings in what is missing, and looks whether it is there then: in its interactive mode, which it needs to be told a password
 // by its input, the program does not say by its exit code what failed.
-func (k Keychain) fill(ctx context.Context, d keyFiles, run runSecurity) (out outcome, err error) {
+func (k Keychain) fill(ctx context.Context, d Keys, run runSecurity) (out Outcome, err error) {
 	have, err := k.identities(ctx, run)
 	if err != nil {
 		return out, err
 	}
-	for i, cert := range d.certificates {
+	for i, cert := range d.Certificates {
 		if have[thumbprint(cert)] {
 			continue
 		}
-		said, err := run(ctx, k.importing(d.file(GPGSMFolder, gpgsmFile(i)), d.password), "-i")
+		said, err := run(ctx, k.importing(d.Single[i], d.Password), "-i")
 		if err != nil {
 			return out, storeFault(err, "The Keychain did not take the keys.")
 		}
@@ -55,14 +57,14 @@ func (k Keychain) fill(ctx context.Context, d keyFiles, run runSecurity) (out ou
 		}
 		if !have[thumbprint(cert)] {
 			return out, ErrStore.Withf("The Keychain did not take the key to the certificate %x. Is it locked? Log in at the machine itself and try again.", cert.SerialNumber).
-				Because(fmt.Errorf("security said: %s", strings.ReplaceAll(said, d.password, "…")))
+				Because(fmt.Errorf("security said: %s", strings.ReplaceAll(said, d.Password, "…")))
 		}
 	}
-	for _, root := range d.roots {
+	for _, root := range d.Roots {
 		// It fails where the certificate is not trusted for mail.
-		if _, err := run(ctx, "", "verify-cert", "-c", d.file(ChainFile), "-p", "smime", "-l", "-L"); err != nil {
-			out.notes = append(out.notes, fmt.Sprintf("macOS does not trust the root %s for mail. Your administrator can have all machines trust it (a profile with the certificate); "+
-				"for you alone, open the last certificate in %s in Keychain Access and trust it for S/MIME.", plainName(root), d.file(ChainFile)))
+		if _, err := run(ctx, "", "verify-cert", "-c", d.Chain, "-p", "smime", "-l", "-L"); err != nil {
+			out.Notes = append(out.Notes, fmt.Sprintf("macOS does not trust the root %s for mail. Your administrator can have all machines trust it (a profile with the certificate); "+
+				"for you alone, open the last certificate in %s in Keychain Access and trust it for S/MIME.", plainName(root), d.Chain))
 			break // one question for all
 		}
 	}

@@ -1,4 +1,4 @@
-package agent
+package store
 
 import (
 	"context"
@@ -83,7 +83,7 @@ func (t nssTools) explain(err error) error {
 	case strings.Contains(text, "SEC_ERROR_BAD_DATABASE"), strings.Contains(text, "SEC_ERROR_LEGACY_DATABASE"):
 		return ErrNSSDamaged.Withf("The NSS database %s cannot be read; it is damaged or of another kind. Nothing was changed in it.", t.Dir).Because(err)
 	case room != nil:
-		return ErrDisk.Withf("Nothing can be written into the NSS database %s. What was in it is still there.", t.Dir).Because(errors.Join(room, err))
+		return disk.ErrDisk.Withf("Nothing can be written into the NSS database %s. What was in it is still there.", t.Dir).Because(errors.Join(room, err))
 	}
 	return ErrStore.Withf("The keys could not be imported into the NSS database %s.", t.Dir).Because(err)
 }
@@ -102,7 +102,7 @@ func (t nssTools) ofSQLite() error {
 		head := make([]byte, len(begin))
 		n, err := io.ReadFull(f, head)
 		if closeErr := f.Close(); closeErr != nil || err != nil && n > 0 && !errors.Is(err, io.ErrUnexpectedEOF) {
-			return ErrDisk.Withf("%s cannot be read.", name).Because(errors.Join(err, closeErr))
+			return disk.ErrDisk.Withf("%s cannot be read.", name).Because(errors.Join(err, closeErr))
 		}
 		if n > 0 && string(head) != begin {
 			return ErrNSSDamaged.Withf("%s is no database; it is damaged. Nothing was changed.", filepath.Join(t.Dir, name))

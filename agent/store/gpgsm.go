@@ -1,4 +1,4 @@
-package agent
+package store
 
 import (
 	"bytes"
@@ -6,6 +6,7 @@ import (
 	"crypto/rsa"
 	"crypto/sha1" //nolint:gosec // the name that gpgsm gives a root
 	"crypto/x509"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"net/url"
@@ -28,34 +29,35 @@ type GPGSM struct {
 // maxTrustlist bounds trustlist.txt, in bytes.
 const maxTrustlist = 1 << 20
 
-func (g GPGSM) name() (kind, place string) { return "gpgsm", g.Home }
+// Name returns the kind of store and its folder.
+func (g GPGSM) Name() (kind, place string) { return "gpgsm", g.Home }
 
-// install imports the certificates and keys. gpg-agent protects each key with the password of the file that it came in.
+// Install imports the certificates and keys. gpg-agent protects each key with the password of the file that it came in.
 // Importing again changes nothing.
-func (g GPGSM) install(ctx context.Context, d keyFiles) (out outcome, err error) {
+func (g GPGSM) Install(ctx context.Context, d Keys) (out Outcome, err error) {
 	version, err := g.version(ctx)
 	if err != nil {
 		return out, err
 	}
-	if _, err := g.gpgsm("", "--import", d.file(ChainFile)).run(ctx); err != nil {
+	if _, err := g.gpgsm("", "--import", d.Chain).run(ctx); err != nil {
 		return out, storeFault(err, "gpgsm did not take the issuers' certificates.")
 	}
 	if g.TrustRoots {
-		if err := g.trust(ctx, d.roots); err != nil {
+		if err := g.trust(ctx, d.Roots); err != nil {
 			return out, err
 		}
 	}
-	for i, cert := range d.certificates {
+	for i, cert := range d.Certificates {
 		// Before 2.4 it stops in the middle of an import of an EC key, with a segmentation fault.
 		if _, ok := cert.PublicKey.(*rsa.PublicKey); !ok && version.before(2, 4) {
-			out.notes = append(out.notes, fmt.Sprintf("gpgsm %s takes RSA keys only; it has the certificate %x but not its key. "+
+			out.Notes = append(out.Notes, fmt.Sprintf("gpgsm %s takes RSA keys only; it has the certificate %x but not its key. "+
 				"Use gpgsm 2.4, or enrol with RSA keys.", version, cert.SerialNumber))
 			if err := g.importCertificate(ctx, cert); err != nil {
 				return out, err
 			}
 			continue
 		}
-		if err := g.importKey(ctx, d.file(GPGSMFolder, gpgsmFile(i)), d.password); err != nil {
+		if err := g.importKey(ctx, d.Single[i], d.Password); err != nil {
 			return out, err
 		}
 	}
@@ -76,7 +78,7 @@ func (g GPGSM) gpgsm(input string, args ...string) program {
 }
 
 func (g GPGSM) importCertificate(ctx context.Context, cert *x509.Certificate) error {
-	_, err := g.gpgsm(string(encodePEM(cert)), "--import").run(ctx)
+	_, err := g.gpgsm(string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})), "--import").run(ctx)
 	return storeFault(err, "gpgsm did not take the certificate %x.", cert.SerialNumber)
 }
 
@@ -125,8 +127,6 @@ func (g GPGSM) trust(ctx context.Context, roots []*x509.Certificate) error {
 	_, err = program{name: "gpgconf", packag: "gpgconf", args: []string{"--reload", "gpg-agent"}, env: g.env()}.run(ctx)
 	return storeFault(err, "gpg-agent did not read trustlist.txt again. Log out and in.")
 }
-
-func plainName(cert *x509.Certificate) string { return strconv.QuoteToASCII(cert.Subject.String()) }
 
 func endLine(text []byte) []byte {
 	if len(text) > 0 && text[len(text)-1] != '\n' {

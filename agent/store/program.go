@@ -1,4 +1,4 @@
-package agent
+package store
 
 import (
 	"bytes"
@@ -9,6 +9,8 @@ import (
 	"os/exec"
 	"strings"
 	"time"
+
+	"github.com/sealpost/sealpost/internal/disk"
 )
 
 const (
@@ -45,7 +47,7 @@ func (p program) run(ctx context.Context) (string, error) {
 	if err != nil && !errors.Is(err, exec.ErrWaitDelay) {
 		err = fmt.Errorf("%s: %w: %s", p.name, err, text)
 		if strings.Contains(text, "No space left on device") || strings.Contains(text, "Disk quota exceeded") {
-			err = ErrFull.Withf("The disk is full. The program %s cannot write to it. Make room on it and run this again; nothing that was there is lost.", p.name).Because(err)
+			err = disk.ErrFull.Withf("The disk is full. The program %s cannot write to it. Make room on it and run this again; nothing that was there is lost.", p.name).Because(err)
 		}
 		return text, err
 	}
@@ -60,10 +62,4 @@ func (l *limited) Write(p []byte) (int, error) {
 		l.Buffer.Write(p[:min(len(p), room)])
 	}
 	return len(p), nil
-}
-
-// installed reports whether a program is there.
-func installed(name string) bool {
-	_, err := exec.LookPath(name)
-	return err == nil
 }

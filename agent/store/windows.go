@@ -1,4 +1,4 @@
-package agent
+package store
 
 import (
 	"context"
@@ -12,9 +12,6 @@ import (
 // Windows is the person's certificate store on Windows (CurrentUser\MY, which Outlook uses), with its keys in CNG. It has never
 // been run on Windows: what talks to Windows compiles, and what decides is tested with a stand-in for it.
 type Windows struct{}
-
-// ErrNotHere says that a key store is another system's.
-var ErrNotHere = ErrProgram.Withf("This key store is not one of this system.")
 
 // maxKeyFile bounds a file with one key, in bytes.
 const maxKeyFile = 1 << 20
@@ -30,39 +27,41 @@ type windowsStore interface {
 	roots() ([][]byte, error)
 }
 
-func (Windows) name() (kind, place string) { return "windows", "" }
+// Name returns the kind of store.
+func (Windows) Name() (kind, place string) { return "windows", "" }
 
-func (Windows) install(_ context.Context, d keyFiles) (outcome, error) {
+// Install imports the keys that are not there yet.
+func (Windows) Install(_ context.Context, d Keys) (Outcome, error) {
 	store, err := openWindowsStore()
 	if err != nil {
-		return outcome{}, err
+		return Outcome{}, err
 	}
 	return fillWindows(store, d)
 }
 
 // fillWindows brings in what is missing. What is there is not brought in again: each import makes another copy of the key.
-func fillWindows(store windowsStore, d keyFiles) (out outcome, err error) {
+func fillWindows(store windowsStore, d Keys) (out Outcome, err error) {
 	const why = "Windows' certificate store did not take the keys."
 	have, err := store.withKeys()
 	if err != nil {
 		return out, storeFault(err, why)
 	}
-	for i, cert := range d.certificates {
+	for i, cert := range d.Certificates {
 		if slices.ContainsFunc(have, is(cert)) {
 			continue
 		}
-		p12, err := disk.Read(d.file(GPGSMFolder, gpgsmFile(i)), maxKeyFile)
+		p12, err := disk.Read(d.Single[i], maxKeyFile)
 		if err != nil {
 			return out, err
 		}
-		if err := store.add(p12, d.password); err != nil {
+		if err := store.add(p12, d.Password); err != nil {
 			return out, storeFault(err, why)
 		}
 	}
 	if have, err = store.withKeys(); err != nil {
 		return out, storeFault(err, why)
 	}
-	for _, cert := range d.certificates {
+	for _, cert := range d.Certificates {
 		if !slices.ContainsFunc(have, is(cert)) {
 			return out, ErrStore.Withf("Windows' certificate store has no key to the certificate %x, though it reported no error.", cert.SerialNumber)
 		}
@@ -71,10 +70,10 @@ func fillWindows(store windowsStore, d keyFiles) (out outcome, err error) {
 	if err != nil {
 		return out, storeFault(err, "Windows does not say which roots it trusts.")
 	}
-	for _, root := range d.roots {
+	for _, root := range d.Roots {
 		if !slices.ContainsFunc(trusted, is(root)) {
-			out.notes = append(out.notes, fmt.Sprintf("Windows does not trust the root %s. Your administrator can have all machines trust it (group policy: Trusted Root "+
-				"Certification Authorities); for you alone, open the last certificate in %s and install it there.", plainName(root), d.file(ChainFile)))
+			out.Notes = append(out.Notes, fmt.Sprintf("Windows does not trust the root %s. Your administrator can have all machines trust it (group policy: Trusted Root "+
+				"Certification Authorities); for you alone, open the last certificate in %s and install it there.", plainName(root), d.Chain))
 		}
 	}
 	return out, nil

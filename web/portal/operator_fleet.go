@@ -173,19 +173,24 @@ func (p *Portal) whichMachines(ctx context.Context, a asked) (w fleet.Which, fai
 	if a.Filter == "" {
 		return w, nil, nil
 	}
-	if w.Person, err = uuid.Parse(a.Filter); err == nil {
-		return w, nil, nil
+	w.Person, failed, err = p.personMeant(ctx, a.Filter)
+	return w, failed, err
+}
+
+// personMeant is whom somebody means by an id, a login or an address. failed says that it is nobody.
+func (p *Portal) personMeant(ctx context.Context, asked string) (person uuid.UUID, failed, err error) {
+	if person, err = uuid.Parse(asked); err == nil {
+		return person, nil, nil
 	}
 	find := p.Directory.ByLogin
-	if strings.Contains(a.Filter, "@") {
+	if strings.Contains(asked, "@") {
 		find = p.Directory.ByMailbox
 	}
-	who, err := find(ctx, a.Filter)
+	who, err := find(ctx, asked)
 	if errors.Is(err, fault.NotFound) || errors.Is(err, fault.Malformed) {
-		return w, ErrWho, nil
+		return uuid.Nil, ErrWho, nil
 	}
-	w.Person = who.ID
-	return w, nil, err
+	return who.ID, nil, err
 }
 
 // machineRows reads one page of machines, and records whose were seen.

@@ -40,6 +40,11 @@ func (p *Portal) routeRegistrar() {
 	post("/registrar/leavers/{person}/revoke", "registrar-revoke-leaver", p.fresh(d.revokeLeaver))
 	post("/registrar/leavers/{person}/keep", "registrar-keep-leaver", d.keepLeaver)
 	get("/registrar/tokens", "registrar-tokens", d.tokens)
+	get("/registrar/tokens/new", "registrar-token-list-form", d.listForm)
+	post("/registrar/tokens/preview", "registrar-token-list-preview", sized(d.previewList))
+	post("/registrar/tokens/make", "registrar-make-tokens", sized(p.fresh(d.makeList)))
+	get("/registrar/tokens/lists/{list}", "registrar-token-list", d.list)
+	post("/registrar/tokens/lists/{list}/withdraw", "registrar-withdraw-tokens", d.withdrawList)
 	get("/registrar/tokens/{token}", "registrar-token", d.token)
 	post("/registrar/tokens/{token}/withdraw", "registrar-withdraw-token", d.withdrawToken)
 }

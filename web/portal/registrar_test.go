@@ -377,6 +377,9 @@ func TestRegistrarMakesTokens(t *testing.T) {
 		t.Errorf("it is kept: %v", made.header)
 	}
 	shown := secretShown.FindStringSubmatch(made.body)
+	if files := taken(t, made.body); shown != nil && files["token.txt"] != shown[1]+"\n" {
+		t.Errorf("the file is %q", files)
+	}
 	if shown == nil {
 		t.Fatal(made.body)
 	}

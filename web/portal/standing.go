@@ -24,6 +24,9 @@ type Standing struct {
 	Serving func() (*x509.Certificate, error) // the certificate that browsers are shown
 	Backup  func(context.Context) (Backup, error)
 
+	// Mails reports whether people can be told by mail of what concerns them.
+	Mails bool
+
 	// Told returns when those whose keys cases ask for were told of it by mail.
 	Told func(ctx context.Context, cases []uuid.UUID) (map[uuid.UUID]time.Time, error)
 }

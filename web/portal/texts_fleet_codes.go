@@ -43,6 +43,7 @@ var fleetCodeTexts = byCode("fleet.code.", []alike{
 	{"words-differ transfer-refused transfer-waiting several-transfers", "Keys were not passed on from another computer.", "Von einem anderen Computer wurden keine Schlüssel übernommen."},
 	{"behalf-folder behalf-other behalf-options", "Enrolling there for somebody else was not possible.", "Dort ließ sich für niemand anderen etwas beantragen."},
 	{"kerberos-no-ticket kerberos-ticket-expired kerberos-cache kerberos-realm kerberos-unreachable kerberos-not-taken", "The computer’s login could not be used to show who asks.", "Die Anmeldung am Computer ließ sich nicht verwenden, um zu zeigen, wer fragt."},
+	{"kerberos-account-disabled kerberos-password-expired kerberos-password", "The account at work is locked, or its password has ended or is another one.", "Das Konto bei der Arbeit ist gesperrt, oder sein Passwort ist abgelaufen oder ein anderes."},
 	{"openid-unreachable openid-denied openid-expired openid-refused openid-not-taken", "Signing in at the organisation’s service did not work.", "Die Anmeldung beim Dienst der Organisation hat nicht geklappt."},
 	{"import-source import-list import-file import-too-large import-format import-password import-no-key import-no-certificate import-signing-key import-recovery-blob import-recovery-agent import-answer " +
 		"import-stopped import-incomplete recovery-agent-key",

@@ -16,7 +16,7 @@ var madeOfParts = []string{
 	"restore.step",
 	"fleet.code", "fleet.stands", "fleet.means", "fleet.schedule", "fleet.use", "fleet.place", "fleet.store",
 	"explain", "file", "happens", "key-use", "kind", "past", "purpose", "reason", "stands", "way", "which", "why", // certificates
-	"registrar-fault", "registrar-word",
+	"registrar-fault", "registrar-word", "registrar.line", "registrar.token-state",
 	"testmail.all", "testmail.do", "testmail.fact", "testmail.found", "testmail.grade", "testmail.notice", "testmail.state",
 }
 

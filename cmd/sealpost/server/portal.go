@@ -15,9 +15,10 @@ import (
 // standing is what operators and auditors are told in the portal that only this package knows.
 func (s *Server) standing() portal.Standing {
 	return portal.Standing{
-		Made: s.CRL.Made,
-		OCSP: s.OCSP.Stats,
-		Told: s.Notice.Told,
+		Made:  s.CRL.Made,
+		OCSP:  s.OCSP.Stats,
+		Told:  s.Notice.Told,
+		Mails: s.Mail != nil,
 		Queues: func(ctx context.Context) ([]jobs.Backlog, error) {
 			return s.Jobs.Backlogs(ctx, s.now())
 		},

@@ -97,6 +97,10 @@ func (a Actor) Require(r Role) error {
 	if a.Has(r) {
 		return nil
 	}
-	return ErrRoleRequired.Withf("This needs the role %s. Ask for it where your directory's groups are kept.",
-		strings.ReplaceAll(string(r), "-", " "))
+	const needs = "This needs the role %s. Ask for it where your directory's groups are kept."
+	name := strings.ReplaceAll(string(r), "-", " ")
+	if a.Method == MethodOpenID {
+		return ErrRoleRequired.Withf(needs+" If you have it: a server may take a provider's word for who somebody is and not for roles; sign in with your login, a ticket or a certificate.", name)
+	}
+	return ErrRoleRequired.Withf(needs, name)
 }

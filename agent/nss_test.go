@@ -133,6 +133,55 @@ func TestNSSBusy(t *testing.T) {
 	}
 }
 
+// While an import is under way, no file for it has the password of identity.p12: whoever is killed then leaves none.
+func TestNoPasswordOnTheWay(t *testing.T) {
+	profile, temp := filepath.Join(t.TempDir(), "profile"), t.TempDir()
+	w, id := realWorkstation(t, agent.EnrolOptions{})
+	opt := agent.FillOptions{Stores: agent.Stores{NSS: agent.Databases{{Dir: profile}}}}
+	must(t, os.Mkdir(profile, 0o700))
+	run(t, "", "certutil", "-N", "-d", "sql:"+profile, "--empty-password")
+	password, err := id.GeneratedPassword()
+	must(t, err)
+	t.Setenv("TMPDIR", temp)
+	end := python(t, holdDatabase, profile, "600")
+	filled := make(chan error)
+	go func() {
+		_, err := w.agent(t, asAlice).Fill(t.Context(), opt)
+		filled <- err
+	}()
+	looked := 0
+	for waits := true; waits; {
+		select {
+		case err := <-filled:
+			must(t, err)
+			waits = false
+		case <-time.After(5 * time.Millisecond):
+			must(t, filepath.WalkDir(temp, func(path string, d os.DirEntry, err error) error {
+				if err != nil || d.IsDir() {
+					return nil // it has gone again
+				}
+				text, err := os.ReadFile(path)
+				if err == nil {
+					looked++
+				}
+				if strings.Contains(string(text), password) {
+					t.Errorf("%s has the password", path)
+				}
+				return nil
+			}))
+			if looked == 100 {
+				end()
+			}
+		}
+	}
+	if looked < 100 {
+		t.Errorf("looked at %d files", looked)
+	}
+	if keys := run(t, "", "certutil", "-K", "-d", "sql:"+profile); strings.Count(keys, "\n<") != 2 {
+		t.Errorf("keys:\n%s", keys)
+	}
+}
+
 // What somebody trusts a root for beside mail stays so; what somebody has forbidden, too. Other people's certificates of the
 // same name are in nobody's way.
 func TestNSSLeavesWhatIsThere(t *testing.T) {

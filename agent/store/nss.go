@@ -70,11 +70,8 @@ func (n NSS) fill(ctx context.Context, d Keys, temp string, out *Outcome) error 
 	if len(d.Certificates) == 0 { // all keys are elsewhere
 		return nil
 	}
-	passwordFile := filepath.Join(temp, "p12-password")
-	if err := os.WriteFile(passwordFile, []byte(d.Password+"\n"), 0o600); err != nil {
-		return disk.Cannot(err, "%s cannot be written.", passwordFile)
-	}
-	if _, err := t.run(ctx, "pk12util", "-i", d.All, "-w", passwordFile); err != nil {
+	t.input = d.Password + "\n" // on no disk: whoever is killed here would leave it there
+	if _, err := t.run(ctx, "pk12util", "-i", d.All, "-w", "/dev/stdin"); err != nil {
 		return err
 	}
 	return n.choose(d.Choice, out)

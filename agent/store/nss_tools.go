@@ -42,6 +42,7 @@ type nssTools struct {
 	NSS
 	temp         string // folder for files that they read
 	passwordFile string // always one: without it they ask at the terminal
+	input        string // what a program reads
 }
 
 // run runs a program on the database, and again for as long as another program is writing.
@@ -50,7 +51,7 @@ func (t nssTools) run(ctx context.Context, name string, args ...string) (string,
 	if name == "pk12util" {
 		flag = "-k"
 	}
-	p := program{name: name, packag: nssPackage, args: append(args, "-d", "sql:"+t.Dir, flag, t.passwordFile)}
+	p := program{name: name, packag: nssPackage, args: append(args, "-d", "sql:"+t.Dir, flag, t.passwordFile), input: t.input}
 	for try, pause := 1, nssPause; ; try, pause = try+1, pause+nssPause {
 		out, err := p.run(ctx)
 		if err == nil || try == nssTries || !strings.Contains(err.Error(), "SEC_ERROR_PKCS11_GENERAL_ERROR") || disk.Room(t.Dir, journalRoom) != nil {

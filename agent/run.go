@@ -25,6 +25,9 @@ type RunOptions struct {
 	Restore  bool         // ask the officers for the older keys, once after the first enrolment here
 	Force    bool         // even before the time that the last run named
 	Password string       // of identity.p12, where the person keeps it
+	// Missing is why nothing says who asks where no certificate will do: there is no ticket, or no keytab. It is why a run failed that would
+	// have needed that.
+	Missing error
 }
 
 // Ran is what became of a run.
@@ -56,6 +59,9 @@ func (a *Agent) Run(ctx context.Context, opt RunOptions) (*Ran, error) {
 	}
 	r := &run{agent: a, opt: opt, runs: runs, out: &Ran{}}
 	failed := r.all(ctx)
+	if errors.Is(failed, ErrNoIdentity) || errors.Is(failed, ErrExpired) {
+		failed = errors.Join(opt.Missing, failed)
+	}
 	if errors.Is(failed, ErrBusy) || ctx.Err() != nil {
 		r.out.Next = now.Add(time.Minute)
 		return r.out, failed

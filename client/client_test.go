@@ -485,7 +485,7 @@ func (s slowSigner) Sign(random io.Reader, digest []byte, opts crypto.SignerOpts
 // while the certificate's key signs, and both run otherwise.
 func TestSignerTakesItsTime(t *testing.T) {
 	t.Parallel()
-	const touch, limit = 11 * time.Second, 3 * time.Second
+	const touch, limit = 11 * time.Second, 5 * time.Second
 	slow := *clientCertificate(t)
 	slow.PrivateKey = slowSigner{slow.PrivateKey.(crypto.Signer), touch}
 	hang := make(chan struct{})

@@ -85,7 +85,8 @@ func (s *session) runOnce(ctx context.Context, o runFlags) (*agent.Ran, error) {
 			return nil, err
 		}
 	}
-	credentials, missing := s.unattended(settings)
+	var credentials client.Config
+	credentials, opt.Missing = s.unattended(settings)
 	if login, ok := credentials.Kerberos.(*kerberos.Login); ok {
 		defer login.Close()
 	}
@@ -96,9 +97,6 @@ func (s *session) runOnce(ctx context.Context, o runFlags) (*agent.Ran, error) {
 	r, err := a.Run(ctx, opt)
 	if r != nil && !r.Early {
 		s.keepStatus(a)
-	}
-	if errors.Is(err, agent.ErrNoIdentity) || errors.Is(err, agent.ErrExpired) { // it would have taken what is missing
-		err = errors.Join(missing, err)
 	}
 	return r, err
 }

@@ -33,6 +33,9 @@ func TestWorkstationJoins(t *testing.T) {
 	}
 	home := t.TempDir()
 	fails(t, run(home, filepath.Join(home, "none")), "kerberos-no-ticket")
+	if kept := read(t, filepath.Join(home, "state", "runs.json")); !strings.Contains(kept, `"kerberos-no-ticket"`) { // for status, and whoever looks
+		t.Errorf("runs.json: %s", kept)
+	}
 	fails(t, run(t.TempDir(), realm.Kinit(t, "dave")), "person-disabled")
 	if out := e2etest.Good(t, run(home, realm.Kinit(t, "alice"))); !strings.HasPrefix(out, "enrolled\n") {
 		t.Errorf("run says: %s", out)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/sealpost/sealpost/agent"
@@ -118,6 +119,16 @@ func TestRunRemembersWhoAsks(t *testing.T) {
 	must(t, os.Chmod(everybody, 0o644))
 	if out := ran(home); !strings.HasPrefix(out, "enrolled\n") {
 		t.Errorf("run as administrator says: %s", out)
+	}
+	home = t.TempDir()
+	daemon := e2etest.Start(t, by(home, "daemon"))
+	daemon.Await(t, "next run")
+	daemon.Signal(syscall.SIGTERM)
+	if code := daemon.Wait(t); code != 0 {
+		t.Errorf("daemon ends with %d: %s", code, daemon.Stderr())
+	}
+	if ids, err := filepath.Glob(filepath.Join(home, "state", "*", "identity.json")); err != nil || len(ids) != 1 {
+		t.Errorf("the daemon enrolled %v, %v: %s", ids, err, daemon.Stderr())
 	}
 	ticket := filepath.Join(bobs, "ticket")
 	write(t, ticket, read(t, realm.Kinit(t, "bob")))

@@ -3,6 +3,7 @@ package notice_test
 import (
 	"bytes"
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -69,6 +70,43 @@ func TestRestore(t *testing.T) {
 	must(t, err)
 	got, _ = o.told(t)
 	expect(t, "closed", got, "alice: Your case is closed")
+}
+
+// What the officers have to hear from the person is in no mail of the case, to nobody: a server that puts a key of its own into the case writes the mails, too. The mail to the
+// person says where it is instead.
+func TestNoMailHasTheWords(t *testing.T) {
+	o := setup(t)
+	alice := o.archived(t, "alice", 2)
+	k := o.ask(t, record.CaseRestore, "alice", time.Time{}, "alice")
+	_, mails := o.told(t)
+	if text := oneLine(mails["alice"].Text); !strings.Contains(mails["alice"].Text, "\n    sealpost-agent restore status\n") || !strings.Contains(text, "only from the screen of that computer") || !strings.Contains(text, "in no message") {
+		t.Errorf("alice is not told where the words are:\n%s", text)
+	}
+	o.approve(t, k, 3)
+	o.told(t)
+	o.approve(t, k, 1)
+	o.told(t)
+	_, err := o.Recovery.Collect(t.Context(), alice.Actor, k.ID, 0)
+	must(t, err)
+	o.told(t)
+	fingerprint := record.Fingerprint(alice.device)
+	words := fingerprint.Words()
+	never := []string{fingerprint.String()[:16], base64.StdEncoding.EncodeToString(fingerprint[:12])}
+	for i := range words[1:] {
+		never = append(never, words[i]+" "+words[i+1]) // one alone may be a word of English
+	}
+	all := o.server.Mails(t)
+	if len(all) < 8 {
+		t.Errorf("%d mails alone", len(all))
+	}
+	for _, m := range all {
+		text := strings.ToLower(oneLine(m.Text))
+		for _, n := range never {
+			if strings.Contains(text, strings.ToLower(n)) {
+				t.Errorf("a mail to %s has %q:\n%s", m.To, n, m.Text)
+			}
+		}
+	}
 }
 
 // Keys of others: the subject knows from the start, sees who receives, and nothing of other subjects.

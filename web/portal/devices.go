@@ -43,6 +43,7 @@ type machineView struct {
 	EndsAt       time.Time
 	Held         []heldRow
 	OldKeys      string
+	Asks         bool // it has asked for older keys, and the officers have not answered
 	Stores       []storeRow
 	Failures     []failureRow
 	Ended        []failureRow // that are over
@@ -83,7 +84,7 @@ func (p *Portal) machineView(v *visit, m *fleet.Machine) machineView {
 	}
 	switch {
 	case r.OldKeys.Wanted:
-		out.OldKeys = say("fleet.old-wanted", r.OldKeys.Here)
+		out.OldKeys, out.Asks = say("fleet.old-wanted", r.OldKeys.Here), true
 	default:
 		out.OldKeys = say("fleet.old-here", r.OldKeys.Here)
 	}

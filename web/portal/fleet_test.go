@@ -192,6 +192,17 @@ func TestOwnDevices(t *testing.T) {
 		}
 	}
 	b.get(one).is(t, "one", 200, one, "A key store did not take the certificates.", one+"/forget", "Forget this computer", "/lost")
+	// Who asked for older keys is told where the words for the officers are: on that computer. They are the fingerprint of a key that was made there, which the
+	// server has with the case; it must not show them, or it could show others.
+	asks := b.get(one)
+	asks.is(t, "older keys", 200, one, "This computer has asked for your older keys", "sealpost-agent restore status", "neither here nor in any mail")
+	b.get("/devices").is(t, "older keys, in the list", 200, "/devices", one+"#asks", "This computer has asked for your older keys")
+	officer, operator := s.as(t, "rita").get("/registrar/people/"+s.Actor(t, "alice").Person.String()+"/computers/"+wrong.String()), s.as(t, "operator").get("/operator/fleet/"+s.Actor(t, "alice").Person.String()+"/"+wrong.String())
+	for _, other := range []answer{officer, operator} {
+		if other.status != 200 || strings.Contains(other.body, `id="asks"`) {
+			t.Error("others are told to read words to officers")
+		}
+	}
 	for _, path := range []string{"/devices/" + bobs.String(), "/devices/x", "/devices/" + uuid.NewString(), one + "/forget"} {
 		if got := b.get(path); got.status != 404 {
 			t.Errorf("%s: status %d", path, got.status)

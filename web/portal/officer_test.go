@@ -117,6 +117,15 @@ func TestCaseAsALetter(t *testing.T) {
 			t.Errorf("the page of a restore shows %q", word)
 		}
 	}
+	// Nor do the pages of the person themselves: words that the server shows prove nothing of the device (decision 36).
+	hersPages := s.as(t, "alice")
+	spoken := strings.Join(fingerprint.Words()[:2], " ")
+	for _, path := range []string{"/", "/history", "/certificates", "/restore", "/history?format=json"} {
+		shown := hersPages.get(path)
+		if shown.status != 200 || strings.Contains(shown.body, fingerprint.String()[:20]) || strings.Contains(shown.body, spoken) {
+			t.Errorf("%s: status %d, or the words", path, shown.status)
+		}
+	}
 	page = olivia.get("/officer/cases/" + business.ID.String())
 	page.is(t, "a business case", 200, page.path, "Bob Brown", record.Fingerprint(s.Recipient.Certificate).String(), "&lt;script&gt;alert(1)&lt;/script&gt;&#34;&gt;&lt;img", "Refused", "whether reason and reference are true")
 	if strings.Contains(page.body, "<script>alert") || strings.Contains(page.body, "<img src=x") {

@@ -104,6 +104,52 @@ func TestServerTellsOfCases(t *testing.T) {
 	}
 }
 
+// A registrar makes tokens with the agent and wishes that people hear of it; one is used by an agent on a computer. The server mails both by itself, and no mail
+// or log has a token.
+func TestServerTellsOfTokens(t *testing.T) {
+	t.Parallel()
+	i, s := newInstallation(t), mailtest.New(t, mail.StartTLS)
+	i.mailsWith(t, s)
+	r := i.serve(t)
+	desk, computer := t.TempDir(), t.TempDir()
+	e2etest.Good(t, i.agent(desk, "rita", "token make --tell", "--server", i.url(), "--roots", i.path("pki/root.pem"), "--login", "rita", "--for", "alice@example.test", "--out", desk+"/tokens.csv"))
+	rows := strings.Split(read(t, desk+"/tokens.csv"), "\n")
+	token := strings.Split(rows[1], ",")[1]
+	if len(token) != 32 {
+		t.Fatalf("%q", rows)
+	}
+	await := func(subject, says string) {
+		t.Helper()
+		e2etest.Eventually(t, func() error {
+			for _, m := range s.Mails(t) {
+				if m.To[0] == "alice@example.test" && m.Header("Subject") == subject {
+					if !strings.Contains(strings.Join(strings.Fields(m.Text), " "), says) {
+						t.Fatalf("alice got:\n%s", m.Raw)
+					}
+					return nil
+				}
+			}
+			return fmt.Errorf("alice is not told: %s", subject)
+		})
+	}
+	await("A computer can be set up for you", "Rita Registrar made an enrolment token for you")
+	write(t, computer+"/token.txt", token+"\n")
+	e2etest.Good(t, i.agent(computer, "", "enroll", "--server", i.url(), "--roots", i.path("pki/root.pem"), "--token-file", computer+"/token.txt"))
+	await("Certificates for secure mail were issued in your name", "an enrolment token, which Rita Registrar made for you")
+	if n := len(s.Mails(t)); n != 2 {
+		t.Errorf("%d mails", n)
+	}
+	r.stop(t)
+	for _, m := range s.Mails(t) {
+		if strings.Contains(m.Raw, token) {
+			t.Errorf("a token is in a mail:\n%s", m.Raw)
+		}
+	}
+	if strings.Contains(r.Stderr(), token) {
+		t.Error("a token is in the log")
+	}
+}
+
 // restore opens a case with which somebody gets their own keys back, and returns its id.
 func (r *running) restore(t testing.TB, login string, status api.EnrolmentStatus, signer crypto.Signer) uuid.UUID {
 	t.Helper()

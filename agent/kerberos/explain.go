@@ -14,7 +14,7 @@ var (
 	ErrCache    = fault.New(fault.Malformed, "kerberos-cache", "The Kerberos ticket cache cannot be read.")
 	ErrKeytab   = fault.New(fault.Malformed, "kerberos-keytab", "The file with the computer's Kerberos keys cannot be read. Run this as the computer's administrator.")
 	ErrConf     = fault.New(fault.Malformed, "kerberos-configuration", "The computer's Kerberos configuration cannot be read.")
-	ErrRealm    = fault.New(fault.Denied, "kerberos-realm", "Your Kerberos ticket is of a realm that does not know the server.")
+	ErrRealm    = fault.New(fault.Denied, "kerberos-realm", "You are signed in at an organisation (Kerberos) that does not know the server. Sign in with the account of the organisation whose server it is.")
 	ErrClock    = fault.New(fault.Denied, "kerberos-clock", "This computer's clock and that of your organisation's sign-in service (Kerberos) are several minutes apart, and so it lets nobody in. "+
 		"Set this computer's clock, or have it set by the network, then try again.")
 	ErrKDC = fault.New(fault.Unavailable, "kerberos-unreachable", "Your organisation's sign-in service (Kerberos) does not answer. Check the network: mostly it is reached from inside the "+
@@ -47,13 +47,13 @@ var meanings = []saying{
 func (l *Login) explain(host string, err error) error {
 	text := err.Error()
 	if host != "" && has(text, "KDC_ERR_S_PRINCIPAL_UNKNOWN", "KDC_ERR_PATH_NOT_ACCEPTED", "KRB_AP_ERR_NOT_US", "KDC_ERR_WRONG_REALM") {
-		return ErrRealm.Withf("Your Kerberos ticket is of the realm %s, which knows no server HTTP/%s. Use the ticket of the server's organisation, or the address that it told you.", l.realm, host).Because(err)
+		return ErrRealm.Withf("You are signed in at %s (Kerberos), where nobody knows a server HTTP/%s. Sign in with the account of the organisation whose server it is, or check its address.", l.realm, host).Because(err)
 	}
 	if f := l.meaning(text); f != nil {
 		return f.Because(err)
 	}
 	if host == "" {
-		return ErrKeytab.Withf("The Kerberos server of the realm %s does not take the keys of %s. Get new ones.", l.realm, l.Principal()).Because(err)
+		return ErrKeytab.Withf("The Kerberos server of the realm %s does not take the keys of %s. The administrator of this computer must get new ones into the keytab.", l.realm, l.Principal()).Because(err)
 	}
 	return ErrRealm.Withf("The Kerberos server of the realm %s gave no ticket to HTTP/%s. Tell those who run the server.", l.realm, host).Because(err)
 }

@@ -80,7 +80,7 @@ func (s *session) enroll(ctx context.Context, o enrollFlags) error {
 			return err
 		}
 	}
-	if credentials.Kerberos != nil {
+	if credentials.Kerberos != nil && (s.kerberos || !settings.Kerberos) { // one that was only found changes nothing that was said
 		told, err := s.keepTicket(&settings)
 		if err != nil {
 			return err

@@ -2,6 +2,8 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -119,6 +121,14 @@ func TestRunRemembersWhoAsks(t *testing.T) {
 	must(t, os.Chmod(everybody, 0o644))
 	if out := ran(home); !strings.HasPrefix(out, "enrolled\n") {
 		t.Errorf("run as administrator says: %s", out)
+	}
+	// Who finds a ticket of their own goes on with what the administrator settles.
+	home = t.TempDir()
+	own = by(home, "enroll")
+	own.Env = append(own.Env, "KRB5CCNAME="+realm.Kinit(t, "alice"))
+	e2etest.Good(t, own)
+	if _, err := os.Stat(filepath.Join(home, "state", "settings.json")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("settings of their own: %v", err)
 	}
 	home = t.TempDir()
 	daemon := e2etest.Start(t, by(home, "daemon"))

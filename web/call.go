@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -12,7 +13,14 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/sealpost/sealpost/api"
+	"github.com/sealpost/sealpost/web/allowance"
 	"github.com/sealpost/sealpost/web/signin"
+)
+
+// What times of limits may be.
+const (
+	minLimit = time.Second
+	maxLimit = time.Hour
 )
 
 // call is one request on its way through the server: what its line in the log and the metrics will say.
@@ -37,24 +45,26 @@ func callOf(ctx context.Context) *call {
 	return &call{} // outside a request: the document is being made
 }
 
-// Limits bounds what a client may take of the server. What is zero has a default.
+// Limits bounds what clients may take of one server. What is zero has a default.
 type Limits struct {
-	Failures signin.Failures `yaml:"failures"` // to show who one is
+	Failures signin.Failures `yaml:"failures"` // how often one may fail to show who one is
 
 	// Handshake is how long the TLS handshake of a client may take once it has begun, where certificates are asked for: people touch
 	// tokens and type PINs in it. Zero means 1m.
 	Handshake time.Duration `yaml:"handshake_timeout"`
-	// Header is how long the head of a request may take to arrive; zero means 5s. Body is the same for the body, 10s.
+	// Header is how long the head of a request may take to arrive; zero means 5s.
 	Header time.Duration `yaml:"header_timeout"`
-	Body   time.Duration `yaml:"body_timeout"`
-	// Call is how long the work may take, 30s: what takes longer waits for something that is away.
+	// Body is how long the body of a request may take to arrive; zero means 10s.
+	Body time.Duration `yaml:"body_timeout"`
+	// Call is how long the work may take; zero means 30s. What takes longer waits for something that is away. Agents are told.
 	Call time.Duration `yaml:"call_timeout"`
-	// Idle is how long a connection may wait for its next request, 2m.
+	// Idle is how long a connection may wait for its next request; zero means 2m.
 	Idle time.Duration `yaml:"idle_timeout"`
-	// AtOnce is how many requests a listener works on at the same time, 1024. More are told to come back.
+	// AtOnce is how many requests a listener works on at the same time; zero means 1024. More are told to come back.
 	AtOnce int `yaml:"at_once"`
-	// Turns is how many policies and enrolments are worked on at the same time, 8 for each processor. Others wait for theirs, for half of
-	// Call at most, and are then told to come back: a company whose computers are all switched on at eight takes no more memory.
+	// Turns is how many policies and enrolments are worked on at the same time; zero means 8 for each processor. Others wait for
+	// theirs, for half of call_timeout at most, and are then told to come back: a company whose computers are all switched on at
+	// eight takes no more memory.
 	Turns int `yaml:"turns"`
 }
 
@@ -75,6 +85,27 @@ func (l Limits) orDefaults() Limits {
 		l.Turns = 8 * runtime.GOMAXPROCS(0)
 	}
 	return l
+}
+
+// Validate returns what is wrong with the limits, nil if nothing is.
+func (l Limits) Validate() error {
+	var out []error
+	for name, d := range map[string]time.Duration{"handshake_timeout": l.Handshake, "header_timeout": l.Header, "body_timeout": l.Body, "call_timeout": l.Call, "idle_timeout": l.Idle} {
+		if d != 0 && (d < minLimit || d > maxLimit) {
+			out = append(out, fmt.Errorf("%s: must lie between %v and %v", name, minLimit, maxLimit))
+		}
+	}
+	for name, n := range map[string]int{"at_once": l.AtOnce, "turns": l.Turns, "failures.at_once": l.Failures.AtOnce} {
+		if n < 0 {
+			out = append(out, fmt.Errorf("%s: must not be negative", name))
+		}
+	}
+	for name, a := range map[string]allowance.Allowance{"login": l.Failures.Login, "address": l.Failures.Address, "server": l.Failures.Server} {
+		if a != (allowance.Allowance{}) && (a.Burst <= 0 || a.Every <= 0) {
+			out = append(out, fmt.Errorf("failures.%s: needs both burst, at least 1, and every, longer than 0", name))
+		}
+	}
+	return errors.Join(out...)
 }
 
 // turn waits until this request may be worked on, and returns what ends that.

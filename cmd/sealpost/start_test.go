@@ -71,3 +71,23 @@ func TestServerDoesNotStart(t *testing.T) {
 		})
 	}
 }
+
+// What the configuration says of limits holds: agents are told how long an answer may take, and who fails too often has to wait.
+func TestLimits(t *testing.T) {
+	t.Parallel()
+	i := newInstallation(t)
+	i.edit(t, map[string]any{"limits.call_timeout": "7s", "limits.failures.login": map[string]any{"burst": 2, "every": "1h"}})
+	r := i.serve(t)
+	told, err := r.as(t, "alice").Policy(t.Context())
+	must(t, err)
+	if told.AnswerWithin != 7 {
+		t.Errorf("answers come within %d s", told.AnswerWithin)
+	}
+	d := r.desk(t, "bob")
+	wrong := d.enroll()
+	wrong.Env[0] = "SEALPOST_PASSWORD=guessed"
+	for range 2 {
+		fails(t, wrong, "wrong-credentials")
+	}
+	fails(t, wrong, "too-many-failures")
+}

@@ -13,6 +13,7 @@ import (
 	"github.com/sealpost/sealpost/enroll/leaver"
 	"github.com/sealpost/sealpost/fleet"
 	"github.com/sealpost/sealpost/gal"
+	"github.com/sealpost/sealpost/web"
 	"github.com/sealpost/sealpost/web/allowance"
 	"github.com/sealpost/sealpost/web/clients"
 	"github.com/sealpost/sealpost/web/session"
@@ -57,6 +58,7 @@ type Config struct {
 	OCSP      OCSP               `yaml:"ocsp"`
 	Finding   Finding            `yaml:"finding"`
 	Portal    Portal             `yaml:"portal"`
+	Limits    web.Limits         `yaml:"limits"`
 
 	// Kerberos has people come in with the ticket of their computer's login, at the API and in the portal. Without it nobody does.
 	Kerberos signin.KerberosPolicy `yaml:"kerberos"`

@@ -52,6 +52,7 @@ publications: [{path: x}]
 log: {level: loud}
 leavers: {disabled: shrug, limit: 2}
 finding: {store: {show: all}, vcard: {show: domains}, smimea: {domains: [example.com]}, burst: -1}
+limits: {turns: -1, call_timeout: 2h, failures: {login: {burst: 3}}}
 `))
 	if err != nil {
 		t.Fatal(err)
@@ -67,7 +68,8 @@ finding: {store: {show: all}, vcard: {show: domains}, smimea: {domains: [example
 		"enrolment.plans[0].protection.attested: keys in a tpm need enrolment.attestation.tpm_roots", "enrolment.plans[0].protection.pin: must be", "enrolment.plans[0].protection.passphrase: must be", "enrolment.plans[1].protection.attested: needs places", "enrolment.plans[2].protection.places: places, attested and pin are for keys to sign with",
 		"enrolment.renewal", "archive.roster_pins[0]: must be 64", "archive.wrapping_keys: names no file", "archive.receipt_key: is missing", "directory.urls: names no server",
 		"crl.lifetime: must be longer", "publications[0].path: must begin", "publications[0].file: is missing", "audit.origin: is missing", "audit: names no place", "log.level: must be", `leavers.disabled: "shrug" is not ask, revoke or ignore`, "leavers.limit: must lie",
-		`finding.store.show: "all" is not`, "finding.vcard.domains: names none", "finding.smimea.domains: are shown only", "finding.burst: must not be negative"} {
+		`finding.store.show: "all" is not`, "finding.vcard.domains: names none", "finding.smimea.domains: are shown only", "finding.burst: must not be negative",
+		"limits.turns: must not be negative", "limits.call_timeout: must lie between 1s and 1h", "limits.failures.login: needs both"} {
 		if !strings.Contains(err.Error(), want) {
 			t.Errorf("no %q in:\n%v", want, err)
 		}

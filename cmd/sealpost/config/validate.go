@@ -40,6 +40,7 @@ func (c *Config) Validate() error {
 	f.add("fleet", c.Fleet.Validate())
 	c.validateGAL(&f)
 	c.validateFinding(&f)
+	f.add("limits", c.Limits.Validate())
 	f.add("portal.sessions", c.Portal.Sessions.Validate())
 	f.add("portal.openid", c.Portal.OpenID.Validate())
 	f.add("portal.mail", c.Portal.Mail.Validate())

@@ -176,7 +176,7 @@ func (s *Server) openWeb(ctx context.Context) error {
 		GAL: s.GAL, Contacts: s.Contacts, Finding: web.Finding{Store: f.Store, VCard: f.VCard, Lookups: allowance.Allowance{Burst: f.Burst, Every: time.Duration(f.Every)}},
 		CRL: s.CRL, OCSP: s.OCSP, Parts: s.parts(), Gauges: slices.Concat(s.drillGauges(), s.ocspGauges(), s.directoryGauges(), s.fleetGauges()), Tables: slices.Concat(s.listTables(), s.galTables(), s.contactTables(), s.fleetTables()), Version: Version(), Certificate: certificate, Now: s.now, Log: s.Log}
 	c.Kerberos, c.Dialect = s.Config.Kerberos, s.Config.Directory.Dialect
-	c.Device = s.Config.DeviceLogin
+	c.Device, c.Limits = s.Config.DeviceLogin, s.Config.Limits
 	if c.Keytab, err = Keytab(s.Config); err != nil {
 		return fmt.Errorf("kerberos.%w", err)
 	}

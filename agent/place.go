@@ -49,6 +49,13 @@ type Attester interface {
 	Attest(name string, object []byte, challenge func(api.AttestationRequest) (api.AttestationChallenge, error)) (*api.SigningAttestation, error)
 }
 
+// PINChanger is a place whose keys have a PIN that nobody but the agent changes. ChangePIN returns what Open needs under the new PIN, which change returns once
+// the old one was got; what Open needed before still works with the old one.
+type PINChanger interface {
+	Place
+	ChangePIN(name string, object []byte, change func() (string, error)) ([]byte, error)
+}
+
 // keyring opens keys that are elsewhere, or under a passphrase.
 type keyring struct {
 	places []Place

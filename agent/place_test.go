@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/sealpost/sealpost/agent"
+	"github.com/sealpost/sealpost/agent/pin"
 	"github.com/sealpost/sealpost/agent/tpm"
 	"github.com/sealpost/sealpost/api"
 	"github.com/sealpost/sealpost/internal/fault"
@@ -242,5 +243,63 @@ func TestTPMGone(t *testing.T) {
 	w.places = here
 	if r, err := w.agent(t, byCertificate).Renew(context.Background(), agent.RenewOptions{Force: true}); err != nil || !r.Renewed {
 		t.Errorf("when it is back: %v", err)
+	}
+}
+
+// The PIN of a key in a TPM is changed with the key staying the same; the old one is wrong from then on, and one that is too short or a wrong old one changes nothing.
+func TestPINChanged(t *testing.T) {
+	t.Parallel()
+	w := newWorkstation(t)
+	device := tpmtest.New(t)
+	w.plans[0].Signing.Places, w.plans[0].Signing.PIN = []string{api.PlaceTPM}, 6
+	with := func(text string) *agent.Agent { // each is a process of its own
+		w.places = []agent.Place{tpm.New(tpm.Config{Address: "unix:" + device.Socket, PIN: pin.Source{Read: func(string) (string, error) { return text, nil }}})}
+		return w.agent(t, byCertificate)
+	}
+	with("123456")
+	id, err := w.enrol(t, agent.EnrolOptions{})
+	must(t, err)
+	change := func(old, next string) error {
+		least := 0
+		_, err := with(old).ChangePIN(agent.ChangeOptions{New: func(n int) (string, error) { least = n; return next, nil }})
+		if least != 6 {
+			t.Errorf("%q to %q: at least %d characters are wanted", old, next, least)
+		}
+		return err
+	}
+	uses := func(text string) error {
+		_, err := with(text).Certificates(t.Context(), "")
+		return err
+	}
+	if err := change("123456", "12345"); !errors.Is(err, pin.ErrShort) {
+		t.Errorf("too short: %v", err)
+	}
+	if err := change("654321", "246810"); !errors.Is(err, pin.ErrWrong) {
+		t.Errorf("a wrong old one: %v", err)
+	}
+	must(t, uses("123456"))
+	must(t, change("123456", "246810"))
+	must(t, uses("246810"))
+	if err := uses("123456"); !errors.Is(err, pin.ErrWrong) {
+		t.Errorf("the old one: %v", err)
+	}
+	r, err := with("246810").Renew(t.Context(), agent.RenewOptions{})
+	if err != nil || r.Renewed || r.Identity.Signing().Serial != id.Signing().Serial {
+		t.Errorf("another certificate: %+v, %v", r, err)
+	}
+
+	soft := newWorkstation(t)
+	if _, err := soft.enrol(t, agent.EnrolOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := soft.agent(t, byCertificate).ChangePIN(agent.ChangeOptions{}); !errors.Is(err, agent.ErrKeyPlace) {
+		t.Errorf("keys in files: %v", err)
+	}
+	bare := withTPM(t)
+	if _, err := bare.enrol(t, agent.EnrolOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bare.agent(t, byCertificate).ChangePIN(agent.ChangeOptions{}); !errors.Is(err, tpm.ErrTPM) {
+		t.Errorf("a key without a PIN: %v", err)
 	}
 }

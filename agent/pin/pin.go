@@ -60,6 +60,9 @@ func (p *PIN) Get(what string, least int, doubted bool) (string, error) {
 	return text, atLeast(text, least)
 }
 
+// Changed notes that the device has another PIN from now on.
+func (p *PIN) Changed(text string) { p.known, p.wrong = text, false }
+
 // Wrong notes that the device refused the PIN, so that it is not tried again, and returns the fault.
 func (p *PIN) Wrong() error {
 	p.known, p.wrong = "", true

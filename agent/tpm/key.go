@@ -150,6 +150,11 @@ func (k *key) Sign(_ io.Reader, digest []byte, opts crypto.SignerOpts) (signatur
 
 // within loads the key for as long as f runs, which is given what authorizes its use.
 func (k *key) within(t transport.TPM, f func(in loaded, auth tpm2.Session) error) error {
+	return k.under(t, func(_, in loaded, auth tpm2.Session) error { return f(in, auth) })
+}
+
+// under is within, for what needs the key's parent, too.
+func (k *key) under(t transport.TPM, f func(parent, in loaded, auth tpm2.Session) error) error {
 	var auth []byte
 	if k.object.PIN {
 		doubted, err := wrongBefore(t)
@@ -173,7 +178,7 @@ func (k *key) within(t transport.TPM, f func(in loaded, auth tpm2.Session) error
 		return err
 	}
 	defer in.flush(t)
-	return f(in, parent.secret(auth))
+	return f(parent, in, parent.secret(auth))
 }
 
 // wrongBefore reports whether the TPM remembers that somebody gave it a wrong PIN.

@@ -92,7 +92,7 @@ run the same command again later; 130 interrupted.`,
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error { return usageError{err, c.CommandPath()} })
 	s.addFlags(root)
-	root.AddCommand(enrollCommand(s), renewCommand(s), fillCommand(s), passphraseCommand(s), runCommand(s), daemonCommand(s), installCommand(s), uninstallCommand(s), listCommand(s), revokeCommand(s), statusCommand(s), restoreCommand(s), caseCommand(s), historyCommand(s), importCommand(s), tokenCommand(s))
+	root.AddCommand(enrollCommand(s), renewCommand(s), fillCommand(s), passphraseCommand(s), pinCommand(s), runCommand(s), daemonCommand(s), installCommand(s), uninstallCommand(s), listCommand(s), revokeCommand(s), statusCommand(s), restoreCommand(s), caseCommand(s), historyCommand(s), importCommand(s), tokenCommand(s))
 	checkArguments(root)
 	return root
 }

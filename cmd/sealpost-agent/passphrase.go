@@ -30,7 +30,9 @@ Password), and whoever made a token (or, for most tokens, pkcs11-tool --module L
 				return err
 			}
 			defer s.keepStatus(a)
-			got, err := a.ChangePassphrase(agent.ChangeOptions{Mailbox: s.mailbox, New: func(least int) (string, error) { return s.newPassphrase(file, least) }})
+			got, err := a.ChangePassphrase(agent.ChangeOptions{Mailbox: s.mailbox, New: func(least int) (string, error) {
+				return s.newSecret("new passphrase", least, file, "SEALPOST_NEW_PASSPHRASE")
+			}})
 			if err != nil {
 				return err
 			}
@@ -41,14 +43,13 @@ Password), and whoever made a token (or, for most tokens, pkcs11-tool --module L
 	return c
 }
 
-// newPassphrase reads the new one; from a person, twice.
-func (s *session) newPassphrase(file string, least int) (string, error) {
-	what := "new passphrase"
+// newSecret reads a new secret; from a person, twice.
+func (s *session) newSecret(what string, least int, file, variable string) (string, error) {
 	if least > 0 {
 		what += fmt.Sprintf(" (at least %d characters)", least)
 	}
-	text, err := s.secret(what, file, "SEALPOST_NEW_PASSPHRASE")
-	if err != nil || file != "" || s.env("SEALPOST_NEW_PASSPHRASE") != "" {
+	text, err := s.secret(what, file, variable)
+	if err != nil || file != "" || s.env(variable) != "" {
 		return text, err
 	}
 	again, err := s.secret("the same again", "", "")
@@ -93,7 +94,7 @@ func elsewhereNotes(id *agent.Identity) (notes []string) {
 		case api.PlaceToken:
 			notes = append(notes, "The PIN of your token has not changed. That is done by its maker's program or, for most tokens: pkcs11-tool --module LIBRARY --login --change-pin")
 		case api.PlaceTPM:
-			notes = append(notes, "The PIN of the key in the TPM has not changed. To have another, enroll with --again and the new PIN: that makes a new key.")
+			notes = append(notes, "The PIN of the key in the TPM, if it has one, has not changed. That is done by: sealpost-agent pin")
 		}
 	}
 	return notes

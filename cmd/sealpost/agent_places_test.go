@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 
@@ -53,4 +54,10 @@ func TestAgentProvesWhereItsKeyIs(t *testing.T) {
 	if o := enrolment.KeyOrigin; o == nil || o.Device != "tpm" || !strings.Contains(o.Maker, "swtpm") {
 		t.Errorf("the server says of the key: %+v", o)
 	}
+	next := d.file("next")
+	write(t, next, "314159\n")
+	fails(t, d.byCertificate("pin", "--new-pin-file", short), "pin-too-short")
+	d.does("pin", "--new-pin-file", next)
+	must(t, os.Rename(next, pin))
+	d.does("list")
 }

@@ -22,8 +22,8 @@ import (
 	"github.com/sealpost/sealpost/internal/firefoxtest"
 )
 
-// A profile of Firefox's own making: the real Firefox has the keys that the agent puts into it and writes them into a backup, and judges both certificates good for
-// mail, each for its own use; but a server below our root it does not trust, until somebody says so.
+// A profile of Firefox's own making: the real Firefox has the keys that the agent puts into it and writes them into a backup, and
+// trusts the root for mail; a server below our root it does not trust, until somebody says so.
 func TestFirefox(t *testing.T) {
 	t.Parallel()
 	f := firefoxtest.New(t)
@@ -48,15 +48,15 @@ func TestFirefox(t *testing.T) {
 	}
 	f.Start(t)
 	signing, encryption := serial(t, id.Signing()), serial(t, id.Encryption())
-	want := map[string]firefoxtest.Certificate{signing: {Signer: true, HasKey: true}, encryption: {Reader: true, HasKey: true}}
+	want := map[string]firefoxtest.Certificate{signing: {HasKey: true}, encryption: {HasKey: true}}
 	got := map[string]firefoxtest.Certificate{}
 	for _, c := range f.Certificates(t, id.Person.Name) {
-		got[c.Serial] = firefoxtest.Certificate{Signer: c.Signer, Reader: c.Reader, Server: c.Server, Issuer: c.Issuer, HasKey: c.HasKey}
+		got[c.Serial] = firefoxtest.Certificate{Issuer: c.Issuer, HasKey: c.HasKey}
 	}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("Firefox sees others: %s", diff)
 	}
-	if roots := f.Certificates(t, "Example Root"); len(roots) != 1 || !roots[0].Issuer || roots[0].Server || roots[0].HasKey {
+	if roots := f.Certificates(t, "Example Root"); len(roots) != 1 || !roots[0].Issuer || roots[0].HasKey {
 		t.Errorf("the root: %+v", roots)
 	}
 

@@ -1,15 +1,17 @@
 // Package disktest makes small real file systems for tests: ones that can be full, and have room again. It is imported by tests only.
 //
-// Each is a tmpfs in a mount namespace of its own, which needs no rights but those to make a user namespace: outside, nobody sees it.
+// Each is a tmpfs in a mount namespace of its own, which needs no rights but those to make a user namespace, or root's: outside, nobody sees it.
 // A program sees it when it is started by Enter; a test, below Outside. What fills it and what is in it is for others to arrange.
 package disktest
 
 import (
 	"bufio"
+	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
@@ -22,7 +24,8 @@ type Disk struct {
 	Dir     string // where it is for programs that Enter starts; an empty folder for all others
 	Outside string // where it is for the test: /proc/PID/root and so on, which SQLite, for one, takes for another place
 
-	pid int
+	pid   int
+	enter []string // options of nsenter
 }
 
 // filler takes the room.
@@ -40,38 +43,57 @@ func New(t testing.TB, size int64) *Disk {
 			t.Error(err)
 		}
 	})
-	// Whoever is in a user namespace of their own may mount in it. It lasts as long as somebody is there: cat, until its input ends.
-	hold := exec.Command("unshare", "--user", "--map-root-user", "--mount", "sh", "-c",
-		fmt.Sprintf(`mount -t tmpfs -o mode=0700,size=%d disktest "$0" && echo ready && exec cat`, size), dir)
-	hold.Stderr = t.Output()
+	d, err := mount(t, dir, size, "--user", "--map-root-user")
+	if err != nil && os.Geteuid() == 0 { // who is in a chroot gets no user namespace; root needs none
+		t.Logf("without a user namespace, because: %v", err)
+		d, err = mount(t, dir, size)
+	}
+	if err != nil {
+		t.Fatalf("no file system of its own: %v. It needs a user namespace. Linux lets root have them, and others where kernel.unprivileged_userns_clone, "+
+			"user.max_user_namespaces and AppArmor allow it.", err)
+	}
+	return d
+}
+
+// mount makes it in a mount namespace, and in others that unshare is told. Whoever is in a user namespace of their own may mount in it. It lasts as long
+// as somebody is there: cat, until its input ends.
+func mount(t testing.TB, dir string, size int64, namespaces ...string) (*Disk, error) {
+	t.Helper()
+	hold := exec.Command("unshare", append(namespaces, "--mount", "sh", "-c", fmt.Sprintf(`mount -t tmpfs -o mode=0700,size=%d disktest "$0" && echo ready && exec cat`, size), dir)...)
+	var said bytes.Buffer
+	hold.Stderr = &said
 	in, err := hold.StdinPipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	out, err := hold.StdoutPipe()
 	if err != nil {
-		t.Fatal(err)
+		return nil, err
 	}
 	ended, err := child.StartBound(hold, syscall.SIGKILL)
 	if err != nil {
-		t.Fatalf("%v: is util-linux installed?", err)
+		return nil, fmt.Errorf("%w: is util-linux installed?", err)
+	}
+	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
+		_ = in.Close() // it has ended
+		<-ended
+		return nil, fmt.Errorf("%q, %v: %s", line, err, said.String())
 	}
 	t.Cleanup(func() {
 		_ = in.Close() // it may have ended
 		<-ended
 	})
-	if line, err := bufio.NewReader(out).ReadString('\n'); err != nil || line != "ready\n" {
-		t.Fatalf("no file system of its own: %q, %v. It needs a user namespace. Linux lets root have them, and others where kernel.unprivileged_userns_clone, "+
-			"user.max_user_namespaces and AppArmor allow it.", line, err)
+	d := &Disk{Dir: dir, pid: hold.Process.Pid, enter: []string{"--mount", "--root"}}
+	if len(namespaces) > 0 {
+		d.enter = []string{"--user", "--mount", "--preserve-credentials"}
 	}
-	d := &Disk{Dir: dir, pid: hold.Process.Pid}
 	d.Outside = filepath.Join("/proc", strconv.Itoa(d.pid), "root", dir)
-	return d
+	return d, nil
 }
 
 // Enter returns how a program is started such that it sees the file system.
 func (d *Disk) Enter(path string, args ...string) (string, []string) {
-	return "nsenter", append([]string{"--target", strconv.Itoa(d.pid), "--user", "--mount", "--preserve-credentials", "--", path}, args...)
+	return "nsenter", slices.Concat([]string{"--target", strconv.Itoa(d.pid)}, d.enter, []string{"--", path}, args)
 }
 
 // Leave fills the file system such that so many bytes are left, a multiple of the page's size.

@@ -66,9 +66,6 @@ func (f *Firefox) Start(t testing.TB) {
 // Certificate is one that Firefox knows, as it judges it now.
 type Certificate struct {
 	Serial  string // in Firefox's form
-	Signer  bool   // good to sign mail with
-	Reader  bool   // good to have mail encrypted to
-	Server  bool   // good for a server, or an issuer of such
 	Issuer  bool   // trusted as an issuer for mail
 	HasKey  bool
 	Subject string
@@ -78,10 +75,8 @@ type Certificate struct {
 func (f *Firefox) Certificates(t testing.TB, name string) (found []Certificate) {
 	t.Helper()
 	v := f.Run(t, `
-const judge = (c, usage) => new Promise(r => certificates.asyncVerifyCertAtTime(c, usage, Ci.nsIX509CertDB.FLAG_LOCAL_ONLY, null, Date.now() / 1000, [], code => r(code == 0)));
 const out = [];
 for (const c of certificates.getCerts().filter(c => c.subjectName.includes(a0))) out.push({Serial: c.serialNumber, Subject: c.subjectName,
-	Signer: await judge(c, Ci.nsIX509CertDB.verifyUsageEmailSigner), Reader: await judge(c, Ci.nsIX509CertDB.verifyUsageEmailRecipient), Server: await judge(c, Ci.nsIX509CertDB.verifyUsageTLSServer),
 	Issuer: certificates.isCertTrusted(c, Ci.nsIX509Cert.CA_CERT, Ci.nsIX509CertDB.TRUSTED_EMAIL),
 	HasKey: (c.certType & Ci.nsIX509Cert.USER_CERT) != 0});
 return out;`, name)

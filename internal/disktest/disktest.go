@@ -43,10 +43,10 @@ func New(t testing.TB, size int64) *Disk {
 			t.Error(err)
 		}
 	})
-	d, err := mount(t, dir, size, "--user", "--map-root-user")
-	if err != nil && os.Geteuid() == 0 { // who is in a chroot gets no user namespace; root needs none
+	d, err := mount(t, dir, size, []string{"--user", "--map-root-user"}, "--user", "--mount", "--preserve-credentials")
+	if err != nil && os.Geteuid() == 0 { // who is in a chroot gets no user namespace, and cannot reach its outermost mount; root needs neither
 		t.Logf("without a user namespace, because: %v", err)
-		d, err = mount(t, dir, size)
+		d, err = mount(t, dir, size, []string{"--propagation", "unchanged"}, "--mount", "--root")
 	}
 	if err != nil {
 		t.Fatalf("no file system of its own: %v. It needs a user namespace. Linux lets root have them, and others where kernel.unprivileged_userns_clone, "+
@@ -55,11 +55,11 @@ func New(t testing.TB, size int64) *Disk {
 	return d
 }
 
-// mount makes it in a mount namespace, and in others that unshare is told. Whoever is in a user namespace of their own may mount in it. It lasts as long
-// as somebody is there: cat, until its input ends.
-func mount(t testing.TB, dir string, size int64, namespaces ...string) (*Disk, error) {
+// mount makes it in a mount namespace, with further options of unshare, and of nsenter for who enters. Whoever is in a user namespace of their own may
+// mount in it. It lasts as long as somebody is there: cat, until its input ends.
+func mount(t testing.TB, dir string, size int64, unshare []string, enter ...string) (*Disk, error) {
 	t.Helper()
-	hold := exec.Command("unshare", append(namespaces, "--mount", "sh", "-c", fmt.Sprintf(`mount -t tmpfs -o mode=0700,size=%d disktest "$0" && echo ready && exec cat`, size), dir)...)
+	hold := exec.Command("unshare", append(unshare, "--mount", "sh", "-c", fmt.Sprintf(`mount -t tmpfs -o mode=0700,size=%d disktest "$0" && echo ready && cat; umount -l "$0"`, size), dir)...)
 	var said bytes.Buffer
 	hold.Stderr = &said
 	in, err := hold.StdinPipe()
@@ -83,10 +83,7 @@ func mount(t testing.TB, dir string, size int64, namespaces ...string) (*Disk, e
 		_ = in.Close() // it may have ended
 		<-ended
 	})
-	d := &Disk{Dir: dir, pid: hold.Process.Pid, enter: []string{"--mount", "--root"}}
-	if len(namespaces) > 0 {
-		d.enter = []string{"--user", "--mount", "--preserve-credentials"}
-	}
+	d := &Disk{Dir: dir, pid: hold.Process.Pid, enter: enter}
 	d.Outside = filepath.Join("/proc", strconv.Itoa(d.pid), "root", dir)
 	return d, nil
 }
